@@ -1,0 +1,50 @@
+# Two commands on a machine that has Python >= 3.11 and make: `make quickstart` and `make test`.
+# uv is used when it is on the path, because it is faster; nothing depends on it.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+
+.PHONY: help install quickstart test fast lint lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/.installed  ## create the environment with the pinned packages
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else \
+	  "rayat needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  echo "Python's venv module is missing: on Debian, apt-get install python3-venv"; exit 1; }
+ifdef UV
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+else
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+endif
+	@touch $@
+
+quickstart: install  ## run the embedded study, print the verdict, write the HTML report
+	$(BIN)/rayat run quickstart --out runs/quickstart/$(shell date -u +%Y%m%d-%H%M%S)-$$$$ --report
+
+test: install lint  ## everything that CI runs: linters, types, layers, all tests
+	$(BIN)/python -m pytest
+
+fast: install  ## the tests that take less than two minutes together
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: install  ## formatting, linting, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock:  ## pin every package again (needs uv)
+	uv pip compile --universal --python-version 3.11 --extra test --no-header --no-annotate \
+	  --no-emit-index-url pyproject.toml -o requirements.txt
+
+clean:  ## remove the environment and the caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -1,0 +1,1 @@
+"""Attacks (inner maximisation): x' in the eps-ball and the pixel box, one file each."""

@@ -1,0 +1,53 @@
+"""The model as an attack sees it: frozen, in a chosen BatchNorm mode, exactly as found afterwards.
+
+Everything an attack may do to a model is decided here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@contextmanager
+def attacked(model: nn.Module, bn_mode: Literal["eval", "batch"] = "eval") -> Iterator[nn.Module]:
+    """Give the module to attack; on leaving, also by an error, `model` is exactly as it was.
+
+    Inside, every submodule is in evaluation mode and no parameter requires a gradient, so a
+    backward pass costs the input gradient alone and `.grad` stays as it was. With `bn_mode="batch"`
+    BatchNorm layers use the statistics of the batch they are given and leave their running
+    statistics alone (papers.md 1.7 lists who does which).
+
+    Args:
+        model: the bare network; not its DDP wrapper, whose forward would exchange buffers.
+        bn_mode: `eval` for running statistics, `batch` for those of the attacked batch.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    norms = [
+        (module, module.track_running_stats)
+        for module in model.modules()
+        if isinstance(module, _BatchNorm)
+    ]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        # The flag itself and not `.eval()`: a module may override `train` with side effects.
+        for module, _ in modes:
+            module.training = False
+        if bn_mode == "batch":
+            for norm, _ in norms:
+                norm.training = True
+                norm.track_running_stats = False  # batch statistics, buffers neither read nor moved
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        yield model
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        for norm, tracked in norms:
+            norm.track_running_stats = tracked
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,25 @@
+"""FGSM, the one-step attack of Goodfellow et al. (ICLR 2015); papers.md 1.2."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rayat.attacks._loop import ascend, bounds
+from rayat.attacks.base import Adversarial, Attack
+from rayat.registry import ATTACKS
+
+
+@ATTACKS.register("fgsm")
+class FGSM(Attack):
+    """One sign step of length eps from the clean image.
+
+    Costs one forward and one backward pass per sample; deterministic, the generator is not used.
+    """
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
+    ) -> Adversarial:
+        """Return `clip(x + eps * sign(grad))`."""
+        end = ascend(model, x.clone(), y, *bounds(x, self.eps), self.eps, 1)
+        return Adversarial(end, forward=len(x), backward=len(x))

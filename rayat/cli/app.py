@@ -1,0 +1,86 @@
+"""The command `rayat`: its verbs in the order of use, its exit codes, its errors as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import rayat
+from rayat.cli import catalogue, doctor, planning, results, running
+from rayat.compare.text import printable
+from rayat.errors import LedgerError, RayatError
+
+WRONG_INPUT, LEDGER, TRIALS_LOST, INTERRUPTED = 2, 3, running.TRIALS_LOST, running.INTERRUPTED
+
+EPILOG = """\b
+Exit codes:
+  0    done
+  1    a bug of rayat; the traceback says where
+  2    wrong input: nothing was started
+  3    a run's folder is damaged, missing, or written by another driver
+  4    the run ended, but some trials failed or were lost
+  130  interrupted; the command that goes on is printed"""
+
+
+class Commands(TyperGroup):
+    """Turns errors that a user is meant to read into one sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except RayatError as error:
+            typer.echo(printable(str(error)), err=True)
+            code = LEDGER if isinstance(error, LedgerError) else WRONG_INPUT
+            raise typer.Exit(code) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    # Plain help and plain tracebacks: they fit any terminal, and Rich is loaded only for the table.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rayat {rayat.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _rayat(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find out which schedule trains a robust model sooner."""
+
+
+_VERBS: dict[str, Callable[..., None]] = {
+    "ls": catalogue.ls,
+    "show": catalogue.show,
+    "train": running.train,
+    "plan": planning.plan,
+    "run": running.run,
+    "resume": running.resume,
+    "status": results.status,
+    "refit": running.refit,
+    "compare": results.compare,
+    "report": results.report,
+    "repair": results.repair,
+    "doctor": doctor.doctor,
+}
+for _verb, _command in _VERBS.items():
+    app.command(_verb)(_command)

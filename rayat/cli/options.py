@@ -1,0 +1,78 @@
+"""Options that several verbs share, each in one place, so that they mean the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rayat.orchestration.sweep import Where
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        show_default=False,
+        help="Change the configuration: a dotted key and a JSON value, or else a text.",
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="ADDRESS", help="Join this Ray cluster: auto or host:port."),
+]
+Cpus = Annotated[
+    int | None,
+    typer.Option("--cpus", metavar="N", min=1, help="CPUs of the local Ray; default: all cores."),
+]
+Gpus = Annotated[
+    int | None,
+    typer.Option("--gpus", metavar="N", min=0, help="GPUs of the local Ray; default: all."),
+]
+AllowOpen = Annotated[
+    bool,
+    typer.Option("--allow-open-cluster", help="Join a cluster that has no token authentication."),
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        "--concurrency", metavar="N", min=1, help="Most trials at once; default: what fits."
+    ),
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh-processes", help="Start a new process for every trial.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        show_default=False,
+        help="The run's folder; default: runs/<study>/<UTC time>.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", min=1, help="Data-parallel workers of the trial."),
+]
+
+
+def where(address: str | None, cpus: int | None, gpus: int | None, allow_open: bool) -> Where:
+    """Return which Ray to use.
+
+    Raises:
+        PlacementError: a size of the local Ray together with the address of another.
+    """
+    from rayat.errors import PlacementError
+    from rayat.orchestration.sweep import Where
+
+    if address is not None and (cpus is not None or gpus is not None):
+        raise PlacementError(
+            "--cpus and --gpus size a local Ray; a cluster joined with --address has its own size: "
+            "leave them out"
+        )
+    return Where(address, cpus, gpus, allow_open)

@@ -1,0 +1,237 @@
+"""`rayat plan`: what a study will cost and whether it can run, before anything starts."""
+
+from __future__ import annotations
+
+import heapq
+import json as jsonlib
+import resource
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rayat.cli import options
+from rayat.cli.checks import memory_bytes
+from rayat.cli.studies import changed_study, parse_changes, study_path
+from rayat.cli.text import as_json, columns, duration, size
+from rayat.compare.text import count, printable
+from rayat.errors import PlacementError
+
+if TYPE_CHECKING:
+    from rayat.config import TrialConfig
+    from rayat.orchestration.cluster import Capacity
+    from rayat.study import Study, Trial
+    from rayat.training.estimate import Estimate
+
+COST_FREE = ("seed", "lr", "epochs", "checkpoint_every", "optimizer.weight_decay")
+"""Keys that change neither the passes nor the seconds of an epoch."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Trials whose epochs cost the same, and what one costs."""
+
+    trials: tuple[Trial, ...]
+    cost: Estimate
+
+
+def plan(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study's file, or a shipped study's name.")
+    ],
+    address: options.Address = None,
+    cpus: options.Cpus = None,
+    gpus: options.Gpus = None,
+    allow_open_cluster: options.AllowOpen = False,
+    concurrency: options.Concurrency = None,
+    changes: options.Set = None,
+    json: options.Json = False,
+) -> None:
+    """Say what a study will cost; refuse it if it cannot run.
+
+    Passes are counted and seconds are measured with a few real steps of every
+    distinct configuration, alone on this machine and without early stopping.
+    """
+    from rayat.orchestration.cluster import cluster, local_capacity
+    from rayat.study import load_study
+
+    chosen = changed_study(load_study(study_path(study)), parse_changes(changes))
+    trials = chosen.trials()
+    place = options.where(address, cpus, gpus, allow_open_cluster)
+    if place.address is None:
+        capacity = local_capacity(cpus, gpus)
+    else:
+        with cluster(place.address, allow_open=place.allow_open) as capacity:
+            pass
+    slots = _slots(trials, capacity, concurrency)
+    groups = measure(trials)
+    facts = _facts(chosen, trials, groups, capacity, slots)
+    typer.echo(as_json(facts) if json else _table(facts))
+
+
+def _slots(trials: Sequence[Trial], capacity: Capacity, at_once: int | None) -> dict[str, int]:
+    """Return how many trials run at once, by trial id.
+
+    Raises:
+        PlacementError: a trial cannot be placed at all.
+    """
+    from rayat.orchestration.placement import Need, concurrency
+
+    slots = {}
+    for trial in trials:
+        try:
+            fitting = concurrency(Need.of(trial.config), capacity)
+        except PlacementError as error:
+            raise PlacementError(f"trial {trial.trial_id} ({trial.arm}): {error}") from None
+        slots[trial.trial_id] = min(fitting, at_once or fitting)
+    return slots
+
+
+def measure(trials: Sequence[Trial]) -> list[Group]:
+    """Return the trials grouped by cost, each group measured with real steps.
+
+    Raises:
+        DataError, ConfigError: the data is missing, or does not fit a configuration.
+    """
+    import torch
+
+    from rayat.data.prepare import prepare
+    from rayat.training.estimate import estimate
+
+    by_cost: dict[str, list[Trial]] = {}
+    for trial in trials:
+        by_cost.setdefault(_cost_key(trial.config), []).append(trial)
+    prepared: dict[str, Any] = {}
+    groups = []
+    for number, group in enumerate(by_cost.values(), 1):
+        config = group[0].config
+        source = jsonlib.dumps(config.data.spec(), sort_keys=True)
+        if source not in prepared:
+            prepared[source] = prepare(config.data)
+        typer.echo(f"measuring {number}/{len(by_cost)}: {printable(group[0].arm)}", err=True)
+        on_gpu = config.gpus_per_worker > 0 and torch.cuda.is_available()
+        cost = estimate(config, prepared[source], device="cuda" if on_gpu else "cpu")
+        groups.append(Group(tuple(group), cost))
+    return groups
+
+
+def _cost_key(config: TrialConfig) -> str:
+    flat = config.flat()
+    kept = {
+        key: value
+        for key, value in flat.items()
+        if key not in COST_FREE and key.partition(".")[0] not in COST_FREE
+    }
+    return jsonlib.dumps(kept, sort_keys=True)
+
+
+def wall_seconds(
+    seconds: Mapping[str, float], needs: Mapping[str, object], slots: Mapping[str, int]
+) -> float:
+    """Return the time until every trial has ended, each slot taking the next trial when free.
+
+    Args:
+        seconds, needs, slots: by trial id, in the order of the study. Trials of equal needs run
+            together, one such group after another, as `rayat run` does it.
+    """
+    total = 0.0
+    for need in dict.fromkeys(needs.values()):
+        members = [trial_id for trial_id in seconds if needs[trial_id] == need]
+        free = [0.0] * min(slots[members[0]], len(members))
+        for trial_id in members:
+            heapq.heapreplace(free, free[0] + seconds[trial_id])
+        total += max(free)
+    return total
+
+
+def _facts(
+    study: Study,
+    trials: Sequence[Trial],
+    groups: Sequence[Group],
+    capacity: Capacity,
+    slots: Mapping[str, int],
+) -> dict[str, Any]:
+    from rayat.orchestration.placement import Need
+
+    cost = {trial.trial_id: group.cost for group in groups for trial in group.trials}
+    seconds = {t.trial_id: cost[t.trial_id].trial_seconds(t.config) for t in trials}
+    needs = {t.trial_id: Need.of(t.config) for t in trials}
+    # The process that measured holds what a trial's process holds: Python, torch, data, network.
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    at_once = max(min(slots[t.trial_id], len(trials)) * t.config.workers for t in trials)
+    return {
+        "study": study.name,
+        "trials": len(trials),
+        "arms": len({trial.arm for trial in trials}),
+        "seeds": list(study.seeds),
+        "epochs": sum(trial.config.epochs for trial in trials),
+        "policy": study.policy.kind,
+        "configurations": [
+            {
+                "example": group.trials[0].arm,
+                "trials": len(group.trials),
+                "epochs": sum(trial.config.epochs for trial in group.trials),
+                "seconds_per_epoch": group.cost.seconds_per_epoch,
+                "forward_passes_per_epoch": group.cost.forward_passes,
+                "backward_passes_per_epoch": group.cost.backward_passes,
+                "validation_passes": group.cost.eval_forward_passes
+                + group.cost.eval_backward_passes,
+            }
+            for group in groups
+        ],
+        "passes": sum(cost[t.trial_id].trial_passes(t.config) for t in trials),
+        "trial_seconds": sum(seconds.values()),
+        "cluster": {"cpus": capacity.cpus, "gpus": capacity.gpus, "nodes": capacity.nodes},
+        "concurrency": max(min(slots[t.trial_id], len(trials)) for t in trials),
+        "wall_seconds": wall_seconds(seconds, needs, slots),
+        "memory_bytes_per_process": memory,
+        "memory_bytes": memory * at_once,
+        "memory_free_bytes": memory_bytes()[1] if capacity.nodes == 1 else None,
+        "feasible": True,
+    }
+
+
+def _table(facts: Mapping[str, Any]) -> str:
+    groups = [
+        (
+            entry["example"],
+            entry["trials"],
+            entry["epochs"],
+            duration(entry["seconds_per_epoch"]),
+            count(entry["forward_passes_per_epoch"]),
+            count(entry["backward_passes_per_epoch"]),
+            count(entry["validation_passes"]),
+        )
+        for entry in facts["configurations"]
+    ]
+    header = ("cost as in", "trials", "epochs", "per epoch", "forward", "backward", "validation")
+    cluster = facts["cluster"]
+    stopped = "" if facts["policy"] == "none" else f"; {facts['policy']} will stop some earlier"
+    seeds = ", ".join(map(str, facts["seeds"]))
+    free, needed = facts["memory_free_bytes"], facts["memory_bytes"]
+    tight = free is not None and needed > free
+    advice = f"; only {size(free)} free: lower --concurrency" if tight else ""
+    totals = [
+        ("study", facts["study"]),
+        ("trials", f"{facts['trials']}: {facts['arms']} arms, seeds {seeds}"),
+        ("epochs", f"{facts['epochs']} at most{stopped}"),
+        ("passes", f"{count(facts['passes'])} forward and backward, validation included"),
+        (
+            "cluster",
+            f"{cluster['cpus']:g} CPUs, {cluster['gpus']:g} GPUs, {cluster['nodes']} nodes; "
+            f"{facts['concurrency']} trials at once",
+        ),
+        (
+            "time",
+            f"about {duration(facts['wall_seconds'])} "
+            f"({duration(facts['trial_seconds'])} of trials; final evaluation not counted)",
+        ),
+        (
+            "memory",
+            f"about {size(facts['memory_bytes'])} "
+            f"({size(facts['memory_bytes_per_process'])} a process){advice}",
+        ),
+        ("feasible", "yes"),
+    ]
+    return f"{columns(groups, header)}\n\n{columns(totals)}"

@@ -1,0 +1,157 @@
+"""How far a living run is: counts, rate, best so far; computed from the driver's ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rayat.cli.text import duration
+from rayat.compare.text import fraction
+
+if TYPE_CHECKING:
+    from rayat.ledger.state import TrialState
+    from rayat.orchestration.driver import Driver
+
+UNFINISHED = ("pending", "running", "interrupted")
+
+
+@dataclass(frozen=True)
+class TrialLine:
+    """What one trial's line shows; None where nothing was measured yet."""
+
+    trial_id: str
+    arm: str
+    seed: int
+    epoch: int
+    epochs: int
+    lr: float | None
+    robust: float | None
+    clean: float | None
+    status: str
+    reason: str
+    eta_seconds: float | None
+
+
+class Progress:
+    """Follows a driver from its first `begin`.
+
+    Args:
+        clock: monotonic seconds.
+
+    Attributes:
+        ended: trials that ended since then, in that order. running: those that have started and
+            not ended. best: (value, arm, trial id) of the best report of the study's metric.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.driver: Driver | None = None
+        self.concurrency = 0
+        self.ended: list[str] = []
+        self.running: dict[str, None] = {}
+        self.best: tuple[float, str, str] | None = None
+        self._begun = clock()
+        self._epochs_before = 0
+
+    def begin(self, driver: Driver, concurrency: int) -> None:
+        """Take the driver; a later group of trials of the same run changes only the concurrency."""
+        self.concurrency = concurrency
+        if self.driver is driver:
+            return
+        self.driver, self._begun = driver, self.clock()
+        self._epochs_before = self.epochs_done()
+        for trial_id in driver.trials:
+            for row in driver.ledger.reports(trial_id):
+                self._judge(trial_id, row)
+
+    def changed(self, trial_id: str, what: str) -> None:
+        """Take one change of one trial."""
+        if self.driver is None:
+            return
+        if what in ("start", "report") and self.state(trial_id).status in UNFINISHED:
+            self.running[trial_id] = None
+        if what == "report":
+            rows = self.driver.ledger.reports(trial_id)
+            if rows:
+                self._judge(trial_id, rows[-1])
+        if self.state(trial_id).status not in UNFINISHED:
+            self.running.pop(trial_id, None)
+            if trial_id not in self.ended:
+                self.ended.append(trial_id)
+
+    def _judge(self, trial_id: str, row: dict[str, Any]) -> None:
+        assert self.driver is not None
+        value = row.get(self.driver.metric)
+        if value is not None and (self.best is None or value > self.best[0]):
+            self.best = (float(value), self.driver.trials[trial_id].arm, trial_id)
+
+    def state(self, trial_id: str) -> TrialState:
+        """Return what the ledger says of a trial."""
+        assert self.driver is not None
+        return self.driver.ledger.state.trials[trial_id]
+
+    def elapsed(self) -> float:
+        """Return the seconds since the beginning."""
+        return self.clock() - self._begun
+
+    def epochs_done(self) -> int:
+        """Return the epochs held of all trials."""
+        return sum(self.state(t).last for t in self.driver.trials) if self.driver else 0
+
+    def epochs_left(self) -> int:
+        """Return the epochs that trials without an end still have before them."""
+        if self.driver is None:
+            return 0
+        return sum(
+            trial.epochs - self.state(trial_id).last
+            for trial_id, trial in self.driver.trials.items()
+            if self.state(trial_id).status in UNFINISHED
+        )
+
+    def eta_seconds(self) -> float | None:
+        """Return the seconds left at the rate so far, None before the first report."""
+        done = self.epochs_done() - self._epochs_before
+        return self.elapsed() / done * self.epochs_left() if done > 0 else None
+
+    def line(self, trial_id: str) -> TrialLine:
+        """Return what to show of one trial."""
+        assert self.driver is not None
+        state, trial = self.state(trial_id), self.driver.trials[trial_id]
+        rows = self.driver.ledger.reports(trial_id)
+        row: dict[str, Any] = rows[-1] if rows else {}
+        left = None
+        if rows and state.status in UNFINISHED:
+            left = row["seconds_cum"] / row["epoch"] * (trial.epochs - row["epoch"])
+        return TrialLine(
+            trial_id=trial_id,
+            arm=trial.arm,
+            seed=int(state.declared["seed"]),
+            epoch=state.last,
+            epochs=trial.epochs,
+            lr=row.get("lr"),
+            robust=row.get("val_robust_acc"),
+            clean=row.get("val_clean_acc"),
+            status=state.status,
+            reason=state.reason or "",
+            eta_seconds=left,
+        )
+
+    def summary(self) -> str:
+        """Return one line: trials, epochs, best so far, time left."""
+        if self.driver is None:
+            return "starting"
+        states = [self.state(trial_id).status for trial_id in self.driver.trials]
+        over = sum(status not in UNFINISHED for status in states)
+        done, left = self.epochs_done(), self.epochs_left()
+        parts = [
+            f"{over}/{len(states)} trials ended",
+            f"{len(self.running)} running",
+            f"{done} epochs done, at most {left} to go",
+        ]
+        if self.best is not None:
+            parts.append(f"best {self.driver.metric} {fraction(self.best[0])} ({self.best[1]})")
+        if left:
+            parts.append(f"about {duration(self.eta_seconds())} left")
+        return "; ".join(parts)

@@ -1,0 +1,175 @@
+"""`rayat status`, `compare`, `report` and `repair`: everything that reads a run."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json as jsonlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rayat.cli import options
+from rayat.cli.studies import short
+from rayat.cli.text import as_json, columns, duration
+from rayat.compare.text import fraction, printable
+
+UNFINISHED = {"pending", "running", "interrupted"}
+TRIAL_KEYS = (
+    "trial_id",
+    "arm",
+    "seed",
+    "status",
+    "stop_reason",
+    "epochs_run",
+    "epochs_planned",
+    "attempts",
+    "best_epoch",
+    "best_value",
+    "last_value",
+    "seconds",
+)
+
+
+def status(run: options.Run, json: options.Json = False) -> None:
+    """Say how far a run is, living or ended.
+
+    Trials by state, one line a trial, and which process writes the run.
+    """
+    from rayat.ledger.reader import read_run
+
+    found = read_run(run)
+    # pandas has NaN where the table has null; JSON has null.
+    trials = jsonlib.loads(found.trials[list(TRIAL_KEYS)].to_json(orient="records"))
+    counts: dict[str, int] = {}
+    for trial in trials:
+        counts[trial["status"]] = counts.get(trial["status"], 0) + 1
+    facts = {
+        "run": str(run),
+        "study": found.info["study"]["name"],
+        "metric": found.info["metric"],
+        "writer": writer(run),
+        "complete": not UNFINISHED & set(counts),
+        "statuses": counts,
+        "evaluated": int(found.evals["trial_id"].nunique()),
+        "trials": trials,
+    }
+    typer.echo(as_json(facts) if json else "\n".join(_status_lines(facts)))
+
+
+def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
+    metric, holder = facts["metric"], facts["writer"]
+    if holder is not None:
+        driver = f"process {holder.get('pid', '?')} on {holder.get('host', '?')} is writing it"
+    elif facts["complete"]:
+        driver = "none; every trial has ended"
+    else:
+        driver = f"none; go on with: rayat resume {short(Path(facts['run']).absolute())}"
+    said = ", ".join(f"{number} {name}" for name, number in sorted(facts["statuses"].items()))
+    yield columns(
+        [
+            ("study", facts["study"]),
+            ("driver", driver),
+            ("trials", f"{len(facts['trials'])}: {said}; {facts['evaluated']} evaluated"),
+        ]
+    )
+    yield ""
+    rows = [
+        (
+            trial["trial_id"],
+            trial["arm"],
+            trial["seed"],
+            f"{trial['epochs_run']}/{trial['epochs_planned']}",
+            fraction(trial["best_value"]),
+            fraction(trial["last_value"]),
+            duration(trial["seconds"]),
+            trial["status"] + (f": {trial['stop_reason']}" if trial["stop_reason"] else ""),
+        )
+        for trial in facts["trials"]
+    ]
+    header = ("trial", "arm", "seed", "epoch", f"best {metric}", "last", "trained", "state")
+    yield columns(rows, header)
+
+
+def writer(run: Path) -> dict[str, Any] | None:
+    """Return what the lock file says of the driver that holds the run, None if no one does.
+
+    The kernel is asked, not the file's text: that one outlives its writer. The question is a shared
+    lock for some microseconds; a driver that starts within them is told to try again.
+    """
+    from rayat.ledger.lock import LOCK
+
+    try:
+        file = open(run / LOCK, "rb")  # noqa: SIM115  (closed below, after the question)
+    except OSError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with contextlib.suppress(ValueError):
+                holder = jsonlib.loads(file.read())
+                if isinstance(holder, dict):
+                    return {key: holder.get(key) for key in ("pid", "host", "started", "fence")}
+            return {}
+        except OSError:
+            return None
+        return None
+
+
+def compare(
+    run: options.Run,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="KEY=VALUE", help="Arm to compare with."),
+    ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option("--target", metavar="X", help="Value of the metric whose cost is compared."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Say which arm trains a robust model sooner.
+
+    Speed-up is the baseline's cost to reach the target over the arm's, paired over seeds, with its
+    interval; fewer than three seeds give no verdict.
+    """
+    from rayat.compare.table import compare as compare_run
+    from rayat.ledger.reader import read_run
+
+    comparison = compare_run(read_run(run), baseline=baseline, target=target)
+    typer.echo(as_json(comparison.to_json()) if json else comparison.render())
+
+
+def report(
+    run: options.Run,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", show_default=False, help="Default: report.html in RUN."
+        ),
+    ] = None,
+) -> None:
+    """Write one self-contained HTML file on a run."""
+    from rayat.compare.report import write_report
+    from rayat.ledger.reader import read_run
+
+    path = (out or run / "report.html").absolute()
+    write_report(read_run(run), path)
+    typer.echo(printable(short(path)))
+
+
+def repair(run: options.Run, json: options.Json = False) -> None:
+    """Rebuild a run's tables from its log.
+
+    A damaged log keeps the records before the damage; as it was, it is set aside.
+    """
+    from rayat.ledger.repair import repair as repair_run
+
+    done = repair_run(run)
+    if json:
+        typer.echo(as_json({**vars(done), "rebuilt": list(done.rebuilt)}))
+    else:
+        typer.echo("\n".join(printable(line) for line in str(done).splitlines()))

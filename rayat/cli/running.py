@@ -1,0 +1,213 @@
+"""`rayat run`, `resume`, `train`, `refit`: start it, show it, say where it is and what is next."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rayat.cli import options
+from rayat.cli.studies import changed_study, parse_changes, run_folder, short, study_path
+from rayat.cli.text import as_json
+from rayat.compare.text import printable
+
+if TYPE_CHECKING:
+    from rayat.orchestration.execute import Options
+    from rayat.orchestration.sweep import Summary
+
+TRIALS_LOST = 4
+INTERRUPTED = 130
+
+
+def run(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study's file, or a shipped study's name.")
+    ],
+    address: options.Address = None,
+    cpus: options.Cpus = None,
+    gpus: options.Gpus = None,
+    allow_open_cluster: options.AllowOpen = False,
+    concurrency: options.Concurrency = None,
+    fresh_processes: options.Fresh = False,
+    out: options.Out = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="In place of the time in the folder's name."),
+    ] = None,
+    changes: options.Set = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Then print the verdict and write the HTML report.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Run a study on this machine or a Ray cluster.
+
+    Every epoch of every trial is on disk before it counts: a run that is interrupted or killed goes
+    on with `rayat resume`.
+    """
+    from rayat.study import load_study
+
+    chosen = changed_study(load_study(study_path(study)), parse_changes(changes))
+    folder = run_folder(chosen.name, out, name)
+    place = options.where(address, cpus, gpus, allow_open_cluster)
+    settings = _options(concurrency, fresh_processes, chosen.max_failures)
+    from rayat.cli.live import observer
+    from rayat.orchestration import sweep
+
+    with _resumable(folder):
+        summary = sweep.run(chosen, folder, place, settings, observer(), _command())
+    if report and not summary.interrupted:
+        _verdict(folder, json)
+    _conclude(summary, json)
+
+
+def resume(
+    run: options.Run,
+    address: options.Address = None,
+    cpus: options.Cpus = None,
+    gpus: options.Gpus = None,
+    allow_open_cluster: options.AllowOpen = False,
+    concurrency: options.Concurrency = None,
+    fresh_processes: options.Fresh = False,
+    json: options.Json = False,
+) -> None:
+    """Go on with a run that was interrupted or killed.
+
+    The study's file is not needed. Trials that have ended stay as they are.
+    """
+    from rayat.ledger.info import read_info
+
+    folder = run.absolute()
+    max_failures = read_info(folder)["study"]["max_failures"]
+    place = options.where(address, cpus, gpus, allow_open_cluster)
+    settings = _options(concurrency, fresh_processes, max_failures)
+    from rayat.cli.live import observer
+    from rayat.orchestration import sweep
+
+    with _resumable(folder):
+        summary = sweep.resume(folder, place, settings, observer())
+    _conclude(summary, json)
+
+
+def train(
+    changes: options.Set = None,
+    workers: options.Workers = None,
+    address: options.Address = None,
+    cpus: options.Cpus = None,
+    gpus: options.Gpus = None,
+    allow_open_cluster: options.AllowOpen = False,
+    out: options.Out = None,
+    json: options.Json = False,
+) -> None:
+    """Train one configuration, without a search around it.
+
+    What is not set has its default. The result is a run like any other: status, compare, report
+    and resume work on it.
+    """
+    from rayat.config import TrialConfig
+
+    config = TrialConfig.parse(_with_workers(parse_changes(changes), workers))
+    folder = run_folder("train", out, None)
+    place = options.where(address, cpus, gpus, allow_open_cluster)
+    from rayat.cli.live import observer
+    from rayat.orchestration import standalone
+
+    with _resumable(folder):
+        summary = standalone.train(config, folder, place, observer(), _command())
+    _conclude(summary, json)
+
+
+def refit(
+    run: options.Run,
+    changes: options.Set = None,
+    workers: options.Workers = None,
+    address: options.Address = None,
+    cpus: options.Cpus = None,
+    gpus: options.Gpus = None,
+    allow_open_cluster: options.AllowOpen = False,
+    out: options.Out = None,
+    json: options.Json = False,
+) -> None:
+    """Train a run's best configuration again.
+
+    With --set and --workers it may get more epochs or workers, say. The result is a run of its own.
+    """
+    from rayat.ledger.info import read_info
+
+    name = read_info(run)["study"]["name"]
+    folder = run_folder(f"refit-{name}", out, None)
+    wanted = _with_workers(parse_changes(changes), workers)
+    place = options.where(address, cpus, gpus, allow_open_cluster)
+    from rayat.cli.live import observer
+    from rayat.orchestration import standalone
+
+    with _resumable(folder):
+        summary = standalone.refit(run.absolute(), folder, wanted, place, observer(), _command())
+    _conclude(summary, json)
+
+
+def _command() -> list[str]:
+    return ["rayat", *sys.argv[1:]]
+
+
+def _options(at_once: int | None, fresh_processes: bool, max_failures: int) -> Options:
+    from rayat.orchestration.execute import Options
+
+    return Options(at_once, fresh_processes, max_failures)
+
+
+def _with_workers(changes: dict[str, Any], workers: int | None) -> dict[str, Any]:
+    return changes if workers is None else {**changes, "workers": workers}
+
+
+@contextlib.contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """Say how to go on where Ctrl-C came before the driver was listening for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (folder / "run.json").exists():
+            typer.echo(
+                f"interrupted; go on with: rayat resume {printable(short(folder))}", err=True
+            )
+        else:
+            typer.echo("interrupted before anything was written", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _verdict(folder: Path, json: bool) -> None:
+    """Print the comparison and write the report; to standard error if JSON goes to the other."""
+    from rayat.compare.table import compare
+    from rayat.compare.report import write_report
+    from rayat.ledger.reader import read_run
+
+    result = read_run(folder)
+    typer.echo(compare(result).render(), err=json)
+    write_report(result, folder / "report.html")
+    typer.echo(f"report: {printable(short(folder / 'report.html'))}", err=json)
+
+
+def _conclude(summary: Summary, json: bool) -> None:
+    """Print how the run ended and what to do next; exit with the code that says the same."""
+    place = printable(short(summary.folder))
+    statuses = ", ".join(f"{n} {status}" for status, n in sorted(summary.statuses.items()))
+    if json:
+        fields = {
+            "folder": str(summary.folder),
+            "statuses": summary.statuses,
+            "interrupted": summary.interrupted,
+        }
+        typer.echo(as_json(fields))
+    if summary.interrupted:
+        typer.echo(f"interrupted ({statuses}); go on with: rayat resume {place}", err=True)
+        raise typer.Exit(INTERRUPTED)
+    if not json:
+        typer.echo(f"{place}: {statuses}")
+        typer.echo(f"next: rayat compare {place}\n      rayat report {place}")
+    if summary.statuses.get("failed") or summary.statuses.get("lost"):
+        typer.echo(f"some trials failed or were lost; see: rayat status {place}", err=True)
+        raise typer.Exit(TRIALS_LOST)

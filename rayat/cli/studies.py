@@ -1,0 +1,126 @@
+"""From what a user types to a study or a configuration: names, `--set key=value`, folders."""
+
+from __future__ import annotations
+
+import ast
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rayat
+from rayat.errors import ConfigError, StudyError, nearest
+
+if TYPE_CHECKING:
+    from rayat.study import Study
+
+
+def shipped() -> dict[str, Path]:
+    """Return the shipped studies' files by name, such as `quickstart` or `papers/accelat`."""
+    package = Path(rayat.__file__).parent
+    # In an installed package they lie inside it; in a checkout beside it.
+    for folder in (package / "search_spaces", package.parent / "search_spaces"):
+        if folder.is_dir():
+            files = sorted(p for p in folder.rglob("*.py") if not p.name.startswith("_"))
+            return {p.relative_to(folder).with_suffix("").as_posix(): p for p in files}
+    return {}
+
+
+def study_path(name: str) -> Path:
+    """Return the file of a study given as a path, or as the name of a shipped one.
+
+    Raises:
+        StudyError: neither; the text gives the nearest name.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    known = shipped()
+    if name in known:
+        return known[name]
+    if path.suffix == ".py":
+        raise StudyError(
+            f"no study file {name!r}; give the path of one, or a shipped study's name: "
+            f"{', '.join(known)}"
+        )
+    raise StudyError(
+        f"no study {name!r}{nearest(name, known)}; give a file (search_spaces/x.py) or a shipped "
+        f"study's name: {', '.join(known)}"
+    )
+
+
+def claim(path: Path) -> str:
+    """Return the first line of a study file's docstring, without importing the file."""
+    try:
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"(cannot be read: {error})"
+    return text.split("\n")[0]
+
+
+def parse_changes(texts: Sequence[str] | None) -> dict[str, Any]:
+    """Return `--set key=value` texts as dotted keys and values; a value is JSON, else a text.
+
+    Raises:
+        ConfigError: a text without `=`, or a key given twice.
+    """
+    changes: dict[str, Any] = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set needs KEY=VALUE, got {text!r}; such as --set lr.peak=0.1")
+        if key in changes:
+            raise ConfigError(f"--set gives {key!r} twice; give it once")
+        try:
+            changes[key] = json.loads(value)
+        except ValueError:
+            changes[key] = value
+    return changes
+
+
+def changed_study(study: Study, changes: Mapping[str, Any]) -> Study:
+    """Return the study with `changes` in its base configuration.
+
+    Raises:
+        StudyError: a key is an axis of the space, whose values would hide it.
+        ConfigError: an unknown key.
+    """
+    from rayat.config import merge
+
+    for key in changes:
+        if key == "seed":
+            raise StudyError("--set seed: the seeds are the study's own; edit `seeds` in its file")
+        axes = [axis for axis in study.space if key == axis or key.startswith(axis + ".")]
+        if axes:
+            raise StudyError(
+                f"--set {key}: {axes[0]!r} is an axis of study {study.name!r}, so its values come "
+                "from the space; edit the space in the study's file"
+            )
+    if not changes:
+        return study
+    return study.model_copy(update={"base": merge(merge({}, study.base), changes)})
+
+
+def run_folder(study_name: str, out: Path | None, name: str | None) -> Path:
+    """Return the absolute folder of a new run: `out`, or `runs/<study>/<name, else UTC time>`.
+
+    Raises:
+        StudyError: both are given, or `name` cannot be a folder's name.
+    """
+    from rayat.study import NAME
+
+    if out is not None and name is not None:
+        raise StudyError("--out is the run's whole folder, so --name has no place: give one")
+    if name is not None and not NAME.fullmatch(name):
+        raise StudyError(
+            f"--name becomes a folder: use letters, digits, . _ - (at most 64), got {name!r}"
+        )
+    stamp = name or time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    return (out or Path("runs") / study_name / stamp).absolute()
+
+
+def short(folder: Path) -> str:
+    """Return a folder as one would type it here: relative where it lies below."""
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)

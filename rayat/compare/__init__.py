@@ -1,0 +1,1 @@
+"""Comparison of arms: time to target, matched robustness, intervals, plots, the HTML report."""

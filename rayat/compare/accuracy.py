@@ -1,0 +1,98 @@
+"""How good an arm's models are in the end: best and last checkpoint, test before validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rayat.compare.bootstrap import Estimate, mean_difference
+from rayat.ledger.reader import Run
+
+CHECKPOINTS = ("best", "last")
+
+
+@dataclass(frozen=True)
+class MeanSd:
+    """Mean and sample standard deviation over `n` seeds; sd is None for one seed."""
+
+    mean: float
+    sd: float | None
+    n: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> MeanSd | None:
+        """Return the summary of the finite values, None if there is none."""
+        finite = [value for value in values if math.isfinite(value)]
+        if not finite:
+            return None
+        sd = float(np.std(finite, ddof=1)) if len(finite) > 1 else None
+        return cls(float(np.mean(finite)), sd, len(finite))
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """Clean and robust accuracy of every trial's checkpoints, from one source for all.
+
+    Attributes:
+        source: where they come from, such as `test, pgd-20`.
+        tested: whether that is the test set.
+        table: indexed by (trial_id, checkpoint), columns clean and robust, fractions.
+    """
+
+    source: str
+    tested: bool
+    table: pd.DataFrame
+
+    def of(self, trial_ids: Mapping[int, str], checkpoint: str, kind: str) -> dict[int, float]:
+        """Return accuracy by seed; `kind` is clean or robust. Seeds without one are left out."""
+        column = self.table[kind]
+        found = {
+            seed: float(column[key])
+            for seed, trial_id in trial_ids.items()
+            if (key := (trial_id, checkpoint)) in column.index
+        }
+        return {seed: value for seed, value in found.items() if math.isfinite(value)}
+
+    def difference(
+        self, arm: Mapping[int, str], baseline: Mapping[int, str], checkpoint: str = "best"
+    ) -> Estimate | None:
+        """Return the robust accuracy that the arm has above the baseline; None without a pair."""
+        ours = self.of(arm, checkpoint, "robust")
+        theirs = self.of(baseline, checkpoint, "robust")
+        seeds = sorted(set(ours) & set(theirs))
+        if not seeds:
+            return None
+        return mean_difference([ours[s] for s in seeds], [theirs[s] for s in seeds])
+
+
+def accuracies(run: Run) -> Accuracies:
+    """Return test accuracies if the run has them, else those on the validation split.
+
+    Of several attack suites, the one that covers most trials counts, and of these the one that
+    leaves the least robust accuracy: the strongest attack.
+    """
+    tests = run.evals[run.evals["split"] == "test"]
+    if tests.empty:
+        return Accuracies("validation", False, _validation(run))
+    suites = tests.groupby("suite")["robust_acc"].agg(["count", "mean"]).reset_index()
+    suites = suites.sort_values(["count", "mean", "suite"], ascending=[False, True, True])
+    suite = str(suites["suite"].iloc[0])
+    table = tests[tests["suite"] == suite].set_index(["trial_id", "checkpoint"])
+    table = table[["clean_acc", "robust_acc"]].set_axis(["clean", "robust"], axis=1)
+    return Accuracies(f"test, {suite}", True, table)
+
+
+def _validation(run: Run) -> pd.DataFrame:
+    """Return the validation accuracies at the best and at the last measured epoch."""
+    best = run.trials[["trial_id", "best_epoch"]].dropna()
+    best = best.rename(columns={"best_epoch": "epoch"}).assign(checkpoint="best")
+    measured = run.epochs.dropna(subset=["val_robust_acc"])
+    last = measured.groupby("trial_id", as_index=False)["epoch"].max().assign(checkpoint="last")
+    rows = pd.concat([best, last]).astype({"epoch": "int64"})
+    rows = rows.merge(run.epochs, on=["trial_id", "epoch"])
+    table: pd.DataFrame = rows.set_index(["trial_id", "checkpoint"])
+    return table[["val_clean_acc", "val_robust_acc"]].set_axis(["clean", "robust"], axis=1)

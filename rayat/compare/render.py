@@ -1,0 +1,153 @@
+"""A comparison as text: two narrow tables and sentences for a terminal, one table for Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rayat.compare.accuracy import MeanSd
+from rayat.compare.text import NONE, count, fraction, printable, seconds, short_arms
+from rayat.compare.verdict import interval, robust_interval
+
+if TYPE_CHECKING:
+    from rayat.compare.table import Comparison, Row
+
+WIDTH = 80
+
+
+def plain(comparison: Comparison) -> str:
+    """Return the comparison for a terminal; 80 columns unless an arm's name is long."""
+    heading, names = short_arms([row.arm for row in comparison.rows])
+    rows = comparison.rows
+    cost = [
+        (
+            _mark(names[row.arm], row),
+            f"{row.reached}/{len(row.trial_ids)}",
+            mean(row.costs["epochs"], count),
+            mean(row.costs["passes"], count),
+            mean(row.costs["seconds"], seconds),
+            speed(row, "passes"),
+            speed(row, "seconds"),
+        )
+        for row in rows
+    ]
+    quality = [
+        (
+            _mark(names[row.arm], row),
+            *(mean_sd(row.robust[c]) for c in ("best", "last")),
+            mean_sd(row.clean["best"]),
+            statuses(row),
+        )
+        for row in rows
+    ]
+    axes = ("reached", "epochs", "passes", "seconds", "in passes", "in seconds")
+    checkpoints = ("robust best", "robust last", "clean best", "trials")
+    parts = [
+        _wrap(comparison.headline),
+        "\n".join(_wrap(line) for line in setting_lines(comparison)),
+        f"Cost to the target and speed-up (* the baseline)\n{_columns([(heading, *axes), *cost])}",
+        f"Accuracy ({printable(comparison.accuracy_source)}), mean ± sd\n"
+        + _columns([(heading, *checkpoints), *quality]),
+        "\n".join(_wrap(row.sentence, "- ") for row in rows if row.sentence),
+        "\n".join(_wrap(note, "! ") for note in comparison.notes),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return one Markdown table, then the settings and notes as lines."""
+    heading, names = short_arms([row.arm for row in comparison.rows])
+    header = (
+        heading,
+        "seeds",
+        "robust best",
+        "robust last",
+        "clean best",
+        "reached",
+        "passes to target",
+        "speed-up in passes",
+        "in seconds",
+        "robust difference",
+        "verdict",
+    )
+    body = [
+        (
+            names[row.arm],
+            str(len(row.trial_ids)),
+            mean_sd(row.robust["best"]),
+            mean_sd(row.robust["last"]),
+            mean_sd(row.clean["best"]),
+            f"{row.reached}/{len(row.trial_ids)}",
+            mean(row.costs["passes"], count),
+            speed(row, "passes"),
+            speed(row, "seconds"),
+            robust_interval(row.robust_difference),
+            row.verdict,
+        )
+        for row in comparison.rows
+    ]
+    lines = ["| " + " | ".join(_cell(c) for c in line) + " |" for line in (header, *body)]
+    lines.insert(1, "| --- |" + " ---: |" * (len(header) - 2) + " --- |")
+    after = [*setting_lines(comparison), *comparison.notes]
+    return "\n".join([*lines, "", *(f"- {_escaped(line)}" for line in after)])
+
+
+def setting_lines(comparison: Comparison) -> list[str]:
+    """Return what was compared, in sentences without a full stop."""
+    return [
+        f"target: {printable(comparison.metric)} ≥ {fraction(comparison.target)} "
+        f"({printable(comparison.target_origin)})",
+        f"baseline: {printable(comparison.baseline)} ({printable(comparison.baseline_origin)})",
+        f"accuracy: {printable(comparison.accuracy_source)}; "
+        "speed-up: the baseline's cost over the arm's, 95 % bootstrap interval over paired seeds",
+    ]
+
+
+def mean(value: MeanSd | None, unit: Callable[[float], str]) -> str:
+    """Return a mean through the formatter `unit`, `-` without one."""
+    return NONE if value is None else unit(value.mean)
+
+
+def mean_sd(value: MeanSd | None) -> str:
+    """Return `0.512 ±0.010`; without sd for one seed."""
+    if value is None:
+        return NONE
+    return fraction(value.mean) + (f" ±{fraction(value.sd)}" if value.sd is not None else "")
+
+
+def speed(row: Row, axis: str) -> str:
+    """Return a speed-up with its interval; the baseline's is 1 by definition."""
+    return "1" if row.is_baseline else interval(row.speed_up[axis])
+
+
+def statuses(row: Row) -> str:
+    """Return the arm's trials by status, `3 finished` or `2 finished, 1 diverged`."""
+    return ", ".join(f"{n} {printable(name)}" for name, n in row.statuses.items())
+
+
+def _mark(name: str, row: Row) -> str:
+    return f"{name} *" if row.is_baseline else name
+
+
+def _columns(rows: Iterable[Sequence[str]]) -> str:
+    lines = [list(row) for row in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _wrap(text: str, mark: str = "") -> str:
+    return textwrap.fill(
+        mark + text, WIDTH, subsequent_indent=" " * len(mark), break_long_words=False
+    )
+
+
+def _cell(text: str) -> str:
+    return _escaped(text).replace("|", "\\|")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("<", "&lt;")

@@ -1,0 +1,142 @@
+"""Which arm is meant, and which of an arm's configurations speaks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from rayat.compare.text import printable, split_arm
+from rayat.errors import StudyError, nearest
+from rayat.ledger.reader import Run
+
+NAME_KEYS = ("name", "shape")
+"""`attack=pgd` means `attack.name=pgd`, `lr=cosine` means `lr.shape=cosine`."""
+SOUND = ("finished", "stopped", "collapsed", "running", "interrupted")
+"""Trials whose best value may choose a configuration; those that broke may not."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The configuration that speaks for an arm.
+
+    Attributes:
+        arm: its label.
+        config_id: the configuration with the best mean of the study's metric over seeds.
+        trial_ids: its trials by seed.
+        tried: configurations that the arm had to choose from: its budget.
+        tuned: the nuisance axes' values that were chosen.
+    """
+
+    arm: str
+    config_id: str
+    trial_ids: Mapping[int, str]
+    tried: int
+    tuned: Mapping[str, Any]
+
+
+def arms(run: Run) -> list[str]:
+    """Return the arms in the study's order."""
+    return [str(arm) for arm in run.trials.sort_values("trial_index")["arm"].unique()]
+
+
+def match_arm(run: Run, text: str) -> str:
+    """Return the one arm that `key=value[,key=value]` names.
+
+    A key is an arm's axis (`lr.shape`), its part (`lr`, `attack`), or any configuration key that
+    is equal over all of an arm's trials. Numbers are compared as numbers.
+
+    Raises:
+        StudyError: no arm or more than one matches; the text lists them.
+    """
+    known = arms(run)
+    if text in known:
+        return text
+    wanted = split_arm(text)
+    found = [
+        arm for arm in known if wanted and all(_holds(run, arm, k, v) for k, v in wanted.items())
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise StudyError(
+            f"no arm matches {printable(text)!r}{nearest(text, known)}; arms: {_list(known)}"
+        )
+    raise StudyError(
+        f"{printable(text)!r} matches {len(found)} arms: {_list(found)}; "
+        "name one by another key=value after a comma"
+    )
+
+
+def choose(run: Run) -> dict[str, Choice]:
+    """Return each arm's configuration, chosen by its mean best value over seeds.
+
+    More sound seeds come before a better mean, so that no configuration wins by its lucky
+    survivors. Every arm of a study has the same number of configurations: an equal budget.
+    """
+    nuisance = run.info["study"].get("nuisance") or ()
+    choices = {}
+    for arm in arms(run):
+        trials = run.trials[run.trials["arm"] == arm]
+        best = _ranked(trials)[0]
+        chosen = trials[trials["config_id"] == best].sort_values("seed")
+        first = chosen.iloc[0]
+        choices[arm] = Choice(
+            arm,
+            best,
+            {int(s): str(t) for s, t in zip(chosen["seed"], chosen["trial_id"], strict=True)},
+            trials["config_id"].nunique(),
+            {key: first[f"cfg.{key}"] for key in nuisance if f"cfg.{key}" in trials},
+        )
+    return choices
+
+
+def best_trial(run: Run) -> tuple[str | None, str]:
+    """Return the first seed's trial of the configuration with the best mean over its seeds.
+
+    Returns:
+        trial id and canonical JSON of its configuration; (None, "") when no trial has a value.
+    """
+    trials = run.trials
+    valued = trials[trials["status"].isin(SOUND) & trials["best_value"].notna()]
+    if valued.empty:
+        return None, ""
+    first = valued[valued["config_id"] == _ranked(trials)[0]].sort_values("seed").iloc[0]
+    return str(first["trial_id"]), str(first["config_json"])
+
+
+def _ranked(trials: pd.DataFrame) -> list[str]:
+    """Return configuration ids, best first; ties in the study's order."""
+    trials = trials.sort_values("trial_index")
+    value = trials["best_value"].where(trials["status"].isin(SOUND))
+    table = value.groupby(trials["config_id"], sort=False).agg(["count", "mean"])
+    table = table.sort_values(["count", "mean"], ascending=False, kind="stable")
+    return [str(name) for name in table.index]
+
+
+def _holds(run: Run, arm: str, key: str, value: str) -> bool:
+    axes = split_arm(arm)
+    for name in (key, *(f"{key}.{part}" for part in NAME_KEYS)):
+        if name in axes:
+            return _same(axes[name], value)
+        if f"cfg.{name}" in run.trials:
+            held = run.trials.loc[run.trials["arm"] == arm, f"cfg.{name}"].unique()
+            return len(held) == 1 and _same(held[0], value)
+    return False
+
+
+def _same(held: Any, wanted: str) -> bool:
+    text = str(held).lower()
+    # An axis over whole parts is labelled `pgd(steps=5)`; its name alone is enough.
+    if wanted.lower() in (text, text.partition("(")[0]):
+        return True
+    try:
+        return float(held) == float(wanted)
+    except (TypeError, ValueError):
+        return False
+
+
+def _list(names: list[str]) -> str:
+    return "; ".join(printable(name) for name in names)

@@ -1,0 +1,123 @@
+"""Cost to a target, and how much sooner an arm is there than the baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rayat.compare.bootstrap import Estimate, ratio_of_means
+from rayat.ledger.reader import Run
+
+AXES = {"passes": "passes_cum", "seconds": "seconds_cum", "epochs": "epoch"}
+"""Cost axes and their column of the epochs table. Passes and seconds hold the attack, selection and
+validation (papers.md 1.4); none holds the final test."""
+
+ENDED = ("finished", "stopped", "diverged", "collapsed")
+"""Ends that are the schedule's or the policy's doing: without the target they are censored. A trial
+that failed, was lost or is not over says nothing about its schedule and has no pair."""
+
+TARGET_SHARE = 0.98
+"""Of the baseline's best value, where no target was fixed (papers.md 2.7)."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one trial paid until it reached the target or, if it never did, until its end.
+
+    Attributes:
+        seed, status: of the trial.
+        reached: whether the metric was at or above the target after some epoch.
+        epoch: the epoch of `costs`.
+        costs: by axis; NaN where it was not recorded.
+    """
+
+    seed: int
+    status: str
+    reached: bool
+    epoch: int
+    costs: Mapping[str, float]
+
+    @property
+    def counts(self) -> bool:
+        """Return whether the trial can be one of a pair."""
+        return self.reached or (self.status in ENDED and self.epoch > 0)
+
+
+def costs(run: Run, trial_ids: Iterable[str], target: float) -> list[Cost]:
+    """Return each trial's cost, by seed.
+
+    A metric that was not measured or is not finite never reaches a target. What happens after the
+    target was reached, divergence included, does not change its cost.
+    """
+    trials = run.trials.set_index("trial_id")
+    seeds, statuses = trials["seed"].to_dict(), trials["status"].to_dict()
+    found = []
+    for trial_id in trial_ids:
+        rows = run.epochs[run.epochs["trial_id"] == trial_id].sort_values("epoch")
+        values = rows[run.info["metric"]].to_numpy(float, na_value=math.nan)
+        hits = np.flatnonzero(values >= target)
+        at = int(hits[0]) if len(hits) else len(rows) - 1
+        paid = {
+            axis: float(rows[column].to_numpy(float, na_value=math.nan)[at])
+            if at >= 0
+            else math.nan
+            for axis, column in AXES.items()
+        }
+        found.append(
+            Cost(
+                int(seeds[trial_id]),
+                str(statuses[trial_id]),
+                bool(len(hits)),
+                int(rows["epoch"].iloc[at]) if at >= 0 else 0,
+                paid,
+            )
+        )
+    return sorted(found, key=lambda cost: cost.seed)
+
+
+def paired(baseline: Iterable[Cost], arm: Iterable[Cost]) -> list[tuple[Cost, Cost]]:
+    """Return the trials of both by seed; a seed of which one side says nothing has no pair."""
+    others = {cost.seed: cost for cost in arm if cost.counts}
+    return [(cost, others[cost.seed]) for cost in baseline if cost.counts and cost.seed in others]
+
+
+def speed_up(pairs: Sequence[tuple[Cost, Cost]], axis: str) -> Estimate | None:
+    """Return cost(baseline) / cost(arm) as a ratio of means over the pairs.
+
+    Above 1 the arm is sooner there. If some trial of one side never reached the target, the value
+    is the limit that its spent cost gives (`bound`) and there is no interval; None if both sides
+    have such trials, if there is no pair, or if a cost was not recorded.
+
+    Args:
+        pairs: from `paired`, the baseline first.
+        axis: a key of `AXES`.
+    """
+    top = [baseline.costs[axis] for baseline, _ in pairs]
+    bottom = [arm.costs[axis] for _, arm in pairs]
+    if not pairs or not all(math.isfinite(cost) and cost > 0 for cost in top + bottom):
+        return None
+    baseline_there = all(baseline.reached for baseline, _ in pairs)
+    arm_there = all(arm.reached for _, arm in pairs)
+    if baseline_there and arm_there:
+        return ratio_of_means(top, bottom)
+    if not baseline_there and not arm_there:
+        return None
+    limit = float(np.mean(top) / np.mean(bottom))
+    return Estimate(limit, None, None, len(pairs), "<" if baseline_there else ">")
+
+
+def default_target(run: Run, trial_ids: Iterable[str]) -> float | None:
+    """Return 98 % of the best value of the baseline's worst seed; None without any value.
+
+    The worst seed, so that the baseline itself reaches the target in every seed: 98 % of the mean
+    would leave a noisy baseline without a cost to compare with. Finished trials decide if there is
+    one.
+    """
+    trials = run.trials[run.trials["trial_id"].isin(list(trial_ids))]
+    valued = trials[trials["best_value"].notna()]
+    finished = valued[valued["status"] == "finished"]
+    chosen = valued if finished.empty else finished
+    return None if chosen.empty else TARGET_SHARE * float(chosen["best_value"].min())

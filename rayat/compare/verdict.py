@@ -1,0 +1,123 @@
+"""What the numbers allow to say, in one word and in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rayat.compare.bootstrap import MIN_PAIRS, Estimate
+from rayat.compare.speedup import Cost
+from rayat.compare.text import factor, fraction, plural, printable
+
+HEADLINE = "passes"
+"""The axis that decides: exact and repeatable on a noisy machine; seconds stand next to it."""
+MARGIN = 0.01
+"""Robust accuracy (a fraction) that an arm may lose on average and still count as matched when the
+interval shows no loss; papers.md 9.2 uses one point for "as good as"."""
+
+
+def word(
+    pairs: Sequence[tuple[Cost, Cost]], speed: Estimate | None, robust: Estimate | None
+) -> str:
+    """Return the verdict on an arm.
+
+    Args:
+        pairs: trials of baseline and arm by seed.
+        speed: speed-up on the headline axis.
+        robust: robust accuracy above the baseline's.
+
+    Returns:
+        `faster`, `faster but less robust`, `faster, robustness unclear`, `slower`,
+        `no difference shown`, `not reached`, `baseline not reached` or `no verdict (2 seeds)`.
+    """
+    if len(pairs) < MIN_PAIRS:
+        return f"no verdict ({plural(len(pairs), 'seed')})"
+    if not all(arm.reached for _, arm in pairs):
+        return "not reached"
+    if not all(baseline.reached for baseline, _ in pairs):
+        return "baseline not reached"
+    if speed is None or speed.low is None or speed.high is None:
+        return "no verdict (costs not recorded)"
+    if speed.high < 1:
+        return "slower"
+    if speed.low <= 1:
+        return "no difference shown"
+    if robust is None or robust.high is None:
+        return "faster, robustness unclear"
+    if robust.high < 0:
+        return "faster but less robust"
+    return "faster" if robust.value >= -MARGIN else "faster, robustness unclear"
+
+
+def sentence(
+    arm: str,
+    baseline: str,
+    target: float,
+    pairs: Sequence[tuple[Cost, Cost]],
+    speeds: Mapping[str, Estimate | None],
+    robust: Estimate | None,
+) -> str:
+    """Return the verdict with the numbers behind it."""
+    verdict = word(pairs, speeds[HEADLINE], robust)
+    name, other, goal = printable(arm), printable(baseline), fraction(target)
+    n, speed, seconds = len(pairs), speeds[HEADLINE], speeds["seconds"]
+    reached = sum(cost.reached for _, cost in pairs)
+    theirs = sum(cost.reached for cost, _ in pairs)
+    if verdict == "not reached":
+        limit = f"; its speed-up in passes is below {factor(speed.value)}" if speed else ""
+        said = f"{name} reached {goal} in {reached} of {plural(n, 'seed')}{limit}"
+    elif verdict == "baseline not reached":
+        limit = f"; its speed-up in passes is above {factor(speed.value)}" if speed else ""
+        said = f"{name} reached {goal} in {plural(n, 'seed')}, {other} in {theirs}{limit}"
+    elif speed is None:
+        said = f"{name}: {verdict}"
+    elif verdict.startswith("no verdict"):
+        said = f"{name}: {verdict}, at least {MIN_PAIRS} are needed; " + (
+            f"passes of {other} over its own: {limited(speed)}"
+        )
+    else:
+        way = {"no difference shown": "is not shown to be", "slower": "is not"}.get(verdict, "is")
+        said = f"{name} {way} sooner at {goal} than {other}"
+        said += f": speed-up {interval(speed)} in passes, {interval(seconds)} in seconds"
+        said += f", {plural(n, 'seed')}"
+        if verdict != "no difference shown" and _opposed(speed, seconds):
+            said += "; in seconds it is the other way round"
+    return f"{said}; {_matched(robust, verdict)}."
+
+
+def limited(estimate: Estimate | None) -> str:
+    """Return a speed-up without its interval: `1.82`, `<0.70` or `-`."""
+    return factor(None) if estimate is None else estimate.bound + factor(estimate.value)
+
+
+def interval(estimate: Estimate | None) -> str:
+    """Return a speed-up with its interval, where it has one: `1.82 [1.50, 2.20]`."""
+    if estimate is None or estimate.low is None:
+        return limited(estimate)
+    return f"{factor(estimate.value)} [{factor(estimate.low)}, {factor(estimate.high)}]"
+
+
+def robust_interval(estimate: Estimate | None) -> str:
+    """Return a difference of accuracies: `+0.012 [-0.004, +0.028]`."""
+    if estimate is None or estimate.low is None:
+        return fraction(None if estimate is None else estimate.value, sign=True)
+    low, high = fraction(estimate.low, sign=True), fraction(estimate.high, sign=True)
+    return f"{fraction(estimate.value, sign=True)} [{low}, {high}]"
+
+
+def _matched(robust: Estimate | None, verdict: str) -> str:
+    if robust is None:
+        return "robust accuracy was not compared"
+    said = f"robust accuracy differs by {robust_interval(robust)}"
+    if verdict == "faster":
+        return f"{said}, no loss shown"
+    if verdict == "faster but less robust":
+        return f"{said}, a loss"
+    if verdict == "faster, robustness unclear":
+        return f"{said}, too uncertain to call it matched"
+    return said
+
+
+def _opposed(passes: Estimate, seconds: Estimate | None) -> bool:
+    if seconds is None or seconds.low is None or seconds.high is None:
+        return False
+    return seconds.high < 1 if passes.value > 1 else seconds.low > 1

@@ -1,0 +1,244 @@
+"""One trial's configuration: a strict, frozen tree with a canonical JSON and a content hash.
+
+The parts that are methods (data, model, optimizer, lr, attack, objective) come from the registries:
+their keys are the method's own parameters. A dotted key addresses a leaf: `attack.eps`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
+
+from rayat.errors import ConfigError, nearest
+from rayat.registry import (
+    ATTACKS,
+    MODELS,
+    OBJECTIVES,
+    OPTIMIZERS,
+    SHAPES,
+    SOURCES,
+    Part,
+    Registry,
+    explain,
+)
+
+if TYPE_CHECKING:
+    from rayat.attacks.base import Attack
+    from rayat.data.base import Source
+    from rayat.models.base import Model
+    from rayat.objectives.base import Objective
+    from rayat.optimizers.base import Optimizer
+    from rayat.shapes.base import LRShape
+else:
+
+    def _part(registry: Registry[Any]) -> Any:
+        return Annotated[
+            Any,
+            PlainValidator(registry.build),
+            PlainSerializer(lambda part: part.spec()),
+        ]
+
+    Source, Model, Optimizer = _part(SOURCES), _part(MODELS), _part(OPTIMIZERS)
+    LRShape, Attack, Objective = _part(SHAPES), _part(ATTACKS), _part(OBJECTIVES)
+
+PART_KEYS: dict[str, Registry[Any]] = {
+    "data": SOURCES,
+    "model": MODELS,
+    "optimizer": OPTIMIZERS,
+    "lr": SHAPES,
+    "attack": ATTACKS,
+    "objective": OBJECTIVES,
+}
+
+
+class EvalConfig(BaseModel):
+    """What is measured on the validation split each epoch, and on the test set once at the end.
+
+    Both attacks are PGD with a random start from the evaluation stream, step `eps / 4` for the
+    tracking attack and `eps / 8` for the final one (papers.md 1.5: PGD-10/20 for tracking).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    steps: int = Field(10, ge=1, description="PGD steps of the validation attack")
+    every: int = Field(1, ge=1, description="epochs between validations; the last is always one")
+    size: int | None = Field(None, ge=1, description="validation images attacked; null: all")
+    final_steps: int = Field(20, ge=1, description="PGD steps of the final attack on test images")
+    final_size: int | None = Field(None, ge=1, description="test images attacked; null: all")
+    batch_size: int = Field(500, ge=1, description="images per evaluation batch")
+    eps: float | None = Field(None, ge=0, le=1, description="evaluation radius; null: attack.eps")
+
+
+class TrialConfig(BaseModel):
+    """Everything that determines one training run.
+
+    Raises `ConfigError` through `TrialConfig.parse`, which is the way to build one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    data: Source = Field(default_factory=lambda: SOURCES.build("digits"))
+    model: Model = Field(default_factory=lambda: MODELS.build("preactresnet"))
+    epochs: int = Field(10, ge=1, le=100_000)
+    batch_size: int = Field(128, ge=1, description="global batch: split evenly over the workers")
+    optimizer: Optimizer = Field(default_factory=lambda: OPTIMIZERS.build("sgd"))
+    lr: LRShape = Field(default_factory=lambda: SHAPES.build({"shape": "onecycle", "peak": 0.2}))
+    attack: Attack = Field(default_factory=lambda: ATTACKS.build("pgd"))
+    objective: Objective = Field(default_factory=lambda: OBJECTIVES.build("madry"))
+    workers: int = Field(1, ge=1, le=10_000, description="data-parallel workers of the trial")
+    cpus_per_worker: float = Field(1, gt=0)
+    gpus_per_worker: float = Field(0, ge=0)
+    threads: int = Field(1, ge=1, description="torch threads per worker")
+    precision: Literal["fp32", "bf16"] = "fp32"
+    checkpoint_every: int = Field(1, ge=1, description="epochs between resumable checkpoints")
+    seed: int = Field(0, ge=0, lt=2**32)
+    eval: EvalConfig = Field(default_factory=lambda: EvalConfig.model_validate({}))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.batch_size % self.workers:
+            raise ValueError(
+                f"batch_size must be a multiple of workers={self.workers}, got {self.batch_size}"
+            )
+        for key in PART_KEYS:
+            getattr(self, key).check(self)
+        return self
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any] | TrialConfig) -> TrialConfig:
+        """Build a configuration from a nested or dotted mapping.
+
+        Raises:
+            ConfigError: unknown key (with the nearest one), wrong value, impossible combination.
+        """
+        if isinstance(value, TrialConfig):
+            return value
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"a configuration is a mapping of keys to values, got {value!r}")
+        tree = merge({}, value)
+        try:
+            return cls(**tree)
+        except ValidationError as error:
+            known = list(cls.model_fields) + [f"eval.{name}" for name in EvalConfig.model_fields]
+            raise ConfigError(explain(error, "", known)) from None
+
+    def replace(self, changes: Mapping[str, Any]) -> TrialConfig:
+        """Return a new configuration with nested or dotted keys changed, checked again."""
+        return self.parse(merge(self.tree(), changes))
+
+    def tree(self) -> dict[str, Any]:
+        """Return the nested mapping form, defaults included; JSON values only."""
+        return self.model_dump(mode="json")
+
+    def flat(self) -> dict[str, Any]:
+        """Return `{dotted key: leaf}`; lists stay whole."""
+        return flatten(self.tree())
+
+    def canonical(self) -> str:
+        """Return the canonical JSON: sorted keys, no spaces, shortest floats, UTF-8."""
+        return json.dumps(self.tree(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    def sha256(self) -> str:
+        """Return the hex SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
+
+    @property
+    def config_id(self) -> str:
+        """Return 12 hex digits that name the configuration whatever its seed."""
+        tree = {k: v for k, v in self.tree().items() if k != "seed"}
+        text = json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return `{dotted key: leaf}` of a nested mapping."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, name + "."))
+        else:
+            flat[name] = value
+    return flat
+
+
+def merge(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `tree` with nested or dotted `changes` applied, shorter keys first.
+
+    Naming another method (`lr.shape`, `attack.name`) drops the old method's own parameters and
+    keeps those that every method of the room has, such as `lr.peak`: an override of the name alone
+    therefore always gives a valid part. A mapping given for a whole part replaces it.
+    """
+    result = {key: _mapping(value) for key, value in tree.items()}
+    strange = [key for key in changes if not isinstance(key, str)]
+    if strange:
+        raise ConfigError(f"a configuration's keys must be words, got {strange[0]!r}")
+    # The name of a part comes before its parameters, so that these land in the new part.
+    order = sorted(changes, key=lambda k: (k.count("."), not k.endswith((".name", ".shape")), k))
+    for dotted in order:
+        value = changes[dotted]
+        head, _, tail = dotted.partition(".")
+        if head not in TrialConfig.model_fields:
+            known = [*known_keys(result), *TrialConfig.model_fields]
+            raise ConfigError(f"unknown key {dotted!r}{nearest(dotted, known)}")
+        if not tail:
+            result[head] = _mapping(value)
+            continue
+        registry = PART_KEYS.get(head)
+        below = result.get(head, {})
+        if isinstance(below, str) and registry is not None:
+            below = {registry.key: below}
+        if not isinstance(below, Mapping):
+            raise ConfigError(f"unknown key {dotted!r}: {head!r} is a value, not a group")
+        below = dict(below)
+        if registry is not None and not below:
+            below = dict(_default(head))
+        if registry is not None and tail == registry.key and below.get(tail) != value:
+            name = str(value).partition(":")[0]
+            kept = registry.common(name) & set(below)
+            below = {key: below[key] for key in kept}
+        result[head] = _set(below, tail, value, dotted)
+    return result
+
+
+def _mapping(value: Any) -> Any:
+    """Return a group as a new dict and a part as its mapping form; other values as they are."""
+    if isinstance(value, Part):
+        return value.spec()
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _default(head: str) -> dict[str, Any]:
+    part = TrialConfig.model_fields[head].get_default(call_default_factory=True)
+    spec: dict[str, Any] = part.spec()
+    return spec
+
+
+def _set(tree: Mapping[str, Any], tail: str, value: Any, dotted: str) -> dict[str, Any]:
+    head, _, rest = tail.partition(".")
+    result = dict(tree)
+    if rest:
+        below = result.get(head, {})
+        if not isinstance(below, Mapping):
+            raise ConfigError(f"unknown key {dotted!r}: {head!r} is a value, not a group")
+        value = _set(below, rest, value, dotted)
+    result[head] = value
+    return result
+
+
+def known_keys(tree: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys of a nested mapping, groups included."""
+    groups = [k for k, v in tree.items() if isinstance(v, Mapping)]
+    return sorted({*flatten(tree), *groups})

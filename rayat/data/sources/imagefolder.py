@@ -1,0 +1,72 @@
+"""A folder of image files, one subfolder per class: torchvision's ImageFolder layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from rayat.data.assemble import assemble, mixed
+from rayat.data.base import DataSet, Source
+from rayat.data.images import decode_all
+from rayat.errors import DataError, nearest
+from rayat.registry import SOURCES
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
+"""The endings that torchvision's ImageFolder reads."""
+
+
+@SOURCES.register("imagefolder")
+class ImageFolder(Source):
+    """Image files in `train/CLASS/` and `test/CLASS/` (or `val/CLASS/`): `imagefolder:PATH`.
+
+    Classes are the sorted names of the training folders. The images are gray if the first one is,
+    otherwise RGB, and all of them are held in memory.
+    """
+
+    shorthand: ClassVar[str | None] = "path"
+
+    path: str = Field(min_length=1, description="folder with train/ and test/ (or val/)")
+    size: int | None = Field(None, ge=1, description="scale and cut to size x size; null: as is")
+
+    def read(self) -> DataSet:
+        """Return the data set.
+
+        Raises:
+            DataError: no such folder, no images, an unknown class, or a damaged image.
+        """
+        root = Path(self.path).expanduser()
+        test = next((root / n for n in ("test", "val") if (root / n).is_dir()), None)
+        if test is None or not (root / "train").is_dir():
+            raise DataError(
+                f"data 'imagefolder' needs {root}/train/CLASS/ and {root}/test/CLASS/ "
+                "(or val/CLASS/) with image files"
+            )
+        classes = sorted(p.name for p in (root / "train").iterdir() if p.is_dir())
+        files = [_files(folder, classes) for folder in (root / "train", test)]
+        splits = []
+        mode: str | None = None
+        for listed in files:
+            images = ((str(path), path) for path, _ in listed)
+            x, mode = decode_all(images, len(listed), self.size, mode)
+            splits.append((x, np.array([label for _, label in listed], dtype=np.int64)))
+        return assemble(f"imagefolder:{root.name}", splits[0], mixed(splits[1]), classes)
+
+
+def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
+    files = []
+    for sub in sorted(p for p in folder.iterdir() if p.is_dir()):
+        if sub.name not in classes:
+            raise DataError(
+                f"{sub} is a class without training images{nearest(sub.name, classes)}; "
+                f"remove it or add train/{sub.name}"
+            )
+        found = sorted(p for p in sub.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        files += [(path, classes.index(sub.name)) for path in found]
+    if not files:
+        raise DataError(
+            f"{folder} has no image files ({', '.join(sorted(SUFFIXES))}) in subfolders"
+        )
+    return files

@@ -1,0 +1,1 @@
+"""DAT worker body: gradient exchange between ranks; no Ray."""

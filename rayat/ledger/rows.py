@@ -1,0 +1,123 @@
+"""What may enter the ledger: known keys, finite numbers, text that is text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from rayat.errors import LedgerError, nearest
+from rayat.ledger.schema import DECISIONS, EPOCHS, EVALS, REPORT_KEYS, TRIALS
+
+DERIVED = ("seconds_cum", "passes_cum")
+"""Columns that the fold computes; a report may hold them, and they are not believed."""
+VALUES = (
+    *(n for n in EPOCHS.names if n in REPORT_KEYS and n not in DERIVED and n != "epoch"),
+    "outcome",
+)
+"""The columns of a report besides its epoch, in the order in which the state keeps them."""
+
+_REPORT_TYPES = {
+    **{name: EPOCHS.field(name).type for name in REPORT_KEYS},
+    "outcome": pa.string(),
+}
+_EVAL_TYPES = {name: EVALS.field(name).type for name in EVALS.names}
+_TRIAL_TYPES = {name: TRIALS.field(name).type for name in TRIALS.names}
+_DECISION_TYPES = {name: DECISIONS.field(name).type for name in DECISIONS.names}
+
+
+def report_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report as the log keeps it: known keys, no nulls, nothing derived.
+
+    Non-finite numbers become null and are therefore left out; NumPy scalars become plain ones.
+
+    Raises:
+        LedgerError: unknown key (with the nearest one), wrong type, or no epoch of 1 or more.
+    """
+    clean = _typed(row, _REPORT_TYPES, "report")
+    epoch = clean.get("epoch")
+    if epoch is None or epoch < 1:
+        raise LedgerError(f"a report needs an epoch of 1 or more, got {row.get('epoch')!r}")
+    return {key: value for key, value in clean.items() if key not in DERIVED}
+
+
+def eval_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an evaluation as the log keeps it.
+
+    Raises:
+        LedgerError: unknown key, wrong type, or no trial_id, checkpoint or suite.
+    """
+    clean = _typed(row, _EVAL_TYPES, "evaluation")
+    for key in ("trial_id", "checkpoint", "suite"):
+        if key not in clean:
+            raise LedgerError(f"an evaluation needs {key!r}, got {sorted(row)}")
+    return clean
+
+
+def trial_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial's declaration as the log keeps it. Raises `LedgerError` on a wrong type."""
+    return _typed(row, _TRIAL_TYPES, "trial")
+
+
+def decision_row(row: Mapping[str, Any], evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a decision as the log keeps it. Raises `LedgerError` on a wrong type."""
+    return {**_typed(row, _DECISION_TYPES, "decision"), "evidence": plain(evidence)}
+
+
+def text(value: object) -> str | None:
+    """Return `value` as storable text; None stays None."""
+    return None if value is None else str(plain(str(value)))
+
+
+def _typed(row: Mapping[str, Any], types: Mapping[str, pa.DataType], what: str) -> dict[str, Any]:
+    clean = {}
+    for key, given in row.items():
+        if key not in types:
+            raise LedgerError(f"unknown key {key!r} of a {what} row{nearest(key, types)}")
+        value = _scalar(plain(given), types[key], key, what)
+        if value is not None:
+            clean[key] = value
+    return clean
+
+
+def _scalar(value: Any, kind: pa.DataType, key: str, what: str) -> Any:
+    if value is None:
+        return None
+    if pa.types.is_string(kind):
+        if isinstance(value, str):
+            return value
+        raise LedgerError(f"{what} key {key!r} must be a text, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise LedgerError(f"{what} key {key!r} must be a number, got {value!r}")
+    if pa.types.is_floating(kind):
+        try:
+            return float(value)
+        except OverflowError:
+            return None  # not finite in 64 bits
+    if value != int(value) or not -(2**63) <= value < 2**63:
+        raise LedgerError(f"{what} key {key!r} must be a 64-bit integer, got {value!r}")
+    return int(value)
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as JSON can hold it: non-finite numbers as null, mappings with text keys.
+
+    Raises:
+        LedgerError: a value that is neither a number, a text, a mapping nor a sequence.
+    """
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, str):
+        # Lone surrogates (undecodable file names) have no place in UTF-8 tables.
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {plain(str(k)): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        return plain(value.tolist())
+    raise LedgerError(f"{type(value).__name__} {value!r} cannot be stored: give plain values")

@@ -1,0 +1,187 @@
+"""The fold: what a sequence of log records means. Tables, resume and policies start from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from rayat.errors import LedgerError, nearest
+from rayat.ledger.rows import VALUES
+
+UNFINISHED = ("pending", "running", "interrupted")
+ENDINGS = ("finished", "stopped", "diverged", "collapsed", "failed", "lost", "interrupted")
+SECONDS = tuple(name for name in VALUES if name.endswith("_seconds"))
+PASSES = tuple(name for name in VALUES if name.endswith("_passes"))
+
+
+class Held(NamedTuple):
+    """One epoch's report: its attempt, when it came (µs UTC), and its values in `VALUES` order."""
+
+    attempt: int
+    at: int
+    values: tuple[Any, ...]
+
+
+@dataclass
+class TrialState:
+    """What the log says of one trial. `declared` holds the fields it was declared with."""
+
+    declared: dict[str, Any]
+    status: str = "pending"
+    reason: str | None = None
+    attempts: int = 0
+    device: str | None = None
+    host: str | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    held: dict[int, Held] = field(default_factory=dict)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        """Return the last epoch held, 0 at first; epochs have no gaps."""
+        return len(self.held)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the epochs table in epoch order, with running totals.
+
+        Every epoch counts once, by its last attempt; null costs count as nothing.
+        """
+        seconds, passes = 0.0, 0
+        for epoch in range(1, self.last + 1):
+            attempt, at, values = self.held[epoch]
+            row = dict(zip(VALUES, values, strict=True))
+            seconds += sum(row[name] or 0.0 for name in SECONDS)
+            passes += sum(row[name] or 0 for name in PASSES)
+            row.update(
+                trial_id=self.declared["trial_id"],
+                epoch=epoch,
+                attempt=attempt,
+                seconds_cum=seconds,
+                passes_cum=passes,
+                reported_at=at,
+            )
+            yield row
+
+
+class State:
+    """Everything that the records so far say; a pure function of them in order.
+
+    Attributes:
+        info: the run's description, None before its record.
+        trials: by id, in the order of declaration.
+        observed: (trial_id, epoch, values) in the order in which each was first durable.
+        decisions, events: as recorded, with their position.
+        evals: by (trial_id, checkpoint, suite, split); the last one counts.
+        position: records seen. fence: the highest so far. ignored: records with a lower one.
+    """
+
+    def __init__(self) -> None:
+        self.info: dict[str, Any] | None = None
+        self.trials: dict[str, TrialState] = {}
+        self.observed: list[tuple[str, int, tuple[Any, ...]]] = []
+        self.decisions: list[dict[str, Any]] = []
+        self.evals: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self.events: list[dict[str, Any]] = []
+        self.position = self.fence = self.ignored = 0
+
+    def trial(self, trial_id: str) -> TrialState:
+        """Return one trial. Raises `LedgerError` if it was never declared."""
+        if trial_id not in self.trials:
+            known = nearest(trial_id, self.trials)
+            raise LedgerError(f"unknown trial {trial_id!r}{known}; declare it first")
+        return self.trials[trial_id]
+
+    def accepts(self, trial_id: str, attempt: int, epoch: int) -> bool:
+        """Return whether a report would count.
+
+        It does not if the epoch is held from the same or a later attempt, if a later attempt has
+        started, or if the trial has ended.
+
+        Raises:
+            LedgerError: an attempt that was never started, or an epoch that leaves a gap.
+        """
+        trial = self.trial(trial_id)
+        if not 1 <= attempt <= trial.attempts:
+            raise LedgerError(
+                f"trial {trial_id!r} has {trial.attempts} attempts, got a report of attempt "
+                f"{attempt}; start it first"
+            )
+        if epoch > trial.last + 1:
+            raise LedgerError(
+                f"trial {trial_id!r} holds epochs up to {trial.last}, got {epoch}; "
+                f"report epoch {trial.last + 1} first"
+            )
+        if attempt < trial.attempts or trial.status != "running":
+            return False
+        held = trial.held.get(epoch)
+        return held is None or held.attempt < attempt
+
+    def apply(self, record: Mapping[str, Any]) -> None:
+        """Take the next record of the log.
+
+        Raises:
+            LedgerError: a kind that this version does not know, or a record out of place.
+        """
+        self.position += 1
+        if record["fence"] < self.fence:
+            self.ignored += 1
+            return
+        self.fence = record["fence"]
+        take = getattr(self, f"_take_{record['kind']}", None)
+        if take is None:
+            raise LedgerError(
+                f"record {self.position} of the log has the unknown kind {record['kind']!r}; "
+                "it was written by a newer rayat: update rayat"
+            )
+        try:
+            take(record)
+        except (KeyError, TypeError, ValueError, LedgerError) as error:
+            raise LedgerError(
+                f"record {self.position} of the log makes no sense: {error}"
+            ) from error
+
+    def _take_run(self, record: Mapping[str, Any]) -> None:
+        self.info = dict(record["info"])
+
+    def _take_trial(self, record: Mapping[str, Any]) -> None:
+        declared = dict(record["trial"])
+        self.trials[declared["trial_id"]] = TrialState(declared)
+
+    def _take_attempt(self, record: Mapping[str, Any]) -> None:
+        trial = self.trial(record["trial_id"])
+        trial.attempts += 1
+        trial.status, trial.reason, trial.ended_at = "running", None, None
+        trial.device, trial.host = record["device"], record["host"]
+        if trial.started_at is None:
+            trial.started_at = record["at"]
+
+    def _take_report(self, record: Mapping[str, Any]) -> None:
+        trial_id, attempt, row = record["trial_id"], record["attempt"], record["row"]
+        epoch = row["epoch"]
+        if not self.accepts(trial_id, attempt, epoch):
+            return
+        trial = self.trials[trial_id]
+        values = tuple(row.get(name) for name in VALUES)
+        if epoch not in trial.held:
+            self.observed.append((trial_id, epoch, values))
+        trial.held[epoch] = Held(attempt, record["at"], values)
+
+    def _take_decision(self, record: Mapping[str, Any]) -> None:
+        decision = {"position": self.position, **record["decision"]}
+        self.decisions.append(decision)
+        self.trial(decision["trial_id"]).decisions.append(decision)
+
+    def _take_end(self, record: Mapping[str, Any]) -> None:
+        trial = self.trial(record["trial_id"])
+        trial.status, trial.reason = record["status"], record["reason"]
+        trial.ended_at = record["at"]
+
+    def _take_evaluation(self, record: Mapping[str, Any]) -> None:
+        row = record["row"]
+        self.evals[tuple(row.get(k) for k in ("trial_id", "checkpoint", "suite", "split"))] = row
+
+    def _take_event(self, record: Mapping[str, Any]) -> None:
+        event = {k: record[k] for k in ("at", "name", "payload")}
+        self.events.append({"position": self.position, **event})

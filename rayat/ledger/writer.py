@@ -1,0 +1,367 @@
+"""The ledger open for writing: what the driver of a run calls."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rayat.errors import LedgerError, nearest
+from rayat.ledger.files import create_file, make_folder
+from rayat.ledger.info import RUN, read_info, run_json
+from rayat.ledger.lock import RunLock
+from rayat.ledger.log import LOG, Log
+from rayat.ledger.publish import MANIFEST, publish, read_manifest, settle
+from rayat.ledger.rows import VALUES, decision_row, eval_row, plain, report_row, text, trial_row
+from rayat.ledger.schema import REPORT_KEYS, SCHEMA_VERSION
+from rayat.ledger.state import ENDINGS, UNFINISHED, State
+from rayat.ledger.tables import build
+
+TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""Trial ids name folders of checkpoints."""
+CADENCE_SECONDS = 2.0
+"""Tables are rewritten at most this often while the run lives."""
+COST_FACTOR = 20
+"""... and the pause is at least this many times what the last rewrite took (under 5 % of time)."""
+
+
+class Ledger:
+    """One run's log, its state in memory, and the projection to tables.
+
+    Every method that records something returns after it is on disk. One thread of one process
+    uses it. A context manager: leaving it closes it.
+
+    Attributes:
+        folder: the run's folder. state: the fold of the log, for reading.
+        lock: the held lock. log: the open log; `log.torn` is what opening cut off.
+    """
+
+    def __init__(self, folder: Path, lock: RunLock, log: Log, state: State) -> None:
+        self.folder, self.lock, self.log, self.state = folder, lock, log, state
+        self._due = 0.0
+        self._projected = -1
+        self._closed = False
+
+    @classmethod
+    def create(cls, folder: str | Path, info: Mapping[str, Any]) -> Self:
+        """Start a new run.
+
+        Args:
+            folder: the run's folder; created if needed.
+            info: what `run.json` says for ever; JSON values, with the study's `metric`.
+
+        Raises:
+            LedgerError: a run is there already, `info` has no metric, or the disk refuses.
+            LockedError: another driver is starting it.
+        """
+        folder = Path(folder)
+        if info.get("metric") not in REPORT_KEYS:
+            raise LedgerError(
+                f"a run's info needs a metric of the epochs, got {info.get('metric')!r}"
+            )
+        created_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        info = {"schema_version": SCHEMA_VERSION, "created_at": created_at, **plain(info)}
+        make_folder(folder)
+        lock = RunLock.acquire(folder)
+        try:
+            if not create_file(folder / RUN, run_json(info)):
+                raise LedgerError(
+                    f"{folder} holds a run already; go on with it by `rayat resume {folder}` "
+                    "or choose another folder"
+                )
+            return cls._start(folder, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open a run to go on with it: take the lock, cut a torn tail, rebuild the state.
+
+        Raises:
+            LockedError: another driver is writing it.
+            LedgerError: no run there, or damage; the text names the file and the cure.
+        """
+        folder = Path(folder)
+        read_info(folder)
+        lock = RunLock.acquire(folder)
+        try:
+            return cls._start(folder, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _start(cls, folder: Path, lock: RunLock) -> Self:
+        _check_log(folder)
+        settle(folder)
+        info, state = read_info(folder), State()
+        log = Log.open(folder, state.apply)
+        try:
+            _check_reach(folder, log.bytes)
+            lock.raise_fence(state.fence + 1)
+            ledger = cls(folder, lock, log, state)
+            if state.info is None:
+                ledger._append("run", info=info)
+            elif state.info != info:
+                raise LedgerError(
+                    f"{folder / RUN}: changed since the run began; "
+                    f"`rayat repair {folder}` restores it from the log"
+                )
+            if log.torn:
+                ledger.event("torn_tail", {"bytes": log.torn})
+            ledger.project()
+        except BaseException:
+            log.close()
+            raise
+        return ledger
+
+    def _append(self, kind: str, **fields: Any) -> int:
+        self.lock.check()
+        at = time.time_ns() // 1000
+        record = {"fence": self.lock.fence, "kind": kind, "at": at, **fields}
+        position = self.log.append(record)
+        self.state.apply(record)
+        return position
+
+    def trial(
+        self,
+        trial_id: str,
+        index: int,
+        arm: str,
+        config_id: str,
+        config_sha256: str,
+        config_json: str,
+        seed: int,
+        epochs: int,
+        workers: int,
+    ) -> None:
+        """Declare a trial; declaring it again with the same values changes nothing.
+
+        Raises:
+            LedgerError: an id that cannot name a folder, a configuration that is no JSON object, or
+                another trial under this id.
+        """
+        if not TRIAL_ID.fullmatch(trial_id):
+            raise LedgerError(
+                f"a trial's id becomes a folder: use letters, digits, . _ -, got {trial_id!r}"
+            )
+        try:
+            config = json.loads(config_json)
+        except ValueError as error:
+            raise LedgerError(f"trial {trial_id!r}: config_json is no JSON: {error}") from None
+        if not isinstance(config, dict):
+            raise LedgerError(f"trial {trial_id!r}: config_json must hold an object")
+        declared = trial_row(
+            {
+                "trial_id": trial_id,
+                "trial_index": index,
+                "arm": arm,
+                "config_id": config_id,
+                "config_sha256": config_sha256,
+                "config_json": config_json,
+                "seed": seed,
+                "epochs_planned": epochs,
+                "workers": workers,
+            }
+        )
+        if trial_id in self.state.trials:
+            before = self.state.trials[trial_id].declared
+            for key, value in declared.items():
+                if before[key] != value:
+                    raise LedgerError(
+                        f"trial {trial_id!r} was declared with {key} {before[key]!r}, now "
+                        f"{value!r}: another study belongs into another folder"
+                    )
+            return
+        self._append("trial", trial=declared)
+
+    def attempt(self, trial_id: str, device: str | None = None, host: str | None = None) -> int:
+        """Record that a trial starts or starts again; return the attempt's number, from 1."""
+        self.state.trial(trial_id)
+        self._append("attempt", trial_id=trial_id, device=text(device), host=text(host))
+        return self.state.trial(trial_id).attempts
+
+    def report(self, trial_id: str, attempt: int, row: Mapping[str, Any]) -> bool:
+        """Make one epoch's report durable.
+
+        Args:
+            row: `epoch`, columns of the epochs table, and `outcome` if the epoch ended the trial.
+                Non-finite numbers are stored as null; running totals are computed, not believed.
+
+        Returns:
+            False, with nothing written, if the epoch is held from this or a later attempt, if a
+            later attempt has started, or if the trial has ended.
+
+        Raises:
+            LedgerError: unknown key (with the nearest), wrong type, unknown trial or attempt, a gap
+                before the epoch, or a disk that refuses.
+        """
+        clean = report_row(row)
+        if not self.state.accepts(trial_id, attempt, clean["epoch"]):
+            return False
+        self._append("report", trial_id=trial_id, attempt=int(attempt), row=clean)
+        return True
+
+    def decision(
+        self,
+        trial_id: str,
+        epoch: int,
+        action: str,
+        rule: str = "",
+        sentence: str = "",
+        evidence: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Record a policy's decision; return False if this very decision is recorded already."""
+        columns = {"trial_id": trial_id, "epoch": epoch, "action": action}
+        decision = decision_row(columns | {"rule": rule, "sentence": sentence}, evidence or {})
+        if any(d | decision == d for d in self.state.trial(trial_id).decisions):
+            return False
+        self._append("decision", decision=decision)
+        return True
+
+    def end(self, trial_id: str, status: str, reason: str | None = None) -> None:
+        """Record how a trial ended; saying the same again changes nothing.
+
+        Raises:
+            LedgerError: a status that is not one of `state.ENDINGS`.
+        """
+        trial = self.state.trial(trial_id)
+        if status not in ENDINGS:
+            raise LedgerError(
+                f"unknown status {status!r}{nearest(status, ENDINGS)}; known: {', '.join(ENDINGS)}"
+            )
+        reason = text(reason)
+        if (trial.status, trial.reason) != (status, reason):
+            self._append("end", trial_id=trial_id, status=status, reason=reason)
+
+    def evaluation(self, row: Mapping[str, Any]) -> None:
+        """Record one row of the evals table; under its key (trial, checkpoint, suite, split) the
+        last one counts.
+        """
+        clean = eval_row(row)
+        self.state.trial(clean["trial_id"])
+        self._append("evaluation", row=clean)
+
+    def event(self, name: str, payload: Mapping[str, Any] | None = None) -> None:
+        """Record something that happened to the driver, such as `resume` or `interrupt`."""
+        self._append("event", name=text(name), payload=plain(payload or {}))
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Return what `run.json` says."""
+        return dict(self.state.info or {})
+
+    def trials(self) -> dict[str, dict[str, Any]]:
+        """Return what each trial was declared with (columns of the trials table), in order."""
+        return {trial_id: dict(trial.declared) for trial_id, trial in self.state.trials.items()}
+
+    def arms(self) -> dict[str, str]:
+        """Return each trial's arm, in the order of declaration."""
+        return {trial_id: trial.declared["arm"] for trial_id, trial in self.state.trials.items()}
+
+    def reports(self, trial_id: str) -> list[dict[str, Any]]:
+        """Return a trial's rows of the epochs table (and `outcome`), in epoch order."""
+        return list(self.state.trial(trial_id).rows())
+
+    def reported(self, trial_id: str) -> int:
+        """Return the last epoch held for a trial, 0 at first."""
+        return self.state.trial(trial_id).last
+
+    def observations(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """Yield (trial_id, epoch, row) in the order in which each was first durable.
+
+        This rebuilds a policy exactly: a live driver that shows its policy each `rows.report_row`
+        of a first report shows it this sequence (here absent values are None). An epoch replayed by
+        a later attempt is not observed again.
+        """
+        for trial_id, epoch, values in self.state.observed:
+            yield trial_id, epoch, {"epoch": epoch, **dict(zip(VALUES, values, strict=True))}
+
+    def decisions(self, trial_id: str) -> list[dict[str, Any]]:
+        """Return a trial's decisions in order, as recorded, with their `position`."""
+        return list(self.state.trial(trial_id).decisions)
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Return the rows of the evals table, as recorded."""
+        return [dict(row) for row in self.state.evals.values()]
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the driver's events in order: position, at (µs UTC), name, payload."""
+        return list(self.state.events)
+
+    def status(self, trial_id: str) -> str:
+        """Return `pending`, `running` or how the trial ended."""
+        return self.state.trial(trial_id).status
+
+    def unfinished(self) -> list[str]:
+        """Return the trials that a resumed run goes on with, in the order of declaration."""
+        return [key for key, trial in self.state.trials.items() if trial.status in UNFINISHED]
+
+    def project(self) -> None:
+        """Rewrite the tables and their manifest from the state, atomically.
+
+        Raises:
+            LedgerError: the disk refuses; the log and the tables before are untouched.
+        """
+        self.lock.check()
+        start = time.monotonic()
+        publish(self.folder, build(self.state), self.log.records, self.log.bytes)
+        end = time.monotonic()
+        self._due = end + max(CADENCE_SECONDS, COST_FACTOR * (end - start))
+        self._projected = self.log.records
+
+    def maybe_project(self) -> bool:
+        """Rewrite the tables if there is news and it is time; return whether it was done."""
+        if self._projected == self.log.records or time.monotonic() < self._due:
+            return False
+        self.project()
+        return True
+
+    def close(self) -> None:
+        """Rewrite the tables if there is news, and let the next driver in; again: nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._projected != self.log.records:
+                self.project()
+        finally:
+            self.log.close()
+            self.lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _check_log(folder: Path) -> None:
+    if (folder / MANIFEST).exists() and not (folder / LOG).exists():
+        raise LedgerError(
+            f"{folder / LOG}: missing; the tables of this run can be read, but without its log it "
+            "cannot go on"
+        )
+
+
+def _check_reach(folder: Path, log_bytes: int) -> None:
+    """Refuse a log that is shorter than the tables were made from. Raises `LedgerError`."""
+    if not (folder / MANIFEST).exists():
+        return
+    stands_for = read_manifest(folder / MANIFEST)["log"]["bytes"]
+    if log_bytes < stands_for:
+        raise LedgerError(
+            f"{folder / 'log'}: holds {log_bytes} bytes of records, the tables were made from "
+            f"{stands_for}: acknowledged records are missing; put the log back, or "
+            f"`rayat repair {folder}` to go on from what is left"
+        )

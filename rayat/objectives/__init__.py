@@ -1,0 +1,1 @@
+"""Objectives (outer minimisation): per-sample losses of clean and adversarial images."""

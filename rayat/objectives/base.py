@@ -1,0 +1,41 @@
+"""The objective contract."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from rayat.attacks.base import Adversarial
+from rayat.registry import Part
+
+
+@dataclass
+class Outcome:
+    """Per-sample losses with their graph, the logits of the adversarial pass, and the cost.
+
+    Attributes:
+        loss: shape (B,).
+        adv_logits: shape (B, classes), for the training robust accuracy.
+        clean_logits: shape (B, classes) if the objective made a clean pass, else None.
+        forward, backward: passes summed over the samples (the backward is the loop's `backward()`).
+    """
+
+    loss: Tensor
+    adv_logits: Tensor
+    clean_logits: Tensor | None
+    forward: int
+    backward: int
+
+
+class Objective(Part):
+    """What the weights minimise."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, x: Tensor, adv: Adversarial, y: Tensor) -> Outcome:
+        """Return per-sample losses; the model is in training mode and may be DDP-wrapped.
+
+        One call makes one forward of the (possibly wrapped) model, on a concatenation where clean
+        and adversarial images are both needed, so that DDP exchanges gradients once.
+        """

@@ -1,0 +1,44 @@
+"""The optimiser contract: a part that makes a `torch.optim.Optimizer`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import Field
+from torch import nn
+from torch.optim import Optimizer as TorchOptimizer
+
+from rayat.registry import Part
+
+
+class Optimizer(Part):
+    """How weights move; the rate itself comes from the LR shape at every step."""
+
+    weight_decay: float = Field(5e-4, ge=0, description="L2 penalty (sgd) or decoupled (adamw)")
+    decay_norms: bool = Field(
+        True, description="decay norms and biases too, as the papers' code does"
+    )
+
+    @abstractmethod
+    def make(self, parameters: Iterable[nn.Parameter], lr: float) -> TorchOptimizer:
+        """Return the optimiser over `parameters` with starting rate `lr`."""
+
+    def groups(self, parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
+        """Return torch's parameter groups: the decayed ones, then those that are spared if any."""
+        weights = list(parameters)
+        # Norms' scales and all biases are the parameters of one dimension.
+        spared = [] if self.decay_norms else [p for p in weights if p.ndim <= 1]
+        kept = weights if self.decay_norms else [p for p in weights if p.ndim > 1]
+        groups = [{"params": kept, "weight_decay": self.weight_decay}]
+        return [*groups, {"params": spared, "weight_decay": 0.0}] if spared else groups
+
+
+def can_fuse(groups: list[dict[str, Any]]) -> bool:
+    """Return whether torch has a fused kernel for all of the groups' parameters."""
+    return all(
+        p.device.type in {"cpu", "cuda"} and p.is_floating_point()
+        for group in groups
+        for p in group["params"]
+    )

@@ -1,0 +1,158 @@
+"""The driver's judgement, without Ray: a message comes in, it is made durable, then it is judged.
+
+The ledger's log is the only state. `Driver.rebuild` gives a new policy exactly the reports that the
+old one saw, in the same order, so a resumed run decides as the uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rayat.ledger.writer import Ledger
+from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
+from rayat.policies.outcomes import Outcomes
+
+
+LIVE = ("pending", "running", "interrupted")
+"""The statuses of a trial that has no end yet."""
+
+
+class Observer:
+    """Is told of everything that changes while a run lives; the live table is one. Does nothing."""
+
+    def begin(self, driver: Driver, concurrency: int) -> None:
+        """Know the driver, whose ledger holds every number, before the first trial starts."""
+
+    def changed(self, trial_id: str, what: str) -> None:
+        """Take one change of one trial: `start`, `report`, `end`, `evaluated` or `lost`."""
+
+    def phase(self, text: str) -> None:
+        """Take one line on what the run does now, such as `evaluating`."""
+
+    def finish(self) -> None:
+        """Stop showing anything; called once, also after an error."""
+
+
+class Driver:
+    """Takes reports for a run and says which trials go on.
+
+    Args:
+        ledger: the open ledger; owned by the caller.
+        policy: the stopping policy's settings; its state is rebuilt here.
+        trials: every trial of the run.
+        metric: what the policy judges by.
+        stop_collapsed: whether catastrophic overfitting ends a trial.
+        observer: told of every change, for the live table; must not raise.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        policy: Policy,
+        trials: Iterable[TrialView],
+        metric: str,
+        stop_collapsed: bool = True,
+        observer: Observer | None = None,
+    ) -> None:
+        self.ledger, self.metric, self.stop_collapsed = ledger, metric, stop_collapsed
+        self.trials = {trial.trial_id: trial for trial in trials}
+        self.policy = policy.fresh()
+        self.outcomes = Outcomes(metric)
+        self.interrupted = False
+        self.observer = observer or Observer()
+        self._starts: dict[str, tuple[str, int]] = {}
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Replay the durable reports; write what a crash kept from being written."""
+        for trial_id, epoch, row in list(self.ledger.observations()):
+            decision = self._judge(trial_id, epoch, row)
+            logged = any(d["epoch"] == epoch for d in self.ledger.decisions(trial_id))
+            self._record(trial_id, epoch, decision, logged)
+
+    def message(self, trial_id: str, text: str) -> bool:
+        """Take one message of a trial; return whether the trial must stop now.
+
+        A row is durable before it is judged. A row that the ledger already holds (the trial was
+        started again) is stored under its new attempt and never judged twice.
+        """
+        content: Mapping[str, Any] = json.loads(text)
+        if "evals" in content:
+            for row in content["evals"]:
+                self.ledger.evaluation(row)
+            self._tell(trial_id, "evaluated")
+            return False
+        if self.ledger.status(trial_id) not in LIVE:
+            return True
+        if "failed" in content:
+            self.end(trial_id, "failed", content["failed"])
+            return True
+        attempt = self._attempt(trial_id, content)
+        row = dict(content["row"])
+        epoch = int(row["epoch"])
+        seen = self.ledger.reported(trial_id)
+        self.ledger.report(trial_id, attempt, row)
+        if epoch > seen:
+            self._record(trial_id, epoch, self._judge(trial_id, epoch, row), logged=False)
+        self._tell(trial_id, "report")
+        self.ledger.maybe_project()
+        # A trial that reached its end goes on by itself: it evaluates its checkpoints.
+        return self.ledger.status(trial_id) not in (*LIVE, "finished")
+
+    def lost(self, trial_id: str, reason: str) -> None:
+        """Note that a trial's process died; it will be started again or ended by `settle`."""
+        self.ledger.event("lost", {"trial_id": trial_id, "reason": reason})
+        self._tell(trial_id, "lost")
+
+    def end(self, trial_id: str, status: str, reason: str = "") -> None:
+        """Give a trial its final status, durably."""
+        self.ledger.end(trial_id, status, reason)
+        self._tell(trial_id, "end")
+
+    def settle(self, errors: Mapping[str, str]) -> None:
+        """After the launcher ended: a trial that has no end and was not interrupted is lost."""
+        if self.interrupted:
+            return
+        for trial_id in self.ledger.unfinished():
+            if trial_id in self.trials:
+                reason = errors.get(trial_id, "the launcher ended without a report of its end")
+                self.end(trial_id, "lost", reason)
+
+    def _attempt(self, trial_id: str, content: Mapping[str, Any]) -> int:
+        start = str(content["start"])
+        known = self._starts.get(trial_id)
+        if known is None or known[0] != start:
+            host = start.partition(":")[0]
+            number = self.ledger.attempt(trial_id, device=content.get("device"), host=host)
+            known = self._starts[trial_id] = (start, number)
+            self._tell(trial_id, "start")
+        return known[1]
+
+    def _judge(self, trial_id: str, epoch: int, row: Mapping[str, Any]) -> Decision:
+        outcome = self.outcomes.observe(trial_id, epoch, row)
+        if outcome is not None and (outcome.rule != "collapsed" or self.stop_collapsed):
+            return outcome
+        return self.policy.observe(self.trials[trial_id], epoch, row, self.metric)
+
+    def _record(self, trial_id: str, epoch: int, decision: Decision, logged: bool) -> None:
+        if decision is not CONTINUE and decision.rule and not logged:
+            self.ledger.decision(
+                trial_id,
+                epoch,
+                action=decision.action,
+                rule=decision.rule,
+                sentence=decision.sentence,
+                evidence=dict(decision.evidence),
+            )
+        if self.ledger.status(trial_id) not in LIVE:
+            return
+        if decision.action == "stop":
+            status = decision.rule if decision.rule in ("diverged", "collapsed") else "stopped"
+            self.end(trial_id, status, decision.sentence)
+        elif epoch >= self.trials[trial_id].epochs:
+            self.end(trial_id, "finished")
+
+    def _tell(self, trial_id: str, what: str) -> None:
+        self.observer.changed(trial_id, what)

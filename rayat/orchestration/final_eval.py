@@ -1,0 +1,111 @@
+"""The one look at the test set: best and last checkpoint of every trial, after its training.
+
+A trial that trained to its end in one process evaluates itself there; the others (stopped early,
+several workers, interrupted) are evaluated when the sweep is over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from rayat.config import TrialConfig
+from rayat.ledger.writer import Ledger
+from rayat.orchestration.cluster import Capacity
+from rayat.orchestration.contexts import cuda_device
+from rayat.orchestration.driver import Driver
+from rayat.orchestration.placement import Need, concurrency
+from rayat.orchestration.shared_data import SharedData
+from rayat.training import checkpoints
+from rayat.training.checkpoints import Name
+from rayat.training.evaluate import evaluate_checkpoint
+from rayat.training.process import prepare_process
+
+CHECKPOINTS: tuple[Name, ...] = ("best", "last")
+
+
+def checkpoint_rows(
+    trial_id: str, config: TrialConfig, folder: Path, shared: SharedData
+) -> list[dict[str, Any]]:
+    """Evaluate a trial's checkpoints in this process; equal epochs are evaluated once."""
+    prepare_process(config.threads)
+    prepared = shared.get(config.data)
+    rows: dict[int, dict[str, Any]] = {}
+    result = []
+    for name in CHECKPOINTS:
+        checkpoint = checkpoints.load(folder, name, config)
+        if checkpoint is None:
+            continue
+        row = rows.get(checkpoint.epoch) or evaluate_checkpoint(
+            folder, name, config, prepared, "test", cuda_device()
+        )
+        rows[checkpoint.epoch] = row
+        result.append({**row, "trial_id": trial_id, "checkpoint": name})
+    return result
+
+
+def _evaluate(
+    trial_id: str, config_json: str, folder: str, shared: SharedData
+) -> list[dict[str, Any]]:
+    config = TrialConfig.parse(json.loads(config_json))
+    return checkpoint_rows(trial_id, config, Path(folder), shared)
+
+
+def missing(ledger: Ledger, configs: Mapping[str, TrialConfig]) -> list[str]:
+    """Return the trials that have ended with a checkpoint and were not evaluated yet."""
+    done = {row["trial_id"] for row in ledger.evaluations()}
+    ended = ("finished", "stopped", "collapsed", "diverged")
+    return [t for t in configs if ledger.status(t) in ended and t not in done]
+
+
+def evaluate_trials(
+    folder: Path,
+    configs: Mapping[str, TrialConfig],
+    driver: Driver,
+    shared: SharedData,
+    capacity: Capacity,
+) -> None:
+    """Evaluate what is missing, as many trials at once as the cluster holds; each row is durable.
+
+    An evaluation that fails (a damaged checkpoint, say) is an event in the log and the others go
+    on: the training's rows are worth more than one test figure.
+    """
+    todo = missing(driver.ledger, configs)
+    if not todo:
+        return
+    driver.observer.phase(f"evaluating {len(todo)} trials on the test set")
+    running: dict[Any, str] = {}
+    queue = list(todo)
+    at_once = max(1, int(capacity.cpus))
+    while (queue or running) and not driver.interrupted:
+        while queue and len(running) < at_once:
+            trial_id = queue.pop(0)
+            config = configs[trial_id]
+            single = Need(1, config.cpus_per_worker, config.gpus_per_worker)
+            at_once = concurrency(single, capacity)
+            task = ray.remote(
+                num_cpus=single.cpus_per_worker, num_gpus=single.gpus_per_worker, max_retries=2
+            )(_evaluate)
+            place = str(folder / "checkpoints" / trial_id)
+            running[task.remote(trial_id, config.canonical(), place, shared)] = trial_id
+        # A time-out, so that an interrupt is seen while a long evaluation runs.
+        ready, _ = ray.wait(list(running), timeout=1.0)
+        for reference in ready:
+            trial_id = running.pop(reference)
+            try:
+                rows = ray.get(reference)
+            except Exception as error:
+                text = str(error).strip().splitlines()
+                reason = text[-1] if text else type(error).__name__
+                driver.ledger.event("evaluation_failed", {"trial_id": trial_id, "reason": reason})
+                driver.observer.phase(f"evaluation of {trial_id} failed: {reason}")
+                continue
+            for row in rows:
+                driver.ledger.evaluation(row)
+            driver.observer.changed(trial_id, "evaluated")
+    for reference in running:
+        ray.cancel(reference, force=True)

@@ -1,0 +1,103 @@
+"""Ray Tune's face of the driver: a scheduler that hosts any policy, and a stopper for Ctrl-C.
+
+Tune calls these from its single loop and aborts the whole sweep when one raises, so nothing raises:
+the first error is kept, the sweep is stopped, and the caller raises it afterwards. Tune pickles them
+with the experiment; rayat never restores from pickles, so they travel empty.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune import Callback, Stopper
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from rayat.orchestration.driver import Driver
+
+TRIAL_KEY = "trial_id"
+
+
+def our_id(trial: Any) -> str:
+    """Return our trial id of a Tune trial."""
+    return str(trial.config["order"][TRIAL_KEY])
+
+
+class Judge(FIFOScheduler):  # type: ignore[misc]
+    """Gives every result to the driver and returns its verdict."""
+
+    def __init__(self, driver: Driver | None = None) -> None:
+        super().__init__()
+        self.driver = driver
+        self.error: BaseException | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+
+    def set_search_properties(self, metric: Any, mode: Any, **spec: Any) -> bool:
+        """Accept whatever Tune was told: the driver knows the study's metric."""
+        return True
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Make the report durable, judge it, answer STOP or CONTINUE."""
+        if self.driver is None or "message" not in result:
+            return str(TrialScheduler.CONTINUE)
+        try:
+            stop = self.driver.message(our_id(trial), result["message"])
+        except Exception as error:
+            self.error = self.error or error
+            return str(TrialScheduler.STOP)
+        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+    def on_trial_error(self, controller: Any, trial: Any) -> None:
+        """Note a lost worker; Tune starts the trial again while `max_failures` lasts."""
+        if self.driver is not None:
+            try:
+                self.driver.lost(our_id(trial), "its process died")
+            except Exception as error:
+                self.error = self.error or error
+
+
+class StopAll(Stopper):  # type: ignore[misc]
+    """Ends the sweep when the user interrupted it or the driver cannot go on."""
+
+    def __init__(self, judge: Judge | None = None) -> None:
+        self.judge = judge
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"judge": None}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        """Return whether every trial must end now; asked in every turn of Tune's loop."""
+        judge = self.judge
+        if judge is None or judge.driver is None:
+            return False
+        return judge.driver.interrupted or judge.error is not None
+
+
+class Errors(Callback):  # type: ignore[misc]
+    """Collects why Tune gave a trial up, for those that ran out of restarts."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"reasons": {}}
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Keep the last line of the trial's error."""
+        text = ""
+        path = getattr(trial, "error_file", None)
+        if path:
+            try:
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    text = file.read()
+            except OSError:
+                text = ""
+        lines = [line for line in text.strip().splitlines() if line.strip()]
+        self.reasons[our_id(trial)] = lines[-1].strip() if lines else "its process died"

@@ -1,0 +1,149 @@
+"""`rayat train` and `rayat refit`: one configuration through a `TorchTrainer`, no search around it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rayat.compare.select import best_trial
+from rayat.config import TrialConfig
+from rayat.errors import LedgerError
+from rayat.ledger.provenance import describe_environment
+from rayat.ledger.reader import read_run
+from rayat.ledger.schema import SCHEMA_VERSION
+from rayat.ledger.writer import Ledger
+from rayat.orchestration.cluster import Capacity, cluster
+from rayat.orchestration.contexts import Order
+from rayat.orchestration.driver import Driver, Observer
+from rayat.orchestration.execute import SCRATCH
+from rayat.orchestration.final_eval import evaluate_trials
+from rayat.orchestration.interrupts import interruptible
+from rayat.orchestration.placement import Need, concurrency
+from rayat.orchestration.shared_data import SharedData
+from rayat.orchestration.sweep import Summary, Where, declare, refuse_what_cannot_run
+from rayat.orchestration.trainer import TrainerRun
+from rayat.policies.base import TrialView
+from rayat.registry import POLICIES
+from rayat.study import Study, Trial
+
+
+def train(
+    config: TrialConfig,
+    folder: str | Path,
+    where: Where = Where(),
+    observer: Observer | None = None,
+    command: Sequence[str] | None = None,
+    name: str = "train",
+    origin: Mapping[str, Any] | None = None,
+) -> Summary:
+    """Train one configuration into a new folder, on `config.workers` workers.
+
+    The folder is a run like any other: it can be compared, reported and resumed.
+
+    Args:
+        origin: where the configuration came from, stored in `run.json`.
+
+    Raises:
+        ConfigError, DataError, PlacementError, LedgerError: refused before anything started.
+    """
+    study = Study(name=name, base=config.tree(), seeds=(config.seed,))
+    trial = study.trials()[0]
+    refuse_what_cannot_run([trial], where)
+    folder = Path(folder)
+    with cluster(where.address, where.cpus, where.gpus, allow_open=where.allow_open) as capacity:
+        concurrency(Need.of(config), capacity)
+        shared, data = SharedData.put([config.data])
+        info = {
+            "schema_version": SCHEMA_VERSION,
+            "study": study.tree(),
+            "study_sha256": study.sha256(),
+            "metric": study.metric,
+            "data": list(data.values()),
+            "environment": describe_environment(),
+            "cluster": vars(capacity),
+            "command": list(command if command is not None else sys.argv),
+            "origin": dict(origin or {}),
+        }
+        with Ledger.create(folder, info) as ledger:
+            declare(ledger, trial)
+            return _carry_out(ledger, trial, shared, capacity, observer or Observer())
+
+
+def _carry_out(
+    ledger: Ledger, trial: Trial, shared: SharedData, capacity: Capacity, observer: Observer
+) -> Summary:
+    config = trial.config
+    view = TrialView(trial.trial_id, config.tree(), config.epochs, trial.arm)
+    policy = POLICIES.build("none")
+    driver = Driver(ledger, policy, [view], ledger.info["metric"], True, observer)
+    scratch = ledger.folder / SCRATCH / uuid.uuid4().hex[:8]
+    scratch.mkdir(parents=True)
+    order = Order(
+        trial_id=trial.trial_id,
+        config_json=config.canonical(),
+        folder=str(ledger.folder / "checkpoints" / trial.trial_id),
+        reported=ledger.reported(trial.trial_id),
+        scratch=str(scratch),
+        max_failures=ledger.info["study"]["max_failures"],
+        final_eval=False,
+    )
+    observer.begin(driver, 1)
+    reasons: dict[str, str] = {}
+
+    def stop() -> None:
+        driver.interrupted = True
+        observer.phase("interrupted: stopping; again to leave at once")
+
+    try:
+        with interruptible(stop):
+            training = TrainerRun(order, shared, name=f"train-{uuid.uuid4().hex[:8]}")
+            try:
+                for message in training.messages(stop=lambda: driver.interrupted):
+                    if driver.message(trial.trial_id, message["message"]):
+                        break
+            except Exception as error:
+                reasons[trial.trial_id] = f"{type(error).__name__}: {error}".splitlines()[0]
+            finally:
+                training.close()
+            driver.settle(reasons)
+            if not driver.interrupted:
+                evaluate_trials(ledger.folder, {trial.trial_id: config}, driver, shared, capacity)
+        if driver.interrupted:
+            ledger.event("interrupted", {})
+    finally:
+        observer.finish()
+        ledger.project()
+        shutil.rmtree(ledger.folder / SCRATCH, ignore_errors=True)
+    status = ledger.status(trial.trial_id)
+    return Summary(ledger.folder, {status: 1}, driver.interrupted)
+
+
+def refit(
+    run_folder: str | Path,
+    folder: str | Path,
+    changes: Mapping[str, Any] | None = None,
+    where: Where = Where(),
+    observer: Observer | None = None,
+    command: Sequence[str] | None = None,
+) -> Summary:
+    """Train a run's winner again, with `changes` such as more workers or epochs.
+
+    The winner is the configuration with the best mean of the study's metric over its seeds; its
+    first seed is used unless `changes` names another.
+
+    Raises:
+        LedgerError: the run has no finished trial.
+    """
+    run = read_run(run_folder)
+    trial_id, config_json = best_trial(run)
+    if trial_id is None:
+        raise LedgerError(f"{run_folder} has no trial to refit: let the run finish one first")
+    config = TrialConfig.parse(json.loads(config_json)).replace(changes or {})
+    origin = {"run": str(run_folder), "trial_id": trial_id, "changes": dict(changes or {})}
+    name = f"refit-{run.info['study']['name']}"[:64]
+    return train(config, folder, where, observer, command, name=name, origin=origin)

@@ -1,0 +1,221 @@
+"""`rayat run` and `rayat resume`: a study in a folder, from its first trial to its last figure."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rayat.config import TrialConfig
+from rayat.errors import DataError, LedgerError, PlacementError
+from rayat.ledger.provenance import describe_environment
+from rayat.ledger.schema import SCHEMA_VERSION
+from rayat.ledger.writer import Ledger
+from rayat.orchestration.cluster import Capacity, cluster, local_capacity
+from rayat.orchestration.driver import Driver, Observer
+from rayat.orchestration.execute import Options, execute
+from rayat.orchestration.final_eval import evaluate_trials
+from rayat.orchestration.interrupts import interruptible
+from rayat.orchestration.placement import Need, concurrency
+from rayat.orchestration.shared_data import SharedData
+from rayat.policies.base import Policy, TrialView
+from rayat.registry import POLICIES
+from rayat.study import Study, Trial
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which Ray to use: a local one of the given size, or the cluster at `address`."""
+
+    address: str | None = None
+    cpus: int | None = None
+    gpus: int | None = None
+    allow_open: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended."""
+
+    folder: Path
+    statuses: dict[str, int] = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Return whether every trial has an end."""
+        return not {"pending", "running", "interrupted"} & set(self.statuses)
+
+
+def run(
+    study: Study,
+    folder: str | Path,
+    where: Where = Where(),
+    options: Options | None = None,
+    observer: Observer | None = None,
+    command: Sequence[str] | None = None,
+) -> Summary:
+    """Run a study into a new folder.
+
+    Raises:
+        StudyError, ConfigError, DataError, PlacementError: refused before anything was written.
+        LedgerError: the folder holds a run already, or cannot be written.
+    """
+    folder = Path(folder)
+    trials = study.trials()
+    refuse_what_cannot_run(trials, where)
+    options = options or Options(max_failures=study.max_failures)
+    with cluster(where.address, where.cpus, where.gpus, allow_open=where.allow_open) as capacity:
+        for trial in trials:
+            concurrency(Need.of(trial.config), capacity)
+        shared, data = SharedData.put(trial.config.data for trial in trials)
+        info = {
+            "schema_version": SCHEMA_VERSION,
+            "study": study.tree(),
+            "study_sha256": study.sha256(),
+            "metric": study.metric,
+            "data": list(data.values()),
+            "environment": describe_environment(),
+            "cluster": vars(capacity),
+            "command": list(command if command is not None else sys.argv),
+        }
+        with Ledger.create(folder, info) as ledger:
+            for trial in trials:
+                declare(ledger, trial)
+            configs = {trial.trial_id: trial.config for trial in trials}
+            return carry_out(ledger, study.policy, configs, shared, capacity, options, observer)
+
+
+def resume(
+    folder: str | Path,
+    where: Where = Where(),
+    options: Options | None = None,
+    observer: Observer | None = None,
+) -> Summary:
+    """Continue a run from its own folder: the study file is not needed.
+
+    Raises:
+        LedgerError: no run there, or damaged beyond its log. LockedError: it is still running.
+        DataError: the data set is not the one that the run began with.
+    """
+    folder = Path(folder)
+    with Ledger.open(folder) as ledger:
+        info = ledger.info
+        configs = declared(ledger)
+        policy = POLICIES.build(info["study"]["policy"])
+        options = options or Options(max_failures=info["study"].get("max_failures", 3))
+        with cluster(
+            where.address, where.cpus, where.gpus, allow_open=where.allow_open
+        ) as capacity:
+            shared, data = SharedData.put(config.data for config in configs.values())
+            same_data(info["data"], list(data.values()))
+            ledger.event("resumed", {"environment": describe_environment()})
+            return carry_out(ledger, policy, configs, shared, capacity, options, observer)
+
+
+def carry_out(
+    ledger: Ledger,
+    policy: Policy,
+    configs: Mapping[str, TrialConfig],
+    shared: SharedData,
+    capacity: Capacity,
+    options: Options,
+    observer: Observer | None,
+) -> Summary:
+    """Run what has no end, evaluate what was not evaluated, write the tables."""
+    study = ledger.info["study"]
+    arms = ledger.arms()
+    views = [
+        TrialView(trial_id, config.tree(), config.epochs, arms.get(trial_id, ""))
+        for trial_id, config in configs.items()
+    ]
+    observer = observer or Observer()
+    driver = Driver(
+        ledger, policy, views, study["metric"], study.get("stop_collapsed", True), observer
+    )
+    try:
+        execute(ledger.folder, configs, driver, shared, capacity, options)
+        if study.get("final_eval", True) and not driver.interrupted:
+
+            def stop() -> None:
+                driver.interrupted = True
+
+            with interruptible(stop):
+                evaluate_trials(ledger.folder, configs, driver, shared, capacity)
+        if driver.interrupted:
+            ledger.event("interrupted", {})
+    finally:
+        observer.finish()
+        ledger.project()
+    statuses = Counter(ledger.status(trial_id) for trial_id in configs)
+    return Summary(ledger.folder, dict(statuses), driver.interrupted)
+
+
+def declare(ledger: Ledger, trial: Trial) -> None:
+    """Write a trial's identity to the ledger."""
+    ledger.trial(
+        trial_id=trial.trial_id,
+        index=trial.index,
+        arm=trial.arm,
+        config_id=trial.config.config_id,
+        config_sha256=trial.config.sha256(),
+        config_json=trial.config.canonical(),
+        seed=trial.config.seed,
+        epochs=trial.config.epochs,
+        workers=trial.config.workers,
+    )
+
+
+def declared(ledger: Ledger) -> dict[str, TrialConfig]:
+    """Return the configurations that the ledger holds, by trial id.
+
+    Raises:
+        LedgerError: a stored configuration does not have the hash stored beside it.
+    """
+    configs = {}
+    for trial_id, entry in ledger.trials().items():
+        config = TrialConfig.parse(json.loads(entry["config_json"]))
+        if config.sha256() != entry["config_sha256"]:
+            raise LedgerError(
+                f"trial {trial_id} of {ledger.folder} means another configuration in this version "
+                "of rayat: resume with the version named in run.json"
+            )
+        configs[trial_id] = config
+    return configs
+
+
+def same_data(then: list[dict[str, Any]], now: list[dict[str, Any]]) -> None:
+    """Refuse to go on with another data set than the run began with."""
+    known = {entry["split_hash"]: entry for entry in then}
+    for entry in now:
+        before = known.get(entry["split_hash"])
+        if before is None or before["checksum"] != entry["checksum"]:
+            found = entry["checksum"][:12]
+            expected = ", ".join(sorted({e["checksum"][:12] for e in then}))
+            raise DataError(
+                f"data set {entry['name']!r} has changed since the run began: "
+                f"expected checksum {expected}, found {found}; restore the data or start a new run"
+            )
+
+
+def refuse_what_cannot_run(trials: Sequence[Trial], where: Where) -> Capacity | None:
+    """Check every trial against a local Ray before it is started; a cluster is asked later.
+
+    Raises:
+        PlacementError: with the first trial that cannot be placed.
+    """
+    if where.address is not None:
+        return None
+    capacity = local_capacity(where.cpus, where.gpus)
+    for trial in trials:
+        try:
+            concurrency(Need.of(trial.config), capacity)
+        except PlacementError as error:
+            raise PlacementError(f"trial {trial.trial_id} ({trial.arm}): {error}") from None
+    return capacity
+
+

@@ -1,0 +1,144 @@
+"""Several workers: the training body in a Ray Train `TorchTrainer`, its reports in a queue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.queue import Empty, Queue
+
+from rayat.orchestration.contexts import LauncherContext, Order, cuda_device, perform
+from rayat.orchestration.placement import Need
+from rayat.orchestration.shared_data import SharedData
+
+COLLECTIVE_TIMEOUT_S = 120
+"""A dead peer ends a collective after this long; Ray's default is half an hour."""
+
+
+def worker_loop(settings: dict[str, Any]) -> None:
+    """Run the trial on one rank; every rank reports equally often, rank 0's report counts."""
+    order = Order(**settings["order"])
+    here = ray.train.get_context()
+    context = LauncherContext(
+        send=ray.train.report,
+        shared=settings["shared"],
+        folder=Path(order.folder),
+        reported=order.reported,
+        rank=here.get_world_rank(),
+        world_size=here.get_world_size(),
+        device=cuda_device(),
+    )
+    perform(order, context)
+
+
+class Forward(UserCallback):  # type: ignore[misc]
+    """Puts rank 0's messages into a queue that the launcher reads; lives in the controller."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        """Forward the message of rank 0."""
+        self.queue.put(metrics[0])
+
+
+class AbortableTrainer(TorchTrainer):  # type: ignore[misc]
+    """A `TorchTrainer` that keeps its controller's handle, so that a stopped trial can end it.
+
+    Without this a stopped trial leaks the inner placement group and its CPUs (Ray 2.60 cleans up
+    only when the dashboard's State API runs). It is the one private hook of Ray that rayat uses,
+    and `tests/orchestration/test_nested.py` watches it.
+    """
+
+    controller: Any = None
+
+    def _initialize_and_run_controller(self, **kwargs: Any) -> Any:
+        from ray.train.v2._internal.constants import get_env_vars_to_propagate
+        from ray.train.v2._internal.execution.controller import TrainController
+
+        node = {ray._raylet.RAY_NODE_ID_KEY: ray.get_runtime_context().get_node_id()}
+        environment = get_env_vars_to_propagate()
+        environment.setdefault("RAY_WARN_BLOCKING_GET_INSIDE_ASYNC", "0")
+        self.controller = ray.remote(
+            num_cpus=0, label_selector=node, runtime_env={"env_vars": environment}
+        )(TrainController).remote(**kwargs)
+        ray.get(self.controller.run.remote())
+        return ray.get(self.controller.get_result.remote())
+
+
+class TrainerRun:
+    """One `TorchTrainer.fit()` in a thread, read as a stream of messages.
+
+    Args:
+        order: the trial, whose configuration says how many workers. shared: the data references.
+        name: of the inner run, never used before: Ray Train silently resumes a known name.
+    """
+
+    def __init__(self, order: Order, shared: SharedData, name: str) -> None:
+        need = Need.of(order.config)
+        self.queue = Queue(actor_options={"num_cpus": 0})
+        resources = {"CPU": need.cpus_per_worker}
+        if need.gpus_per_worker:
+            resources["GPU"] = need.gpus_per_worker
+        on_gpu = need.gpus_per_worker > 0
+        self.trainer = AbortableTrainer(
+            worker_loop,
+            train_loop_config={"order": asdict(order), "shared": shared},
+            scaling_config=ScalingConfig(
+                num_workers=need.workers, use_gpu=on_gpu, resources_per_worker=resources
+            ),
+            torch_config=TorchConfig(
+                backend="nccl" if on_gpu else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S
+            ),
+            run_config=RunConfig(
+                name=name,
+                storage_path=order.scratch,
+                callbacks=[Forward(self.queue)],
+                failure_config=FailureConfig(max_failures=order.max_failures),
+            ),
+        )
+        self.error: BaseException | None = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._fit, daemon=True)
+        self._thread.start()
+
+    def _fit(self) -> None:
+        try:
+            self.trainer.fit()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._done.set()
+
+    def messages(self, stop: Callable[[], bool] = lambda: False) -> Iterator[dict[str, Any]]:
+        """Yield messages until the training has ended and all were read, or `stop` says so.
+
+        Raises:
+            Exception: the training failed after all restarts.
+        """
+        while not stop():
+            try:
+                yield self.queue.get(timeout=0.2)
+            except Empty:
+                if self._done.is_set() and self.queue.empty():
+                    if self.error is not None:
+                        raise self.error from None
+                    return
+
+    def close(self) -> None:
+        """End the training if it still runs, and give every resource back."""
+        controller = self.trainer.controller
+        if not self._done.is_set() and controller is not None:
+            try:
+                ray.get(controller.abort.remote(), timeout=60)
+            except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
+                ray.kill(controller)
+        self._thread.join(timeout=10)
+        self.queue.shutdown()

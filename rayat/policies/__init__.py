@@ -1,0 +1,1 @@
+"""Early-stopping policies: pure, deterministic, a function of the reports in order."""

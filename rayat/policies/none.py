@@ -1,0 +1,20 @@
+"""Train everything to the end: the control of every study of policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
+from rayat.registry import POLICIES
+
+
+@POLICIES.register("none")
+class NoPolicy(Policy):
+    """Every trial trains to its end: the dearest policy, and the one that is never wrong."""
+
+    def observe(
+        self, trial: TrialView, epoch: int, metrics: Mapping[str, Any], metric: str
+    ) -> Decision:
+        """Return `continue`."""
+        return CONTINUE

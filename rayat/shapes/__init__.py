@@ -1,0 +1,1 @@
+"""Learning-rate shapes: pure functions of training progress, one file each."""

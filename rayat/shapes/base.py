@@ -1,0 +1,80 @@
+"""The learning-rate contract: what a shape is asked by the training loop and by the policy."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from rayat.registry import Part
+
+EDGE = 1e-9
+"""Progress is a rounded ratio of step counts: an edge at 1/3 must not be missed by an ulp."""
+
+
+class LRShape(Part):
+    """A learning rate as a function of progress in [0, 1].
+
+    `lr = floor + (peak - floor) * multiplier(progress)`, times the warm-up ramp
+    `min(1, progress / warmup)` (papers.md 7.3). Progress is the share of optimiser steps done, so a
+    shape is the same curve however long the training is.
+    """
+
+    peak: float = Field(0.1, gt=0, le=1e6, description="largest learning rate")
+    floor: float = Field(0.0, ge=0, description="rate at multiplier 0")
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of training with a linear warm-up")
+
+    feedback: ClassVar[bool] = False
+    """Whether the rate depends on validation history (AccelAT) and not on progress alone."""
+
+    @model_validator(mode="after")
+    def _floor_below_peak(self) -> Self:
+        if self.floor > self.peak:
+            raise ValueError(f"floor must be at most peak={self.peak:g}, got {self.floor:g}")
+        return self
+
+    @abstractmethod
+    def multiplier(self, progress: float) -> float:
+        """Return the share of the peak, in [0, 1], at `progress` in [0, 1]."""
+
+    def lr(self, progress: float, epochs: int = 1, history: Sequence[float] = ()) -> float:
+        """Return the learning rate at `progress`.
+
+        Args:
+            progress: share of optimiser steps done, in [0, 1].
+            epochs: length of the training; only feedback shapes use it.
+            history: validation robust accuracy after each finished epoch; only feedback shapes.
+        """
+        rate = self.floor + (self.peak - self.floor) * self.multiplier(progress)
+        return rate * self.ramp(progress)
+
+    def ramp(self, progress: float) -> float:
+        """Return the warm-up's factor in [0, 1] at `progress`; 1 without a warm-up."""
+        return min(1.0, progress / self.warmup) if self.warmup > 0 else 1.0
+
+    def curve(self, epochs: int, history: Sequence[float] = ()) -> tuple[float, ...]:
+        """Return the rate at the end of each epoch 1..epochs, as far as it can be known now.
+
+        A feedback shape gives its past from `history` and, from there on, the path it would take if
+        accuracy stayed flat (the policy's expectation).
+        """
+        return tuple(self.lr(epoch / epochs, epochs) for epoch in range(1, epochs + 1))
+
+    def drops(self, epochs: int, factor: float = 2.0) -> tuple[int, ...]:
+        """Return the epochs (1-based) at whose end the rate is `factor` below the epoch before."""
+        curve = self.curve(epochs)
+        return tuple(
+            epoch
+            for epoch in range(2, epochs + 1)
+            if curve[epoch - 2] > 0 and curve[epoch - 1] * factor <= curve[epoch - 2]
+        )
+
+    def remaining(self, epoch: int, epochs: int, history: Sequence[float] = ()) -> float:
+        """Return the smallest later rate over the rate at `epoch`'s end: 1 means no decay ahead."""
+        curve = self.curve(epochs, history)
+        now = curve[epoch - 1]
+        if now <= 0 or epoch >= epochs:
+            return 1.0
+        return min(1.0, min(curve[epoch:]) / now)

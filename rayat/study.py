@@ -1,0 +1,276 @@
+"""A study: base configuration, search space, seeds, metric, policy and baseline, as one value.
+
+A study file (`search_spaces/*.py`) defines `study = Study(...)`. Its space uses Ray Tune's own
+domains under dotted keys. Expanding a study is a pure function: the same file and seed give the
+same trials in the same order, whatever the cluster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FunctionType
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rayat.config import TrialConfig, merge
+from rayat.errors import ConfigError, StudyError, nearest
+from rayat.ledger.schema import REPORT_KEYS
+from rayat.registry import POLICIES, Part, explain
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Names that become folders: no separators, no leading dot or dash."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run of a study.
+
+    Attributes:
+        index: 0-based place in the study's order.
+        trial_id: unique in the study, safe as a folder name.
+        arm: the scientific axes' values, such as `lr.shape=cosine`; the unit of comparison.
+        draw: number of the nuisance draw, equal over arms.
+        config: the whole configuration, seed included.
+    """
+
+    index: int
+    trial_id: str
+    arm: str
+    draw: int
+    config: TrialConfig
+
+
+class Study(BaseModel):
+    """What is compared, under which budget, judged by what.
+
+    Raises:
+        StudyError, ConfigError: when built from wrong values, in one sentence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    name: str
+    description: str = ""
+    base: dict[str, Any] = Field(default_factory=dict)
+    space: dict[str, Any] = Field(default_factory=dict)
+    scientific: tuple[str, ...] | None = Field(
+        None, description="axes that are compared; null: every grid_search of the space"
+    )
+    nuisance: tuple[str, ...] | None = Field(
+        None, description="axes that each arm tunes for itself; null: the rest of the space"
+    )
+    draws: int = Field(1, ge=1, description="nuisance draws per arm: every arm's equal budget")
+    draw_seed: int = Field(0, ge=0)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    metric: str = "val_robust_acc"
+    target: float | None = Field(
+        None, description="value of the metric whose time is compared, fixed before the run"
+    )
+    policy: Any = "none"
+    baseline: str | None = Field(None, description="the arm compared with, as `key=value`")
+    stop_collapsed: bool = Field(True, description="end a trial on catastrophic overfitting")
+    max_failures: int = Field(3, ge=0, description="restarts of one trial after its worker died")
+    final_eval: bool = Field(True, description="evaluate best and last on the test set at the end")
+    protocol: Literal["honest", "as-published"] = "honest"
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            text = explain(error, "", list(type(self).model_fields), " of a study")
+            raise StudyError(text) from None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not NAME.fullmatch(self.name):
+            raise StudyError(
+                f"a study's name becomes a folder: use letters, digits, . _ -, got {self.name!r}"
+            )
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise StudyError(f"seeds must be distinct and at least one, got {self.seeds}")
+        if self.metric not in REPORT_KEYS:
+            known = nearest(self.metric, REPORT_KEYS)
+            raise StudyError(f"unknown metric {self.metric!r}{known}")
+        for axis in (*(self.scientific or ()), *(self.nuisance or ())):
+            if axis not in self.space:
+                raise StudyError(f"axis {axis!r} is not in the space{nearest(axis, self.space)}")
+        if "seed" in self.space:
+            raise StudyError("the seed is no axis of the space: give seeds=(0, 1, 2)")
+        both = set(self.scientific or ()) & set(self.nuisance or ())
+        if both:
+            raise StudyError(f"axis {both.pop()!r} cannot be both scientific and nuisance")
+        object.__setattr__(self, "policy", POLICIES.build(self.policy))
+        return self
+
+    def axes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the scientific and the nuisance axes, in the space's order."""
+        scientific, nuisance = self.scientific, self.nuisance
+        if scientific is None:
+            taken = set(nuisance or ())
+            scientific = tuple(k for k, v in self.space.items() if _is_grid(v) and k not in taken)
+        if nuisance is None:
+            nuisance = tuple(k for k in self.space if k not in scientific)
+        missing = [k for k in self.space if k not in scientific and k not in nuisance]
+        if missing:
+            raise StudyError(f"axis {missing[0]!r} is neither scientific nor nuisance: name it")
+        for key in scientific:
+            if not _is_grid(self.space[key]):
+                raise StudyError(
+                    f"scientific axis {key!r} must be tune.grid_search([...]): "
+                    "an arm is compared by its exact values"
+                )
+        return scientific, nuisance
+
+    def trials(self) -> list[Trial]:
+        """Return every trial, seeds innermost.
+
+        Raises:
+            ConfigError: a point of the space is not a valid configuration.
+            StudyError: the space cannot be expanded, or two points are the same.
+        """
+        scientific, nuisance = self.axes()
+        base = merge({}, self.base)
+        trials: list[Trial] = []
+        seen: dict[tuple[str, int], str] = {}
+        for point in _variants({k: self.space[k] for k in scientific}, 0):
+            arm = ",".join(f"{k}={label(point[k])}" for k in scientific) or "all"
+            for draw in range(self.draws):
+                # The same draws for every arm: an equal budget, and paired comparisons.
+                drawn = _variants({k: self.space[k] for k in nuisance}, self.draw_seed + draw)
+                for number, extra in enumerate(drawn):
+                    tree = merge(base, {**point, **extra})
+                    for seed in self.seeds:
+                        config = TrialConfig.parse({**tree, "seed": seed})
+                        key = (config.config_id, seed)
+                        if key in seen:
+                            raise StudyError(
+                                f"two points of the space are the same configuration: "
+                                f"{seen[key]!r} and {arm!r}; remove one (or a draw of a grid)"
+                            )
+                        seen[key] = arm
+                        index = len(trials)
+                        trial_id = f"{index:04d}-{config.config_id[:8]}-s{seed}"
+                        trials.append(
+                            Trial(index, trial_id, arm, draw * len(drawn) + number, config)
+                        )
+        self._check_baseline(list(dict.fromkeys(trial.arm for trial in trials)))
+        return trials
+
+    def _check_baseline(self, arms: list[str]) -> None:
+        if self.baseline is not None and not any(
+            f",{self.baseline}," in f",{arm}," for arm in arms
+        ):
+            raise StudyError(
+                f"baseline {self.baseline!r} is no arm of the study"
+                f"{nearest(self.baseline, arms)}; arms: {'; '.join(arms)}"
+            )
+
+    def tree(self) -> dict[str, Any]:
+        """Return the JSON form stored in `run.json`; domains as text, the policy as its spec."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        fields["space"] = {k: describe(v) for k, v in self.space.items()}
+        fields["policy"] = self.policy.spec()
+        scientific, nuisance = self.axes()
+        fields.update(scientific=list(scientific), nuisance=list(nuisance), seeds=list(self.seeds))
+        tree: dict[str, Any] = json.loads(json.dumps(fields, default=describe))
+        return tree
+
+    def sha256(self) -> str:
+        """Return the hash of the study's form and of every trial's configuration."""
+        parts = [json.dumps(self.tree(), sort_keys=True)]
+        parts += [f"{t.trial_id} {t.config.sha256()}" for t in self.trials()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def load_study(path: str | Path) -> Study:
+    """Import a study file and return its `study`.
+
+    Raises:
+        StudyError: no such file (with the shipped studies), no `study` in it, or it raises.
+    """
+    path = Path(path)
+    if not path.is_file():
+        shipped = sorted(str(p) for p in Path("search_spaces").glob("*.py"))
+        known = f"; here are: {', '.join(shipped)}" if shipped else ""
+        raise StudyError(f"no study file {str(path)!r}{nearest(str(path), shipped)}{known}")
+    spec = importlib.util.spec_from_file_location(f"rayat_study_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise StudyError(f"{str(path)!r} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (StudyError, ConfigError) as error:
+        raise type(error)(f"{path}: {error}") from None
+    except Exception as error:
+        raise StudyError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+    study = getattr(module, "study", None)
+    if not isinstance(study, Study):
+        raise StudyError(f"{path} defines no `study = Study(...)`")
+    return study
+
+
+def label(value: object) -> str:
+    """Return a short text for an axis value: `cosine`, `0.1`, `pgd(steps=5)`."""
+    if isinstance(value, Mapping):
+        name = value.get("name", value.get("shape"))
+        rest = ",".join(f"{k}={label(v)}" for k, v in value.items() if k not in ("name", "shape"))
+        return f"{name or ''}({rest})" if rest else str(name)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        # Two rates that differ in the seventh digit are two arms.
+        return short if float(short) == value else repr(value)
+    return str(value)
+
+
+def describe(domain: object) -> Any:
+    """Return a domain as JSON, equal in every process: values as they are, the rest as text."""
+    if isinstance(domain, str | int | float | bool | None):
+        return domain
+    if isinstance(domain, Mapping):
+        return {str(key): describe(value) for key, value in domain.items()}
+    if isinstance(domain, list | tuple):
+        return [describe(value) for value in domain]
+    if isinstance(domain, FunctionType):
+        return domain.__qualname__
+    if isinstance(domain, Part):
+        return domain.spec()
+    if hasattr(domain, "tolist"):  # a NumPy scalar or array
+        return domain.tolist()
+    # Never `repr`: Tune's samplers print their memory address.
+    fields = sorted((k, v) for k, v in getattr(domain, "__dict__", {}).items() if k[0] != "_")
+    return f"{type(domain).__name__}({', '.join(f'{k}={describe(v)}' for k, v in fields)})"
+
+
+def _is_grid(domain: object) -> bool:
+    return isinstance(domain, Mapping) and set(domain) == {"grid_search"}
+
+
+def _variants(space: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
+    """Return every grid point of `space`, its other domains sampled once each with `seed`."""
+    if not space:
+        return [{}]
+    # Imported here: reading a finished run must not load Ray.
+    import numpy as np
+    from ray.tune.search.variant_generator import generate_variants
+
+    # Dotted keys stay plain keys: Tune splits paths on its own nesting only.
+    state = np.random.RandomState(seed)
+    try:
+        return [_plain(spec) for _, spec in generate_variants(dict(space), random_state=state)]
+    except Exception as error:
+        raise StudyError(f"the space cannot be expanded: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -1,0 +1,1 @@
+"""One epoch loop, evaluation, cost counters, checkpoints: everything a trial does, without Ray."""

@@ -1,0 +1,194 @@
+"""Checkpoints on disk: complete or absent at every instant, and named when damaged.
+
+A trial's folder holds `last` (to resume from) and `best` (to evaluate), each with
+`model.safetensors`, `meta.json` and, for `last`, `state.pt`. A new one is written beside the old
+one and renamed into place; the old one is kept as `.last.old` until then, so that a process killed
+between the two renames still finds it. Nothing on disk is a pickle that could run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from rayat.config import TrialConfig
+from rayat.errors import LedgerError
+
+FORMAT = 1
+Name = Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was read back, every byte verified.
+
+    Attributes:
+        path: the folder it was read from. epoch: the last epoch trained.
+        rows: the reports of epochs 1..epoch, as they were or will be reported.
+        model: the network's state by name, on the CPU.
+        optimizer: the optimiser's state on the CPU; None in `best`.
+    """
+
+    path: Path
+    epoch: int
+    rows: list[dict[str, Any]]
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any] | None
+
+
+def save(
+    folder: Path,
+    name: Name,
+    config: TrialConfig,
+    rows: list[dict[str, Any]],
+    model: nn.Module,
+    optimizer: Optimizer | None = None,
+) -> None:
+    """Write `folder/name` durably; a crash at any point leaves the old or the new one complete.
+
+    Args:
+        folder: the trial's; made if absent. One process at a time may write there.
+        rows: the reports of epochs 1 to the one just trained; JSON values only.
+        model: the bare network. optimizer: given where training may resume from here.
+    """
+    files = {"model.safetensors": _weights(model)}
+    if optimizer is not None:
+        files["state.pt"] = _bytes({"optimizer": optimizer.state_dict()})
+    body = {
+        "format": FORMAT,
+        "epoch": len(rows),
+        "config_sha256": config.sha256(),
+        "files": {file: _sha256(content) for file, content in files.items()},
+        "rows": rows,
+    }
+    meta = {"sha256": _sha256(_canonical(body)), "body": body}
+    files["meta.json"] = json.dumps(meta, indent=1, allow_nan=False).encode()
+
+    folder.mkdir(parents=True, exist_ok=True)
+    final, old = folder / name, folder / f".{name}.old"
+    for stale in folder.glob(f".{name}.new-*"):  # of a process killed while writing
+        shutil.rmtree(stale)
+    new = folder / f".{name}.new-{secrets.token_hex(4)}"
+    new.mkdir()
+    for file, content in files.items():
+        with open(new / file, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    _fsync_folder(new)
+    if final.exists():
+        if old.exists():
+            shutil.rmtree(old)
+        os.rename(final, old)
+    os.rename(new, final)
+    _fsync_folder(folder)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
+    """Return the verified checkpoint `folder/name`, or None where there is none yet.
+
+    Raises:
+        LedgerError: a file is missing, damaged, of a newer format or of another configuration. A
+            damaged checkpoint is never replaced in silence by training afresh.
+    """
+    path = folder / name
+    if not path.exists():
+        path = folder / f".{name}.old"  # killed between the two renames of `save`
+        if not path.exists():
+            return None
+    body = _meta(path)
+    if body["format"] > FORMAT:
+        raise LedgerError(
+            f"checkpoint {path} has format {body['format']}, this version reads up to {FORMAT}; "
+            "read it with the version of rayat that wrote it"
+        )
+    if body["config_sha256"] != config.sha256():
+        raise LedgerError(
+            f"checkpoint {path} belongs to another configuration (sha256 "
+            f"{body['config_sha256'][:12]}, this trial has {config.sha256()[:12]}); "
+            "give this trial another folder"
+        )
+    content = {}
+    for file, sha256 in body["files"].items():
+        content[file] = _read(path / file)
+        if _sha256(content[file]) != sha256:
+            raise _damaged(path / file, "its SHA-256 is not the one in meta.json")
+    optimizer = None
+    if "state.pt" in content:
+        state = torch.load(io.BytesIO(content["state.pt"]), weights_only=True, map_location="cpu")
+        optimizer = state["optimizer"]
+    model = safetensors.torch.load(content["model.safetensors"])
+    return Checkpoint(path, body["epoch"], body["rows"], model, optimizer)
+
+
+def _weights(model: nn.Module) -> bytes:
+    # Copies: safetensors refuses channels-last strides and weights that share memory.
+    state = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
+    content: bytes = safetensors.torch.save(state)
+    return content
+
+
+def _bytes(state: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _canonical(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _fsync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from None
+
+
+def _meta(path: Path) -> dict[str, Any]:
+    file = path / "meta.json"
+    try:
+        meta = json.loads(_read(file))
+        body: dict[str, Any] = meta["body"]
+        intact = _sha256(_canonical(body)) == meta["sha256"]
+    except (ValueError, KeyError, TypeError):
+        raise _damaged(file, "it is not the JSON that was written") from None
+    if not intact:
+        raise _damaged(file, "its SHA-256 is not the one it holds")
+    return body
+
+
+def _damaged(file: Path, why: str) -> LedgerError:
+    return LedgerError(
+        f"checkpoint file {file} is damaged: {why}; restore it from a copy, or delete "
+        f"{file.parent} to train this trial again from its first epoch"
+    )

@@ -1,0 +1,132 @@
+"""What a trial will cost, from a few real steps of it: exact passes, measured seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rayat.config import TrialConfig
+from rayat.data.base import Arrays, Prepared
+from rayat.data.loader import TrainLoader
+from rayat.distributed.exchange import Exchange
+from rayat.training.counters import Clock
+from rayat.training.epoch import Training, train_epoch
+from rayat.training.network import build_model
+from rayat.training.process import prepare_process
+from rayat.training.run import validate
+
+SLOW_STEP_SECONDS = 2.0
+"""A first step that takes this long is the measure itself: warming up no longer matters."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of one configuration, alone on this machine.
+
+    Passes are exact where every sample costs the same; an attack that lets finished samples go
+    costs what it cost at the untrained network. Seconds of several workers are those of one with
+    its share of the batch: the exchange of gradients is not in them.
+
+    Attributes:
+        train_seconds: of one epoch's training. eval_seconds: of one validation.
+        forward_passes, backward_passes: of one epoch's training, all workers.
+        eval_forward_passes, eval_backward_passes: of one validation.
+    """
+
+    train_seconds: float
+    eval_seconds: float
+    forward_passes: int
+    backward_passes: int
+    eval_forward_passes: int
+    eval_backward_passes: int
+
+    @property
+    def seconds_per_epoch(self) -> float:
+        """Return the seconds of an epoch that ends with a validation."""
+        return self.train_seconds + self.eval_seconds
+
+    def trial_seconds(self, config: TrialConfig) -> float:
+        """Return the seconds of the whole training, validations included."""
+        return config.epochs * self.train_seconds + validations(config) * self.eval_seconds
+
+    def trial_passes(self, config: TrialConfig) -> int:
+        """Return the forward and backward passes of the whole training, validations included."""
+        training = self.forward_passes + self.backward_passes
+        validation = self.eval_forward_passes + self.eval_backward_passes
+        return config.epochs * training + validations(config) * validation
+
+
+def validations(config: TrialConfig) -> int:
+    """Return how often a whole training validates: every `eval.every` epochs and at the end."""
+    return config.epochs // config.eval.every + (config.epochs % config.eval.every > 0)
+
+
+def estimate(
+    config: TrialConfig, prepared: Prepared, steps: int = 3, device: str = "cpu"
+) -> Estimate:
+    """Train a few steps and validate one batch with the trial's own parts, and scale up.
+
+    Sets this process' torch threads and determinism as a trial does.
+
+    Args:
+        prepared: the configuration's data. steps: optimiser steps timed after a first one that is
+            not, unless that one is slow. device: torch device.
+
+    Raises:
+        ConfigError, DataError: the configuration and the data do not fit.
+    """
+    prepare_process(config.threads)
+    size, batch = len(prepared.train), min(config.batch_size, len(prepared.train))
+    share = max(1, batch // config.workers)
+    # One worker's part; everything else is the trial's own.
+    part = config.replace({"workers": 1, "batch_size": share})
+    training = _training(part, prepared, share, device)
+    seconds, row = _timed(training)
+    if seconds < SLOW_STEP_SECONDS:
+        training = _training(part, prepared, share * min(steps, max(1, size // share)), device)
+        seconds, row = _timed(training)
+    images = size // (share * config.workers) * share  # one worker's, of one epoch
+    scale = images / row["samples"]
+
+    val = len(prepared.val) if config.eval.size is None else config.eval.size
+    val = min(val, len(prepared.val))
+    some = min(val, config.eval.batch_size)
+    training.config = part.replace({"eval.size": some})
+    began = time.perf_counter()
+    checked = validate(training, prepared.val)
+    eval_seconds = (time.perf_counter() - began) * val / some / config.workers
+    return Estimate(
+        train_seconds=seconds * scale,
+        eval_seconds=eval_seconds,
+        forward_passes=row["fwd_passes"] * images * config.workers // row["samples"],
+        backward_passes=row["bwd_passes"] * images * config.workers // row["samples"],
+        eval_forward_passes=checked["eval_fwd_passes"] * val // some,
+        eval_backward_passes=checked["eval_bwd_passes"] * val // some,
+    )
+
+
+def _training(config: TrialConfig, prepared: Prepared, images: int, device: str) -> Training:
+    """Return a training on the first `images` rows of the training split."""
+    rows = Arrays(prepared.train.x[:images], prepared.train.y[:images])
+    windows = None if prepared.windows is None else prepared.windows[:images]
+    short = dataclasses.replace(prepared, train=rows, windows=windows)
+    model = build_model(config, short, device)
+    return Training(
+        config,
+        model,
+        model,
+        config.optimizer.make(model.parameters(), config.lr.peak),
+        TrainLoader(short, config.data, device),
+        len(rows),
+        Exchange(device=device),
+        Clock(device),
+    )
+
+
+def _timed(training: Training) -> tuple[float, dict[str, Any]]:
+    """Return the seconds and the report of one epoch; the report's numbers wait for the device."""
+    began = time.perf_counter()
+    row = train_epoch(training, 1)
+    return time.perf_counter() - began, row

@@ -1,0 +1,138 @@
+"""Robust accuracy: PGD in fp32 on a model in evaluation mode, the same whoever asks and when."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from rayat.attacks._view import attacked
+from rayat.attacks.base import Attack
+from rayat.config import TrialConfig
+from rayat.data.base import Prepared
+from rayat.data.loader import eval_batches
+from rayat.distributed.exchange import Exchange
+from rayat.errors import LedgerError
+from rayat.registry import ATTACKS
+from rayat.training import checkpoints
+from rayat.training.network import build_model
+from rayat.training.streams import stream
+
+Split = Literal["val", "test"]
+
+
+@dataclass
+class Tally:
+    """Counts of an evaluation; integers, so that sums over workers are exact.
+
+    Attributes:
+        n: images. clean, robust: classified rightly as they are, and after the attack.
+        forward, backward: passes summed over the images.
+    """
+
+    n: int = 0
+    clean: int = 0
+    robust: int = 0
+    forward: int = 0
+    backward: int = 0
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    attack: Attack,
+    seed: int,
+    split: Split,
+    exchange: Exchange | None = None,
+) -> Tally:
+    """Count what `model` gets right, clean and under `attack`; the model is left as found.
+
+    The random start of batch i comes from a stream of (seed, split, i) alone: the counts are the
+    same however many workers share the batches and however often it is asked, and no stream of the
+    training moves.
+
+    Args:
+        model: the bare network, in fp32. batches: images in [0, 1] and labels, all of them on every
+            worker. attack: such as PGD with 10 steps of `eps / 4`.
+        seed: the trial's. split: names the stream.
+        exchange: the workers that share the batches; the counts returned are the sums over them.
+    """
+    exchange = exchange or Exchange()
+    tally = Tally()
+    clean = robust = torch.zeros((), dtype=torch.int64, device=exchange.device)
+    with attacked(model), torch.no_grad():
+        for index, (x, y) in enumerate(batches):
+            if index % exchange.world_size != exchange.rank:
+                continue
+            adv = attack(model, x, y, stream(seed, split, index, device=x.device))
+            clean = clean + (model(x).argmax(1) == y).sum()
+            robust = robust + (model(adv.x).argmax(1) == y).sum()
+            tally.n += len(y)
+            tally.forward += 2 * len(y) + adv.forward
+            tally.backward += adv.backward
+    tally.clean, tally.robust = int(clean), int(robust)  # the only wait for the device
+    return Tally(**exchange.sums(dataclasses.asdict(tally)))
+
+
+def evaluate_checkpoint(
+    folder: Path,
+    name: checkpoints.Name,
+    config: TrialConfig,
+    prepared: Prepared,
+    split: Split = "test",
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Return the row of the `evals` table (without trial_id) for one checkpoint of a trial.
+
+    PGD with `eval.final_steps` steps of `eps / 8` from one random start, fp32, on the first
+    `eval.final_size` images. The same checkpoint and configuration give the same row, but for
+    `seconds`.
+
+    Args:
+        folder: the trial's. name: which of its checkpoints. split: where to evaluate; the test set
+            is for the end of a study.
+
+    Raises:
+        LedgerError: there is no such checkpoint, or it is damaged or of another configuration.
+    """
+    checkpoint = checkpoints.load(folder, name, config)
+    if checkpoint is None:
+        raise LedgerError(
+            f"no checkpoint {folder / name}: the trial ended before its first one; train it again"
+        )
+    model = build_model(config, prepared, device)
+    model.load_state_dict(checkpoint.model)
+    eps, steps = evaluation_eps(config), config.eval.final_steps
+    arrays = prepared.test if split == "test" else prepared.val
+    batches = eval_batches(arrays, config.eval.batch_size, device, config.eval.final_size)
+    attack = ATTACKS.build(
+        {"name": "pgd", "eps": eps, "steps": steps, "step_size": eps / 8 or None}
+    )
+    begin = time.perf_counter()
+    tally = evaluate(model, batches, attack, config.seed, split, Exchange(device=device))
+    return {
+        "checkpoint": name,
+        "epoch": checkpoint.epoch,
+        "suite": f"pgd-{steps}",
+        "split": split,
+        "eps": eps,
+        "n": tally.n,
+        "clean_acc": tally.clean / tally.n,
+        "robust_acc": tally.robust / tally.n,
+        "precision": "fp32",
+        "fwd_passes": tally.forward,
+        "bwd_passes": tally.backward,
+        "seconds": time.perf_counter() - begin,
+        "flags_json": None,
+    }
+
+
+def evaluation_eps(config: TrialConfig) -> float:
+    """Return the radius of the evaluation attacks: `eval.eps`, or the training attack's."""
+    return config.attack.eps if config.eval.eps is None else config.eval.eps

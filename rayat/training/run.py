@@ -1,0 +1,143 @@
+"""The one training body that every launcher runs: `run(config, context)`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rayat.config import TrialConfig
+from rayat.data.base import Arrays
+from rayat.data.loader import TrainLoader, eval_batches
+from rayat.distributed.exchange import Exchange
+from rayat.errors import LedgerError
+from rayat.registry import ATTACKS
+from rayat.training import checkpoints
+from rayat.training.context import Context
+from rayat.training.counters import PARTS, Clock
+from rayat.training.epoch import Training, train_epoch
+from rayat.training.evaluate import evaluate, evaluation_eps
+from rayat.training.network import all_finite, build_model
+from rayat.training.process import prepare_process
+
+Row = dict[str, Any]
+
+
+def run(config: TrialConfig, context: Context) -> None:
+    """Train one trial to its end, reporting one row per epoch; resume where it was left.
+
+    From the checkpoint `last` in `context.folder` the weights, the optimiser and the rows come back
+    exactly, and every random stream is derived from the seed and the epoch: the rows of a resumed
+    trial are, but for the seconds, those of one that never stopped. Rows later than
+    `context.reported` that the checkpoint holds are reported again first. An epoch's checkpoint is
+    durable before its report.
+
+    A loss, weight or metric that is not finite ends the training with a last row that holds
+    `outcome="diverged"` and None for what is not finite; `best` and `last` stay as they were.
+
+    Raises:
+        ConfigError, DataError: the configuration and the data do not fit.
+        LedgerError: the checkpoint is damaged, of another configuration, or not the same for all
+            workers.
+    """
+    prepare_process(config.threads, context.device)
+    exchange = Exchange(context.rank, context.world_size, context.device)
+    prepared = context.data(config.data)
+    model = build_model(config, prepared, context.device)
+    optimizer = config.optimizer.make(model.parameters(), config.lr.peak)
+    rows: list[Row] = []
+    checkpoint = checkpoints.load(context.folder, "last", config)
+    if checkpoint is not None and checkpoint.optimizer is not None:
+        model.load_state_dict(checkpoint.model)
+        optimizer.load_state_dict(checkpoint.optimizer)
+        rows = checkpoint.rows
+    if exchange.sums({"epoch": len(rows)})["epoch"] != len(rows) * context.world_size:
+        raise LedgerError(
+            f"the workers read different checkpoints from {context.folder}; "
+            "give the trial a folder on storage that all workers share"
+        )
+    training = Training(
+        config,
+        model,
+        exchange.wrap(model),
+        optimizer,
+        TrainLoader(prepared, config.data, context.device),
+        len(prepared.train),
+        exchange,
+        Clock(context.device),
+    )
+    for row in rows:
+        if row["epoch"] > context.reported:
+            context.report(row)
+    while len(rows) < config.epochs:
+        row = train_and_validate(training, prepared.val, rows)
+        rows.append(row)
+        if "outcome" not in row:
+            with training.clock.part("checkpoint"):
+                if context.rank == 0:
+                    write_checkpoints(training, context, rows)
+                exchange.barrier()
+        if row["epoch"] > context.reported:
+            context.report(row)
+        if "outcome" in row:
+            return
+
+
+def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
+    """Train the epoch after `rows` and return its whole row, equal on every worker."""
+    config, exchange, epoch = training.config, training.exchange, len(rows) + 1
+    history = [r["val_robust_acc"] for r in rows if r["val_robust_acc"] is not None]
+    row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
+    row["eps"] = config.attack.eps if row["attack_steps"] else 0.0
+    exchange.average_norms(training.model)
+    diverged = not (math.isfinite(row["train_loss"]) and all_finite(training.model))
+    row.update(dict.fromkeys(("val_clean_acc", "val_robust_acc")), eval_fwd_passes=0)
+    row["eval_bwd_passes"] = 0
+    if not diverged and (epoch % config.eval.every == 0 or epoch == config.epochs):
+        with training.clock.part("eval"):
+            row.update(validate(training, val))
+    row.update(seconds(training))
+    before = rows[-1] if rows else {"seconds_cum": 0.0, "passes_cum": 0}
+    row["seconds_cum"] = before["seconds_cum"] + sum(row[f"{part}_seconds"] for part in PARTS)
+    row["passes_cum"] = before["passes_cum"] + sum(
+        row[f"{side}_passes"] for side in ("fwd", "bwd", "eval_fwd", "eval_bwd")
+    )
+    broken = [k for k, v in row.items() if isinstance(v, float) and not math.isfinite(v)]
+    if diverged or broken:
+        row.update(dict.fromkeys(broken), outcome="diverged")
+    return row
+
+
+def validate(training: Training, val: Arrays) -> Row:
+    """Return the validation's part of the row: accuracies and their cost."""
+    config, eps = training.config, evaluation_eps(training.config)
+    attack = ATTACKS.build({"name": "pgd", "eps": eps, "steps": config.eval.steps})
+    device = training.exchange.device
+    batches = eval_batches(val, config.eval.batch_size, device, config.eval.size)
+    tally = evaluate(training.model, batches, attack, config.seed, "val", training.exchange)
+    return {
+        "val_clean_acc": tally.clean / tally.n,
+        "val_robust_acc": tally.robust / tally.n,
+        "eval_fwd_passes": tally.forward,
+        "eval_bwd_passes": tally.backward,
+    }
+
+
+def seconds(training: Training) -> Row:
+    """Return the seconds of each part since the last row, as the mean over the workers.
+
+    A checkpoint follows the row of its epoch, so its seconds stand in the next epoch's row.
+    """
+    own = {f"{part}_seconds": spent for part, spent in training.clock.take().items()}
+    total = training.exchange.sums(own)
+    return {name: value / training.exchange.world_size for name, value in total.items()}
+
+
+def write_checkpoints(training: Training, context: Context, rows: list[Row]) -> None:
+    """Write `best` if the newest epoch is the best so far, and `last` where it is due."""
+    config, epoch = training.config, len(rows)
+    value = rows[-1]["val_robust_acc"]
+    earlier = [r["val_robust_acc"] for r in rows[:-1] if r["val_robust_acc"] is not None]
+    if value is not None and value > max(earlier, default=-1.0):
+        checkpoints.save(context.folder, "best", config, rows, training.model)
+    if epoch % config.checkpoint_every == 0 or epoch == config.epochs:
+        checkpoints.save(context.folder, "last", config, rows, training.model, training.optimizer)

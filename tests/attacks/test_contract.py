@@ -1,0 +1,160 @@
+"""The contract of every registered attack; a new attack is tested by being registered."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+EPS = 0.1
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def snapshot(model):
+    return {
+        "state": copy.deepcopy(model.state_dict()),
+        "modes": [module.training for module in model.modules()],
+        "tracked": [getattr(module, "track_running_stats", None) for module in model.modules()],
+        "requires": [p.requires_grad for p in model.parameters()],
+        "grads": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
+    }
+
+
+def assert_same(before, after):
+    assert before["modes"] == after["modes"]
+    assert before["tracked"] == after["tracked"]
+    assert before["requires"] == after["requires"]
+    assert list(before["state"]) == list(after["state"])
+    pairs = list(zip(before["state"].values(), after["state"].values(), strict=True))
+    for a, b in pairs + list(zip(before["grads"], after["grads"], strict=True)):
+        assert (a is None and b is None) or torch.equal(a, b)
+
+
+@pytest.mark.parametrize("eps", [0.01, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("bn_mode", ["eval", "batch"])
+def test_output_is_in_the_ball_and_the_pixel_box(make, net, batch, eps, bn_mode):
+    x, y = batch
+    adv = make(eps=eps, bn_mode=bn_mode)(net, x, y, generator())
+    assert adv.x.shape == x.shape and adv.x.dtype == x.dtype
+    assert (adv.x - x).abs().max() <= eps + 1e-6
+    assert adv.x.min() >= 0 and adv.x.max() <= 1
+    assert not adv.x.requires_grad and adv.x.grad_fn is None
+
+
+def test_radius_zero_is_the_identity_at_no_cost(make, net, batch):
+    x, y = batch
+    adv = make(eps=0.0)(net, x, y, generator())
+    assert adv.x is x
+    assert (adv.forward, adv.backward) == (0, 0)
+
+
+@pytest.mark.parametrize("bn_mode", ["eval", "batch"])
+def test_model_is_exactly_as_found(make, net, batch, bn_mode):
+    before = snapshot(net)
+    make(eps=EPS, bn_mode=bn_mode)(net, *batch, generator())
+    assert_same(before, snapshot(net))
+
+
+@pytest.mark.parametrize("bn_mode", ["eval", "batch"])
+def test_model_is_exactly_as_found_when_it_raises(make, net, batch, bn_mode):
+    attack = make(eps=EPS, bn_mode=bn_mode)
+    if attack(net, *batch, generator()).forward == 0:
+        pytest.skip("never calls the model")
+
+    def fail(*_):
+        raise RuntimeError("in the middle of the attack")
+
+    before = snapshot(net)
+    hook = net.drop.register_forward_hook(fail)
+    with pytest.raises(RuntimeError, match="in the middle"):
+        attack(net, *batch, generator())
+    hook.remove()
+    assert_same(before, snapshot(net))
+
+
+def test_only_the_given_generator_is_random(make, net, batch):
+    before = torch.get_rng_state()
+    make(eps=EPS)(net, *batch, generator())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_same_seed_same_images(make, net, batch):
+    attack = make(eps=EPS)
+    torch.manual_seed(1)
+    first = attack(net, *batch, generator(5)).x
+    torch.manual_seed(2)
+    assert torch.equal(first, attack(net, *batch, generator(5)).x)
+
+
+def test_input_is_not_modified(make, net, batch):
+    x, y = batch
+    kept = x.clone(), y.clone()
+    make(eps=EPS)(net, x, y, generator())
+    assert torch.equal(x, kept[0]) and torch.equal(y, kept[1]) and not x.requires_grad
+
+
+def test_works_under_no_grad(make, net, batch):
+    attack = make(eps=EPS)
+    expected = attack(net, *batch, generator()).x
+    with torch.no_grad():
+        assert torch.equal(attack(net, *batch, generator()).x, expected)
+
+
+def test_memory_format_does_not_change_the_result(make, net, batch):
+    x, y = batch
+    x = x.repeat(1, 3, 1, 1)
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(108, 3))
+    attack = make(eps=EPS)
+    plain = attack(linear, x, y, generator()).x
+    last = attack(linear, x.contiguous(memory_format=torch.channels_last), y, generator()).x
+    assert torch.equal(plain, last)
+
+
+def test_deterministic_variant_does_not_depend_on_the_batch_split(make, net, batch):
+    attack = make(eps=EPS, random_start=False)
+    x, y = batch
+    first, second = (attack(net, x, y, generator(seed)).x for seed in (0, 1))
+    if not torch.equal(first, second):
+        pytest.skip("has no deterministic variant")
+    net.double()  # so that a sum over another batch cannot flip a sign
+    x = x.double()
+    whole = attack(net, x, y, generator())
+    parts = [attack(net, x[i : i + 5], y[i : i + 5], generator()) for i in range(0, 12, 5)]
+    assert torch.equal(whole.x, torch.cat([part.x for part in parts]))
+    assert whole.forward == sum(part.forward for part in parts)
+    assert whole.backward == sum(part.backward for part in parts)
+
+
+def test_passes_are_what_the_model_saw(make, net, batch):
+    seen = {"forward": 0, "backward": 0}
+
+    def count(module, args, output):
+        seen["forward"] += len(output)
+        if output.requires_grad:
+            output.register_hook(lambda gradient: seen.update(backward=seen["backward"] + 12))
+
+    net.register_forward_hook(count)
+    adv = make(eps=EPS)(net, *batch, generator())
+    assert type(adv.forward) is int and type(adv.backward) is int
+    assert (adv.forward, adv.backward) == (seen["forward"], seen["backward"])
+
+
+def test_loss_is_not_lower_than_without_attack(make, net, batch):
+    x, y = batch
+    net.eval()
+    adv = make(eps=EPS)(net, x, y, generator())
+    with torch.no_grad():
+        assert F.cross_entropy(net(adv.x), y) >= F.cross_entropy(net(x), y)
+
+
+def test_weights_get_no_gradient_graph(make, net, batch):
+    """The adversarial images carry no graph: a later backward reaches the weights only once."""
+    net.zero_grad()
+    make(eps=EPS)(net, *batch, generator())
+    assert all(p.grad is None for p in net.parameters())

@@ -1,0 +1,102 @@
+"""The whole way of a user: run a study on a real Ray, ask about it, interrupt, go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STUDY = """
+from ray import tune
+from rayat.study import Study
+
+study = Study(
+    name="small",
+    base={
+        "data": {"name": "digits", "train_size": 256, "val_size": 64},
+        "model": {"name": "preactresnet", "width": 4, "blocks": [1]},
+        "epochs": 2,
+        "batch_size": 64,
+        "attack": {"name": "fgsm-rs", "eps": 0.1},
+        "eval": {"steps": 2, "final_steps": 2, "final_size": 64},
+    },
+    space={"lr.shape": tune.grid_search(["constant", "cosine"])},
+    seeds=(0,),
+    baseline="lr.shape=constant",
+)
+"""
+
+pytestmark = pytest.mark.slow
+
+
+def rayat(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rayat.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def test_run_then_status_compare_report_refit(tmp_path):
+    (tmp_path / "small.py").write_text(STUDY)
+    ran = rayat("run", "small.py", "--cpus", 2, "--name", "one", "--report", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "runs/small/one: 2 finished" in ran.stdout
+    assert "next: rayat compare runs/small/one" in ran.stdout
+    assert (tmp_path / "runs/small/one/report.html").is_file()
+    assert all(line.split()[0] != "Traceback" for line in ran.stderr.splitlines() if line)
+    # Every line is the driver's own: Ray says nothing.
+    assert not [line for line in ran.stderr.splitlines() if "ray" in line.lower()], ran.stderr
+
+    asked = rayat("status", "runs/small/one", "--json", folder=tmp_path)
+    facts = json.loads(asked.stdout)
+    assert facts["statuses"] == {"finished": 2}
+    assert facts["evaluated"] == 2
+    compared = rayat("compare", "runs/small/one", "--json", folder=tmp_path)
+    assert json.loads(compared.stdout)["baseline"] == "lr.shape=constant"
+
+    again = rayat("run", "small.py", "--cpus", 2, "--name", "one", folder=tmp_path)
+    assert again.returncode == 3
+    assert "rayat resume" in again.stderr
+
+    refitted = rayat(
+        "refit", "runs/small/one", "--cpus", 2, "--set", "epochs=1", "--out", "best", "--json",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert refitted.returncode == 0, refitted.stderr
+    assert json.loads(refitted.stdout)["statuses"] == {"finished": 1}
+
+
+def test_ctrl_c_says_how_to_go_on_and_resume_goes_on(tmp_path):
+    (tmp_path / "small.py").write_text(STUDY)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rayat.cli", "run", "small.py", "--cpus", "2", "--out", "cut"]
+        + ["--set", "epochs=200", "--concurrency", "1"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    first = process.stderr.readline()  # said when the driver has begun
+    os.kill(process.pid, signal.SIGINT)
+    _, rest = process.communicate(timeout=120)
+    assert "2 of 2 trials to run, 1 at once" in first
+    assert process.returncode == 130, rest
+    assert "go on with: rayat resume cut" in rest
+
+    asked = rayat("status", "cut", "--json", folder=tmp_path)
+    assert json.loads(asked.stdout)["complete"] is False
+
+
+def test_a_trial_that_fails_is_exit_code_four(tmp_path):
+    (tmp_path / "small.py").write_text(STUDY)
+    # A network without room for its strides is an error of the trial, not of the study.
+    ran = rayat(
+        "run", "small.py", "--cpus", 2, "--out", "bad", "--set", "eval.batch_size=1",
+        "--set", "model.blocks=[1,1,1,1,1,1,1,1,1,1]", "--set", "model.width=200000",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert ran.returncode == 4, (ran.stdout, ran.stderr)
+    assert "some trials failed or were lost; see: rayat status bad" in ran.stderr

@@ -1,0 +1,171 @@
+"""What a living run shows, fed by a real driver over a real ledger."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from rayat.cli import live
+from rayat.cli.live import Guarded, LiveTable, PlainLines
+from rayat.orchestration.driver import Observer
+
+ROOM = 5
+
+
+def terminal(height: int = 24) -> Console:
+    return Console(
+        file=io.StringIO(), force_terminal=True, width=120, height=height, color_system=None
+    )
+
+
+def drawn(table: LiveTable) -> str:
+    # Another console: a living one draws its table below whatever is printed.
+    page = Console(file=io.StringIO(), width=120, color_system=None)
+    page.print(table.render())
+    return page.file.getvalue()
+
+
+def test_plain_lines_say_each_end_once_and_the_total(bench, clock):
+    stream = io.StringIO()
+    observer = PlainLines(stream, clock)
+    here = bench(observer, [("cosine", 2), ("constant", 2)])
+    observer.begin(here.driver, 2)
+    for epoch in (1, 2):
+        here.report(0, epoch, robust=0.25 * epoch)
+    here.fail(1, "ValueError: wrong")
+    observer.finish()
+    lines = stream.getvalue().splitlines()
+    assert lines == [
+        "2 of 2 trials to run, 2 at once",
+        "0000-cosine-s0 (lr.shape=cosine, seed 0) finished at epoch 2/2, robust 0.500, clean 0.600",
+        "0001-constant-s0 (lr.shape=constant, seed 0) failed at epoch 0/2, robust -, clean -: "
+        "ValueError: wrong",
+        "2/2 trials ended; 0 running; 2 epochs done, at most 0 to go; "
+        "best val_robust_acc 0.500 (lr.shape=cosine)",
+    ]
+
+
+def test_plain_lines_say_progress_at_most_every_ten_seconds(bench, clock):
+    stream = io.StringIO()
+    observer = PlainLines(stream, clock)
+    here = bench(observer, [("cosine", 100)])
+    observer.begin(here.driver, 1)
+    for epoch in range(1, 51):
+        clock.now += 1
+        here.report(0, epoch)
+    lines = stream.getvalue().splitlines()[1:]
+    assert len(lines) == 5
+    assert lines[0].startswith("0/1 trials ended; 1 running; 10 epochs done, at most 90 to go")
+    assert lines[0].endswith("about 1 min 30 s left")
+
+
+def test_the_time_left_counts_only_this_drivers_epochs(bench, clock):
+    here = bench(None, [("cosine", 10)])
+    for epoch in range(1, 6):
+        here.report(0, epoch)
+    stream = io.StringIO()
+    observer = PlainLines(stream, clock)
+    observer.begin(here.driver, 1)
+    here.driver.observer = observer
+    clock.now = 20
+    here.report(0, 6)
+    # One epoch took 20 s; the five before belong to another driver.
+    assert "about 1 min 20 s left" in stream.getvalue()
+    assert "best val_robust_acc 0.500" in stream.getvalue()
+
+
+def test_reasons_cannot_move_the_cursor(bench, clock):
+    stream = io.StringIO()
+    observer = PlainLines(stream, clock)
+    here = bench(observer, [("cosine", 2)])
+    observer.begin(here.driver, 1)
+    here.fail(0, "\x1b[2J\nRuntimeError")
+    assert "\x1b" not in stream.getvalue()
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_the_table_shows_a_trial_with_its_numbers_and_its_reason(bench, clock):
+    console = terminal()
+    observer = LiveTable(console, clock)
+    here = bench(observer, [("cosine", 4), ("constant", 4)])
+    observer.begin(here.driver, 2)
+    here.report(0, 1, robust=0.125)
+    here.fail(1, "[red]not markup[/red]")
+    text = drawn(observer)
+    observer.finish()
+    for cell in ("0000-cosine-s0", "1/4", "0.1", "0.125", "0.225", "running", "6.0 s"):
+        assert cell in text
+    assert "failed: [red]not markup" in text
+    assert "1/2 trials ended" in text
+
+
+def test_the_table_is_never_higher_than_the_terminal(bench, clock):
+    height = ROOM + live.FRAME_LINES
+    console = terminal(height)
+    observer = LiveTable(console, clock)
+    here = bench(observer, [("cosine", 2)] * 20)
+    observer.begin(here.driver, 2)
+    for trial in range(18):
+        here.fail(trial, "over")
+    for trial in (18, 19):
+        here.report(trial, 1)
+    observer.phase("evaluating")
+    text = drawn(observer)
+    observer.finish()
+    assert len(text.splitlines()) < height
+    shown = [line for line in text.splitlines() if "-cosine-" in line]
+    # Those that run first, then those that ended last.
+    assert [line.split()[1][:4] for line in shown] == ["0018", "0019", "0017", "0016", "0015"]
+
+
+def test_the_table_is_drawn_at_most_four_times_a_second(bench, clock, monkeypatch):
+    console = terminal()
+    observer = LiveTable(console, clock)
+    times = []
+    render = observer.render
+    monkeypatch.setattr(observer, "render", lambda: (times.append(clock.now), render())[1])
+    here = bench(observer, [("cosine", 100)])
+    observer.begin(here.driver, 1)
+    for epoch in range(1, 101):
+        clock.now += 0.01
+        here.report(0, epoch)
+    observer.finish()
+    assert 4 <= len(times) <= 6
+
+
+@pytest.mark.parametrize("broken", ["begin", "changed", "phase", "finish"])
+def test_a_display_that_fails_ends_no_run(bench, clock, capsys, broken):
+    class Broken(Observer):
+        pass
+
+    def fail(self, *arguments):
+        raise OSError("no terminal")
+
+    setattr(Broken, broken, fail)
+    observer = Guarded(Broken())
+    here = bench(observer, [("cosine", 1)])
+    observer.begin(here.driver, 1)
+    here.report(0, 1)
+    observer.phase("evaluating")
+    observer.finish()
+    observer.finish()
+    assert here.driver.ledger.status(here.ids[0]) == "finished"
+    assert capsys.readouterr().err.count("the display failed") == 1
+
+
+def test_a_closed_stream_ends_no_run(bench, clock):
+    stream = io.StringIO()
+    stream.close()
+    observer = Guarded(PlainLines(stream, clock))
+    here = bench(observer, [("cosine", 1)])
+    observer.begin(here.driver, 1)
+    here.report(0, 1)
+    observer.finish()
+    assert here.driver.ledger.status(here.ids[0]) == "finished"
+
+
+def test_off_a_terminal_there_are_lines(monkeypatch):
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert isinstance(live.observer()._observer, PlainLines)

@@ -1,0 +1,182 @@
+"""`rayat plan`: counts are exact, refusals come first."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rayat.cli.planning import wall_seconds
+from rayat.cli.studies import changed_study, parse_changes, run_folder
+from rayat.config import TrialConfig
+from rayat.data.prepare import prepare
+from rayat.errors import StudyError
+from rayat.study import Study
+from rayat.training.estimate import estimate, validations
+
+STUDY = """
+from ray import tune
+from rayat.study import Study
+
+study = Study(
+    name="small",
+    base={
+        "data": {"name": "digits", "train_size": 256, "val_size": 64},
+        "model": {"name": "preactresnet", "width": 4, "blocks": [1]},
+        "epochs": 3,
+        "batch_size": 64,
+        "attack": {"name": "pgd", "eps": 0.1, "steps": 2},
+        "eval": {"steps": 2, "every": 2},
+    },
+    space={
+        "lr.shape": tune.grid_search(["constant", "cosine"]),
+        "attack.steps": tune.grid_search([1, 3]),
+    },
+    seeds=(0, 1),
+)
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "small.py"
+    path.write_text(STUDY)
+    return path
+
+
+def test_the_plan_counts_trials_epochs_and_passes_exactly(rayat, study):
+    result = rayat("plan", study, "--cpus", 2, "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert (facts["trials"], facts["arms"], facts["epochs"]) == (8, 4, 24)
+    assert facts["feasible"] is True
+    assert facts["concurrency"] == 2
+    # The rate's shape costs nothing, so four arms are two costs.
+    one, three = facts["configurations"]
+    assert one["trials"] == three["trials"] == 4
+    # 256 images: a step of attack and the training pass itself, or three and one.
+    assert one["forward_passes_per_epoch"] == one["backward_passes_per_epoch"] == 256 * 2
+    assert three["forward_passes_per_epoch"] == three["backward_passes_per_epoch"] == 256 * 4
+    # 64 images: clean, attacked, and two steps forward and backward.
+    assert one["validation_passes"] == 64 * (2 + 2 + 2)
+    # Validation after epochs 2 and 3.
+    assert facts["passes"] == 4 * (3 * 256 * 4 + 2 * 384) + 4 * (3 * 256 * 8 + 2 * 384)
+    assert facts["wall_seconds"] >= facts["trial_seconds"] / 2 > 0
+
+
+def test_the_table_says_the_same_in_words(rayat, study):
+    text = rayat("plan", study, "--cpus", 2, "--set", "epochs=1").stdout
+    assert "8: 4 arms, seeds 0, 1" in text
+    assert "2 trials at once" in text
+    assert text.splitlines()[-1].split() == ["feasible", "yes"]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_passes_do_not_depend_on_the_workers(workers):
+    config = TrialConfig.parse(
+        {
+            "data": {"name": "digits", "train_size": 200, "val_size": 30},
+            "model": {"name": "preactresnet", "width": 4, "blocks": [1]},
+            "batch_size": 64,
+            "workers": workers,
+            "attack": {"name": "pgd", "eps": 0.1, "steps": 2},
+            "eval": {"steps": 3, "batch_size": 20},
+        }
+    )
+    found = estimate(config, prepare(config.data))
+    # 200 images are three whole batches.
+    assert found.forward_passes == found.backward_passes == 192 * 3
+    assert found.eval_forward_passes == 30 * 5
+    assert found.eval_backward_passes == 30 * 3
+    assert found.train_seconds > 0
+    assert found.eval_seconds > 0
+
+
+def test_the_estimate_is_what_the_trial_then_counts(tmp_path):
+    from rayat.training.run import run
+
+    config = TrialConfig.parse(
+        {
+            "data": {"name": "digits", "train_size": 128, "val_size": 30, "augment": "crop"},
+            "model": {"name": "preactresnet", "width": 4, "blocks": [1]},
+            "epochs": 3,
+            "batch_size": 50,
+            "attack": {"name": "fgsm-rs", "eps": 0.1},
+            "eval": {"steps": 2, "size": 20, "every": 2},
+        }
+    )
+    prepared = prepare(config.data)
+
+    class Here:
+        rank, world_size, device, folder, reported = 0, 1, "cpu", tmp_path, 0
+
+        def __init__(self):
+            self.rows = []
+
+        def data(self, source):
+            return prepared
+
+        def report(self, row):
+            self.rows.append(row)
+
+    here = Here()
+    run(config, here)
+    assert here.rows[-1]["passes_cum"] == estimate(config, prepared).trial_passes(config)
+
+
+@given(st.integers(1, 50), st.integers(1, 60))
+def test_validations_are_the_multiples_and_the_last(epochs, every):
+    config = TrialConfig.parse({"epochs": epochs, "eval.every": every})
+    counted = sum(e % every == 0 or e == epochs for e in range(1, epochs + 1))
+    assert validations(config) == counted
+
+
+TIMES = st.lists(st.floats(0.1, 100), min_size=1, max_size=20)
+
+
+@given(TIMES, st.integers(1, 8))
+def test_the_wall_time_lies_between_its_bounds(times, slots):
+    seconds = {str(i): t for i, t in enumerate(times)}
+    wall = wall_seconds(seconds, dict.fromkeys(seconds, "one"), dict.fromkeys(seconds, slots))
+    assert wall >= max(max(times), sum(times) / slots) - 1e-6
+    assert wall <= sum(times) / slots + max(times) + 1e-6
+
+
+def test_groups_of_other_needs_run_one_after_another():
+    seconds = {"a": 1.0, "b": 2.0, "c": 4.0}
+    needs = {"a": 1, "b": 1, "c": 2}
+    assert wall_seconds(seconds, needs, {"a": 2, "b": 2, "c": 1}) == 2.0 + 4.0
+
+
+def test_changes_are_json_or_text():
+    texts = ["epochs=3", "lr.shape=cosine", 'data={"name": "digits"}', "a.b=x=y", "eval.size=null"]
+    assert parse_changes(texts) == {
+        "epochs": 3,
+        "lr.shape": "cosine",
+        "data": {"name": "digits"},
+        "a.b": "x=y",
+        "eval.size": None,
+    }
+
+
+def test_changes_go_into_the_base_of_the_study():
+    study = Study(
+        name="s", base={"epochs": 5, "model": {"name": "cnn"}}, space={"lr.shape": "cosine"}
+    )
+    changed = changed_study(study, {"epochs": 2, "lr.peak": 0.3})
+    config = changed.trials()[0].config
+    assert (config.epochs, config.lr.peak, config.lr.kind) == (2, 0.3, "cosine")
+    assert study.base["epochs"] == 5
+    with pytest.raises(StudyError, match="axis of study 's'"):
+        changed_study(study, {"lr.shape": "linear"})
+
+
+def test_a_run_has_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    default = run_folder("s", None, None)
+    assert default.parent == tmp_path / "runs" / "s"
+    assert len(default.name) == len("20260101-000000")
+    assert run_folder("s", None, "mine") == tmp_path / "runs" / "s" / "mine"
+    assert run_folder("s", tmp_path / "here", None) == tmp_path / "here"

@@ -1,0 +1,89 @@
+"""`rayat status`, `compare`, `report`, `repair` on runs from a real ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from rayat.ledger.writer import Ledger
+
+
+def test_status_of_an_ended_run(rayat, run_folder):
+    result = rayat("status", run_folder)
+    assert result.exit_code == 0
+    assert "none; every trial has ended" in result.stdout
+    assert "6: 6 finished; 0 evaluated" in result.stdout
+    assert result.stdout.count("lr.shape=cosine") == 3
+    assert "5/5" in result.stdout
+
+
+def test_status_for_a_machine(rayat, run_folder):
+    facts = json.loads(rayat("status", run_folder, "--json").stdout)
+    assert facts["complete"] is True
+    assert facts["writer"] is None
+    assert facts["statuses"] == {"finished": 6}
+    first = facts["trials"][0]
+    assert first["stop_reason"] is None
+    assert first["epochs_run"] == first["best_epoch"] == 5
+    assert abs(first["best_value"] - 0.35) < 1e-9
+
+
+def test_status_of_a_living_run_names_its_writer(rayat, run_folder):
+    with Ledger.open(run_folder):
+        facts = json.loads(rayat("status", run_folder, "--json").stdout)
+        text = rayat("status", run_folder).stdout
+    assert facts["writer"]["pid"] == os.getpid()
+    assert f"process {os.getpid()} on {facts['writer']['host']} is writing it" in text
+    assert json.loads(rayat("status", run_folder, "--json").stdout)["writer"] is None
+
+
+def test_status_does_not_keep_the_driver_out(rayat, run_folder):
+    rayat("status", run_folder)
+    Ledger.open(run_folder).close()
+
+
+def test_status_of_an_interrupted_run_says_how_to_go_on(rayat, bench, tmp_path, monkeypatch):
+    here = bench(None, [("cosine", 3), ("constant", 3)])
+    here.report(0, 1)
+    here.fail(1, "\x1b[31mbad")
+    here.driver.ledger.close()
+    monkeypatch.chdir(tmp_path)
+    result = rayat("status", "bench-0")
+    assert "none; go on with: rayat resume bench-0" in result.stdout
+    assert "2: 1 failed, 1 running" in result.stdout
+    assert "failed: \\x1b[31mbad" in result.stdout
+
+
+def test_compare_names_the_faster_arm(rayat, run_folder):
+    result = rayat("compare", run_folder, "--baseline", "lr.shape=constant")
+    assert result.exit_code == 0, result.output
+    assert "lr.shape=cosine" in result.stdout
+    assert json.loads(rayat("compare", run_folder, "--json").stdout)
+
+
+def test_compare_refuses_an_arm_that_is_not_there(rayat, run_folder):
+    result = rayat("compare", run_folder, "--baseline", "lr.shape=constnt")
+    assert result.exit_code == 2
+    assert "constnt" in result.stderr
+
+
+def test_report_is_one_html_file(rayat, run_folder, tmp_path):
+    result = rayat("report", run_folder, "--out", tmp_path / "r.html")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip().endswith("r.html")
+    text = (tmp_path / "r.html").read_text()
+    assert "lr.shape=cosine" in text
+    assert rayat("report", run_folder).exit_code == 0
+    assert (run_folder / "report.html").is_file()
+
+
+def test_repair_says_what_it_rebuilt(rayat, run_folder):
+    (run_folder / "epochs.parquet").write_bytes(b"PAR1")
+    refused = rayat("status", run_folder)
+    assert refused.exit_code == 3
+    assert "epochs.parquet" in refused.stderr
+    result = rayat("repair", run_folder)
+    assert result.exit_code == 0
+    assert "epochs.parquet" in result.stdout
+    assert rayat("status", run_folder).exit_code == 0
+    assert json.loads(rayat("repair", run_folder, "--json").stdout)["rebuilt"] == []

@@ -1,0 +1,49 @@
+"""What is no data set, and when two are the same one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rayat.data.assemble import assemble, mixed
+from rayat.errors import DataError
+
+X, Y = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3), np.array([0, 1])
+
+
+def test_gray_images_get_their_channel_axis():
+    data = assemble("a", (X, Y), (X, Y), ["x", "y"])
+    assert data.train.x.shape == (2, 3, 3, 1)
+
+
+def test_every_pixel_and_label_is_in_the_checksum():
+    sums = {assemble("a", (X, Y), (X, Y), ["x", "y"]).checksum}
+    for split in range(2):
+        pixels, labels = [X.copy(), X.copy()], [Y.copy(), Y.copy()]
+        pixels[split][1, 2, 2] ^= 1
+        sums.add(assemble("a", (pixels[0], Y), (pixels[1], Y), ["x", "y"]).checksum)
+        labels[split][1] = 0
+        sums.add(assemble("a", (X, labels[0]), (X, labels[1]), ["x", "y"]).checksum)
+    assert len(sums) == 5
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "text"),
+    [
+        ((X[:0], Y[:0]), (X, Y), "training split has 0 images"),
+        ((X, Y), (X, Y[:1]), "test split has 2 images and 1 labels"),
+        ((X, Y), (X, Y + 1), "test split run from 1 to 2, but there are 2 classes"),
+        ((X, Y), (X[:, :2], Y), r"training images are \(3, 3, 1\), test images are \(2, 3, 1\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(train, test, text):
+    with pytest.raises(DataError, match=text):
+        assemble("a", train, test, ["x", "y"])
+
+
+def test_mixed_keeps_images_with_their_labels():
+    y = np.repeat(np.arange(5), 10)
+    x = y[:, None, None].astype(np.uint8)
+    mixed_x, mixed_y = mixed((x, y))
+    np.testing.assert_array_equal(mixed_x[:, 0, 0], mixed_y)
+    assert np.bincount(mixed_y).tolist() == [10] * 5 and mixed_y.tolist() != y.tolist()

@@ -1,0 +1,137 @@
+"""Several real processes over gloo against one process."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from rayat.distributed.exchange import Exchange
+from rayat.ledger.schema import REPORT_KEYS
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+def start(folder: Path, world: int, *modes: str) -> None:
+    """Run `worker.py` in `world` processes to their end."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, WORKER, str(rank), str(world), folder, *modes],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(world)
+    ]
+    try:
+        for process in processes:
+            output, _ = process.communicate(timeout=240)
+            assert process.returncode == 0, output
+    finally:
+        for process in processes:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """Return the folder in which two workers did everything."""
+    folder = tmp_path_factory.mktemp("pair")
+    start(folder, 2, "steps", "norms", "sums", "trial")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    """Return the folder in which four workers trained."""
+    folder = tmp_path_factory.mktemp("four")
+    start(folder, 4, "steps")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Return the folder in which this process trained alone."""
+    folder = tmp_path_factory.mktemp("alone")
+    runpy.run_path(str(WORKER))["steps"](0, 1, folder)
+    return folder
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("world", "group"), [(2, "pair"), (4, "four")])
+def test_workers_with_a_share_of_the_batch_equal_one_with_all_of_it(world, group, alone, request):
+    folder = request.getfixturevalue(group)
+    expected = load_file(alone / "weights-1-0.safetensors")
+    counts = ("samples", "fwd_passes", "bwd_passes", "attack_steps", "train_robust_acc", "lr")
+    for rank in range(world):
+        weights = load_file(folder / f"weights-{world}-{rank}.safetensors")
+        for name, value in expected.items():
+            torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=0)
+        reports = read(folder / f"reports-{world}-{rank}.json")
+        for ours, one in zip(reports, read(alone / "reports-1-0.json"), strict=True):
+            assert [ours[key] for key in counts] == [one[key] for key in counts]
+            assert ours["train_loss"] == pytest.approx(one["train_loss"], abs=1e-5)
+            assert ours["grad_norm"] == pytest.approx(one["grad_norm"], abs=1e-5)
+        assert reports[0]["samples"] == 32, "40 images, batch 16: the last 8 are dropped"
+        size = 4 * sum(value.numel() for value in expected.values())
+        assert reports[0]["comm_bytes"] == 2 * (2 * (world - 1) * size // world)
+
+
+@pytest.mark.slow
+def test_norm_statistics_become_the_mean_over_the_workers(pair):
+    before = [load_file(pair / f"before-{rank}.safetensors") for rank in (0, 1)]
+    after = [load_file(pair / f"after-{rank}.safetensors") for rank in (0, 1)]
+    for name in ("running_mean", "running_var"):
+        assert not torch.equal(before[0][name], before[1][name])
+        torch.testing.assert_close(after[0][name], (before[0][name] + before[1][name]) / 2)
+        assert torch.equal(after[0][name], after[1][name])
+
+
+@pytest.mark.slow
+def test_sums_are_exact(pair):
+    for rank in (0, 1):
+        assert read(pair / f"sums-{rank}.json") == {"big": 2**54 + 1, "zero": 0, "small": 0.1 + 0.2}
+
+
+@pytest.mark.slow
+def test_a_trial_of_two_workers_reports_the_same_rows_on_both(pair):
+    rows = read(pair / "rows-0.json")
+    assert rows == read(pair / "rows-1.json")
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    for row in rows:
+        assert set(row) == REPORT_KEYS
+        assert row["samples"] == 256 and row["fwd_passes"] == 256 * 4
+        assert row["eval_fwd_passes"] == 64 * 4 and row["comm_bytes"] > 0
+    assert sorted(p.name for p in (pair / "trial").iterdir()) == ["best", "last"]
+
+
+@pytest.mark.slow
+def test_started_again_the_workers_have_only_to_report(pair):
+    for rank in (0, 1):
+        assert read(pair / f"again-{rank}.json") == read(pair / f"rows-{rank}.json")
+
+
+def test_one_worker_exchanges_nothing():
+    exchange, model = Exchange(), nn.Linear(2, 2)
+    assert exchange.wrap(model) is model
+    assert exchange.sums({"a": 1.5}) == {"a": 1.5}
+    assert exchange.bytes_per_step(model) == 0
+    exchange.average_norms(model)
+    exchange.barrier()
+
+
+def test_bytes_are_those_of_a_ring_of_trained_weights():
+    model = nn.Linear(9, 11)
+    model.bias.requires_grad_(False)
+    assert Exchange(0, 2).bytes_per_step(model) == 9 * 11 * 4
+    assert Exchange(0, 4).bytes_per_step(model) == 9 * 11 * 4 * 2 * 3 // 4

@@ -1,0 +1,117 @@
+"""SIGKILL of the driver, again and again: no reported epoch is lost and none is doubled."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rayat.ledger.reader import read_run
+from rayat.ledger.schema import EPOCHS
+
+KILLS = 10
+DRIVER = """
+import sys
+import rayat.orchestration
+from ray import tune
+from rayat.study import Study
+from rayat.orchestration.driver import Observer
+from rayat.orchestration.sweep import Where, resume, run
+
+class Acknowledge(Observer):
+    def begin(self, driver, concurrency):
+        self.driver = driver
+    def changed(self, trial_id, what):
+        if what == "report":
+            print(trial_id, self.driver.ledger.reported(trial_id), flush=True)
+
+study = Study(
+    name="kill",
+    base={
+        "data": {"name": "digits", "train_size": 128, "val_size": 64},
+        "model": {"name": "preactresnet", "width": 4, "blocks": [1]},
+        "epochs": 12, "batch_size": 64, "lr.peak": 0.1,
+        "attack": {"name": "pgd", "eps": 0.2, "steps": 2},
+        "eval": {"steps": 2, "final_steps": 2, "final_size": 64},
+    },
+    space={"lr.shape": tune.grid_search(["constant", "cosine", "accelat"])},
+    seeds=(0, 1),
+    policy={"name": "asha", "grace": 2, "eta": 2},
+)
+folder = sys.argv[2]
+if sys.argv[1] == "run":
+    run(study, folder, Where(cpus=1), observer=Acknowledge())
+else:
+    resume(folder, Where(cpus=1), observer=Acknowledge())
+"""
+TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at", "attempt"]
+
+
+def start(verb: str, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, verb, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def table(folder: Path) -> pd.DataFrame:
+    epochs = read_run(folder).epochs
+    return (
+        epochs.drop(columns=[c for c in TIMES if c in epochs])
+        .sort_values(["trial_id", "epoch"])
+        .reset_index(drop=True)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ten_kills_lose_nothing_and_change_no_decision(tmp_path):
+    whole = start("run", tmp_path / "whole")
+    assert whole.wait(timeout=300) == 0
+
+    draw = random.Random(7)
+    acknowledged: set[tuple[str, int]] = set()
+    verb, kills = "run", 0
+    while True:
+        driver = start(verb, tmp_path / "killed")
+        assert driver.stdout is not None
+        target = draw.randint(1, 5) if kills < KILLS else 10**9
+        lines = 0
+        for line in driver.stdout:
+            trial_id, epoch = line.split()
+            acknowledged.add((trial_id, int(epoch)))
+            lines += 1
+            if lines == target:
+                driver.send_signal(signal.SIGKILL)
+                kills += 1
+                break
+        code = driver.wait(timeout=300)
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        verb = "resume"
+
+    before, after = table(tmp_path / "whole"), table(tmp_path / "killed")
+    rows = set(zip(after["trial_id"], after["epoch"], strict=True))
+    lost = len(acknowledged - rows)
+    doubled = len(after) - len(rows)
+    columns = ["trial_id", "epoch", "action", "rule"]
+    first, second = (
+        read_run(tmp_path / name).decisions[columns].sort_values(columns).reset_index(drop=True)
+        for name in ("whole", "killed")
+    )
+    changed = 0 if first.equals(second) else 1
+    print(
+        f"faults injected {kills}, 1 run, rows lost {lost}, rows doubled {doubled}, "
+        f"decisions changed {changed}, files unreadable 0"
+    )
+    assert kills == KILLS
+    assert (lost, doubled, changed) == (0, 0, 0)
+    pd.testing.assert_frame_equal(before, after)

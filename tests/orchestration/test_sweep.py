@@ -1,0 +1,161 @@
+"""Whole sweeps on a real local Ray: rows, outcomes, determinism, faults."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pandas as pd
+import pytest
+from ray import tune
+
+from rayat.errors import DataError, LedgerError, PlacementError
+from rayat.ledger.reader import read_run
+from rayat.ledger.schema import EPOCHS
+from rayat.orchestration.driver import Observer
+from rayat.orchestration.execute import Options
+from rayat.orchestration.sweep import Where, resume, run
+
+TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at"]
+
+
+def epochs_of(folder) -> pd.DataFrame:
+    table = read_run(folder).epochs.drop(columns=TIMES)
+    return table.sort_values(["trial_id", "epoch"]).reset_index(drop=True)
+
+
+@pytest.mark.slow
+def test_a_study_leaves_one_row_per_trial_and_one_per_epoch(local_ray, tiny, tmp_path):
+    study = tiny(space={"lr.shape": tune.grid_search(["constant", "cosine"])}, seeds=(0, 1))
+    summary = run(study, tmp_path / "run")
+    assert summary.complete
+    assert summary.statuses == {"finished": 4}
+    result = read_run(tmp_path / "run")
+    assert len(result.trials) == 4
+    assert len(result.epochs) == 4 * 3
+    assert set(result.trials["arm"]) == {"lr.shape=constant", "lr.shape=cosine"}
+    for column in ("lr", "val_robust_acc", "train_loss", "fwd_passes", "passes_cum"):
+        assert result.epochs[column].notna().all(), column
+    assert set(result.evals["checkpoint"]) == {"best", "last"}
+    assert len(result.evals) == 8
+    assert not list((tmp_path / "run").glob("**/*.pkl")), "a pickle was left on disk"
+
+
+@pytest.mark.slow
+def test_the_same_study_twice_gives_the_same_epochs_in_reused_and_fresh_processes(
+    local_ray, tiny, tmp_path
+):
+    study = tiny(space={"lr.shape": tune.grid_search(["constant", "accelat"])}, seeds=(0, 1))
+    run(study, tmp_path / "reused")
+    run(study, tmp_path / "fresh", options=Options(fresh_processes=True))
+    pd.testing.assert_frame_equal(epochs_of(tmp_path / "reused"), epochs_of(tmp_path / "fresh"))
+
+
+@pytest.mark.slow
+def test_a_huge_rate_diverges_and_the_study_goes_on(local_ray, tiny, tmp_path):
+    study = tiny(
+        base={"optimizer": {"name": "sgd", "momentum": 0.0, "nesterov": False}},
+        space={"lr.peak": tune.grid_search([1e6, 0.1])},
+    )
+    summary = run(study, tmp_path / "run")
+    assert summary.statuses == {"diverged": 1, "finished": 1}
+    trials = read_run(tmp_path / "run").trials.set_index("arm")
+    assert trials.loc["lr.peak=0.1", "status"] == "finished"
+
+
+class KillOnce(Observer):
+    """Kills the process of the first trial that reports, once."""
+
+    def __init__(self) -> None:
+        self.killed: list[int] = []
+
+    def begin(self, driver, concurrency) -> None:
+        self.driver = driver
+
+    def changed(self, trial_id: str, what: str) -> None:
+        if what == "report" and not self.killed:
+            start = self.driver._starts[trial_id][0]
+            pid = int(start.split(":")[1])
+            self.killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_goes_on_from_its_checkpoint(local_ray, tiny, tmp_path):
+    study = tiny(base={"epochs": 8, "data.train_size": 1024})
+    whole = run(study, tmp_path / "whole")
+    observer = KillOnce()
+    killed = run(study, tmp_path / "killed", observer=observer)
+    assert observer.killed
+    assert whole.statuses == killed.statuses == {"finished": 1}
+    before, after = epochs_of(tmp_path / "whole"), epochs_of(tmp_path / "killed")
+    assert after["attempt"].max() == 2
+    pd.testing.assert_frame_equal(before.drop(columns="attempt"), after.drop(columns="attempt"))
+
+
+class Interrupt(Observer):
+    """Sends one SIGINT to this process at the n-th report, as Ctrl-C does."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def changed(self, trial_id: str, what: str) -> None:
+        if what == "report":
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_resumes_to_the_uninterrupted_table(local_ray, tiny, tmp_path):
+    assert threading.current_thread() is threading.main_thread()
+    study = tiny(space={"lr.shape": tune.grid_search(["constant", "cosine"])}, seeds=(0, 1))
+    run(study, tmp_path / "whole")
+    summary = run(study, tmp_path / "cut", observer=Interrupt(at=3))
+    assert summary.interrupted
+    assert not summary.complete
+    again = resume(tmp_path / "cut")
+    assert again.complete
+    before, after = epochs_of(tmp_path / "whole"), epochs_of(tmp_path / "cut")
+    pd.testing.assert_frame_equal(before.drop(columns="attempt"), after.drop(columns="attempt"))
+    assert len(read_run(tmp_path / "cut").evals) == 8
+
+
+@pytest.mark.slow
+def test_asha_stops_trials_and_says_why(local_ray, tiny, tmp_path):
+    study = tiny(
+        base={"epochs": 6},
+        space={"lr.peak": tune.grid_search([0.2, 0.1, 0.001, 0.0001, 0.00001, 0.000001])},
+        policy={"name": "asha", "grace": 1, "eta": 2},
+    )
+    summary = run(study, tmp_path / "run", options=Options(at_once=1))
+    assert summary.statuses.get("stopped", 0) >= 1
+    result = read_run(tmp_path / "run")
+    stopped = result.trials[result.trials["status"] == "stopped"]
+    assert stopped["stop_reason"].str.len().min() > 10
+    assert (stopped["epochs_run"] < 6).all()
+    assert set(result.decisions[result.decisions["action"] == "stop"]["trial_id"]) == set(
+        stopped["trial_id"]
+    )
+
+
+def test_more_gpus_than_there_are_is_refused_before_anything_is_written(tiny, tmp_path):
+    study = tiny(base={"gpus_per_worker": 64})
+    with pytest.raises(PlacementError, match="a worker needs 64 GPUs"):
+        run(study, tmp_path / "run", Where(cpus=2))
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_data_is_refused_before_anything_is_written(local_ray, tiny, tmp_path):
+    study = tiny(base={"data": {"name": "cifar10", "root": str(tmp_path / "nowhere")}})
+    with pytest.raises(DataError, match=r"nowhere"):
+        run(study, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_a_run_is_refused(local_ray, tiny, tmp_path):
+    study = tiny(base={"epochs": 1}, final_eval=False)
+    run(study, tmp_path / "run")
+    with pytest.raises(LedgerError, match="rayat resume"):
+        run(study, tmp_path / "run")
