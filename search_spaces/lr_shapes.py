@@ -25,8 +25,16 @@ study = Study(
         # Every shape has the same peak, AccelAT's among them: a larger rate is not an effect of the
         # rule (the matched-start control of papers.md 2.6).
         "lr.shape": tune.grid_search(
-            ["constant", "piecewise", "linear", "exponential", "cosine", "cyclic", "onecycle",
-             "accelat"]
+            [
+                "constant",
+                "piecewise",
+                "linear",
+                "exponential",
+                "cosine",
+                "cyclic",
+                "onecycle",
+                "accelat",
+            ]
         ),
     },
     seeds=(0, 1, 2),

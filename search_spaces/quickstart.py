@@ -22,8 +22,17 @@ study = Study(
     },
     space={
         "lr.shape": tune.grid_search(
-            ["constant", "piecewise", "linear", "exponential", "cosine", "cyclic", "onecycle",
-             "trapezoid", "accelat"]
+            [
+                "constant",
+                "piecewise",
+                "linear",
+                "exponential",
+                "cosine",
+                "cyclic",
+                "onecycle",
+                "trapezoid",
+                "accelat",
+            ]
         ),
     },
     seeds=(0, 1, 2),

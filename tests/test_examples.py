@@ -36,7 +36,9 @@ def test_the_rayjob_asks_for_authentication_and_shared_storage():
     assert any(out.startswith(p) for p in paths)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "search_spaces").rglob("*.py")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "search_spaces").rglob("*.py")), ids=lambda p: p.stem
+)
 def test_every_shipped_study_expands(path):
     from rayat.study import load_study
 

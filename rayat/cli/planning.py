@@ -13,7 +13,7 @@ import typer
 
 from rayat.cli import options
 from rayat.cli.checks import memory_bytes
-from rayat.cli.studies import changed_study, parse_changes, study_path
+from rayat.cli.studies import load
 from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import count, printable
 from rayat.errors import PlacementError
@@ -53,10 +53,9 @@ def plan(
     Passes are counted and seconds are measured with a few real steps of every
     distinct configuration, alone on this machine and without early stopping.
     """
+    chosen = load(study, changes)
     from rayat.orchestration.cluster import cluster, local_capacity
-    from rayat.study import load_study
 
-    chosen = changed_study(load_study(study_path(study)), parse_changes(changes))
     trials = chosen.trials()
     place = options.where(address, cpus, gpus, allow_open_cluster)
     if place.address is None:

@@ -152,6 +152,7 @@ class Progress:
         ]
         if self.best is not None:
             parts.append(f"best {self.driver.metric} {fraction(self.best[0])} ({self.best[1]})")
-        if left:
-            parts.append(f"about {duration(self.eta_seconds())} left")
+        eta = self.eta_seconds()
+        if left and eta is not None:
+            parts.append(f"about {duration(eta)} left")
         return "; ".join(parts)

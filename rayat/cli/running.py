@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rayat.cli import options
-from rayat.cli.studies import changed_study, parse_changes, run_folder, short, study_path
+from rayat.cli.studies import load, parse_changes, run_folder, short
 from rayat.cli.text import as_json
 from rayat.compare.text import printable
 
@@ -49,16 +51,14 @@ def run(
     Every epoch of every trial is on disk before it counts: a run that is interrupted or killed goes
     on with `rayat resume`.
     """
-    from rayat.study import load_study
-
-    chosen = changed_study(load_study(study_path(study)), parse_changes(changes))
+    chosen = load(study, changes)
     folder = run_folder(chosen.name, out, name)
     place = options.where(address, cpus, gpus, allow_open_cluster)
     settings = _options(concurrency, fresh_processes, chosen.max_failures)
     from rayat.cli.live import observer
     from rayat.orchestration import sweep
 
-    with _resumable(folder):
+    with _carefully(folder):
         summary = sweep.run(chosen, folder, place, settings, observer(), _command())
     if report and not summary.interrupted:
         _verdict(folder, json)
@@ -88,7 +88,7 @@ def resume(
     from rayat.cli.live import observer
     from rayat.orchestration import sweep
 
-    with _resumable(folder):
+    with _carefully(folder):
         summary = sweep.resume(folder, place, settings, observer())
     _conclude(summary, json)
 
@@ -116,7 +116,7 @@ def train(
     from rayat.cli.live import observer
     from rayat.orchestration import standalone
 
-    with _resumable(folder):
+    with _carefully(folder):
         summary = standalone.train(config, folder, place, observer(), _command())
     _conclude(summary, json)
 
@@ -145,7 +145,7 @@ def refit(
     from rayat.cli.live import observer
     from rayat.orchestration import standalone
 
-    with _resumable(folder):
+    with _carefully(folder):
         summary = standalone.refit(run.absolute(), folder, wanted, place, observer(), _command())
     _conclude(summary, json)
 
@@ -165,10 +165,16 @@ def _with_workers(changes: dict[str, Any], workers: int | None) -> dict[str, Any
 
 
 @contextlib.contextmanager
-def _resumable(folder: Path) -> Iterator[None]:
-    """Say how to go on where Ctrl-C came before the driver was listening for it."""
+def _carefully(folder: Path) -> Iterator[None]:
+    """Silence Ray, and say how to go on where Ctrl-C came before the driver listened for it.
+
+    Within it, standard output and the loggers of this process are Ray's alone: the display writes
+    to standard error, and why a trial was lost stands in the ledger.
+    """
     try:
-        yield
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            logging.disable(logging.CRITICAL)
+            yield
     except KeyboardInterrupt:
         if (folder / "run.json").exists():
             typer.echo(
@@ -177,12 +183,14 @@ def _resumable(folder: Path) -> Iterator[None]:
         else:
             typer.echo("interrupted before anything was written", err=True)
         raise typer.Exit(INTERRUPTED) from None
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _verdict(folder: Path, json: bool) -> None:
     """Print the comparison and write the report; to standard error if JSON goes to the other."""
-    from rayat.compare.table import compare
     from rayat.compare.report import write_report
+    from rayat.compare.table import compare
     from rayat.ledger.reader import read_run
 
     result = read_run(folder)

@@ -79,6 +79,19 @@ def parse_changes(texts: Sequence[str] | None) -> dict[str, Any]:
     return changes
 
 
+def load(name: str, texts: Sequence[str] | None) -> Study:
+    """Return the study that `name` means, with the `--set` texts in its base configuration.
+
+    Raises:
+        StudyError, ConfigError: no such study, or it is wrong; see the functions of this module.
+    """
+    # Ray reads its environment when it is imported, and a study imports it for its domains.
+    import rayat.orchestration  # noqa: F401
+    from rayat.study import load_study
+
+    return changed_study(load_study(study_path(name)), parse_changes(texts))
+
+
 def changed_study(study: Study, changes: Mapping[str, Any]) -> Study:
     """Return the study with `changes` in its base configuration.
 

@@ -55,6 +55,8 @@ STYLE = {
     "svg.fonttype": "none",  # text stays text: small, selectable, readable aloud
     "svg.hashsalt": "rayat",  # equal runs give equal files
 }
+MOST = 24
+"""Arms in one picture: the baseline and those that stand first in the table."""
 COLUMNS = 4
 """Panels side by side in small multiples."""
 PNG_DPI = 160
@@ -95,7 +97,7 @@ def draw_curves(run: Run, comparison: Comparison) -> Figure:
             axes.axhline(comparison.target, color=INK, linewidth=0.7, linestyle=(0, (1, 2)))
 
     _, names = short_arms([row.arm for row in comparison.rows])
-    panels = [(names[row.arm], row) for row in comparison.rows]
+    panels = [(names[row.arm], row) for row in shown(comparison)]
     return _multiples(panels, panel, "epoch", _label(comparison.metric), share=True)
 
 
@@ -105,14 +107,16 @@ def draw_cost(run: Run, comparison: Comparison) -> Figure:
         figure = Figure(figsize=(8.6, 4.2), layout="constrained")
         axes = figure.subplots()
         heading, names = short_arms([row.arm for row in comparison.rows])
-        for row in comparison.rows:
+        for row in shown(comparison):
             color, line = looks(comparison)[row.arm]
             values = _common(_table(run, row, comparison.metric)).mean(axis=1)
             spent = _table(run, row, "passes_cum").mean(axis=1).reindex(values.index)
             axes.plot(spent, values, color=color, ls=line, linewidth=1.6, label=names[row.arm])
             paid = row.costs["passes"]
             if paid is not None and comparison.target is not None:
-                axes.plot(paid.mean, comparison.target, "o", color=color, markersize=6, mew=0)
+                axes.plot(
+                    paid.mean, comparison.target, "o", color=color, markersize=6, mew=0, zorder=3
+                )
         if comparison.target is not None:
             axes.axhline(comparison.target, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
             axes.annotate(
@@ -143,7 +147,7 @@ def draw_rates(run: Run, comparison: Comparison) -> Figure:
         axes.plot(rates.index, rates, color=color, linewidth=1.3)
         axes.set_ylim(0, _top(rates))
 
-    panels = [(names[row.arm], row) for row in comparison.rows]
+    panels = [(names[row.arm], row) for row in shown(comparison)]
     return _multiples(panels, panel, "epoch", "learning rate", share=False, height=1.5)
 
 
@@ -177,7 +181,7 @@ def draw_pareto(comparison: Comparison) -> Figure:
         figure = Figure(figsize=(8.6, 4.2), layout="constrained")
         axes = figure.subplots()
         heading, names = short_arms([row.arm for row in comparison.rows])
-        for row in comparison.rows:
+        for row in shown(comparison):
             clean, robust = row.clean["best"], row.robust["best"]
             if clean is None or robust is None:
                 continue
@@ -199,6 +203,11 @@ def draw_pareto(comparison: Comparison) -> Figure:
         axes.set_ylabel(f"robust accuracy ({comparison.accuracy_source})")
         _legend(figure, axes, heading)
         return figure
+
+
+def shown(comparison: Comparison) -> tuple[Row, ...]:
+    """Return the arms that the pictures hold."""
+    return comparison.rows[:MOST]
 
 
 def looks(comparison: Comparison) -> Mapping[str, Look]:
@@ -234,7 +243,7 @@ def picture(figure: Figure, kind: str, **options: Any) -> bytes:
     if kind == "svg":
         options["metadata"] = {"Date": None}
     with rc_context(STYLE):
-        figure.savefig(sink, format=kind, dpi=PNG_DPI, **options)
+        figure.savefig(sink, format=kind, **{"dpi": PNG_DPI, **options})
     return sink.getvalue()
 
 

@@ -75,8 +75,9 @@ def sentence(
             f"passes of {other} over its own: {limited(speed)}"
         )
     else:
-        way = {"no difference shown": "is not shown to be", "slower": "is not"}.get(verdict, "is")
-        said = f"{name} {way} sooner at {goal} than {other}"
+        verb = "is not shown to reach" if verdict == "no difference shown" else "reaches"
+        way = "later" if verdict == "slower" else "sooner"
+        said = f"{name} {verb} {goal} {way} than {other}"
         said += f": speed-up {interval(speed)} in passes, {interval(seconds)} in seconds"
         said += f", {plural(n, 'seed')}"
         if verdict != "no difference shown" and _opposed(speed, seconds):

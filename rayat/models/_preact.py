@@ -19,7 +19,7 @@ class Activation(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
         # Without a norm the input is also the shortcut's and must not be overwritten.
-        self.inplace = True
+        self.inplace = norm == "batch"
 
     def forward(self, x: Tensor) -> Tensor:
         """Return an activation of the same shape."""

@@ -61,14 +61,16 @@ class LauncherContext:
     rank: int = 0
     world_size: int = 1
     device: str = "cpu"
-    start: str = field(default_factory=lambda: f"{os.uname().nodename}:{os.getpid()}:{uuid.uuid4()}")
+    start: str = field(
+        default_factory=lambda: f"{os.uname().nodename}:{os.getpid()}:{uuid.uuid4()}"
+    )
 
     def data(self, source: Source) -> Prepared:
         """Return the node's shared copy of the prepared data."""
         return self.shared.get(source)
 
     def report(self, row: Mapping[str, Any]) -> None:
-        """Send one epoch's row; it crosses Ray as JSON, so that nulls and floats stay what they are."""
+        """Send one epoch's row, as JSON: nulls and floats then stay what they are."""
         self.send(self.message(row=dict(row)))
 
     def message(self, **content: Any) -> dict[str, Any]:
@@ -102,10 +104,12 @@ def failure(error: BaseException) -> dict[str, str]:
     return {"failed": f"{type(error).__name__}: {text[0] if text else ''}".strip(": "), "start": ""}
 
 
+def _host() -> str:
+    return os.uname().nodename
+
+
 def cuda_device() -> str:
     """Return the device Ray gave to this worker."""
     import torch
 
     return "cuda" if torch.cuda.is_available() and os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"
-
-

@@ -14,7 +14,6 @@ from rayat.ledger.writer import Ledger
 from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
 from rayat.policies.outcomes import Outcomes
 
-
 LIVE = ("pending", "running", "interrupted")
 """The statuses of a trial that has no end yet."""
 

@@ -20,7 +20,6 @@ from rayat.orchestration.placement import Need, concurrency
 from rayat.orchestration.scheduler import Errors, Judge, StopAll, our_id
 from rayat.orchestration.shared_data import SharedData
 
-
 SCRATCH = ".ray"
 """Where Ray keeps its own files inside a run's folder while it works; removed afterwards."""
 
@@ -115,9 +114,7 @@ def _fit(
             callbacks=[errors],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
-            checkpoint_config=tune.CheckpointConfig(
-                checkpoint_at_end=False if several else None
-            ),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False if several else None),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends the run with everything durable, the second ends it at once."""
+"""Ctrl-C and SIGTERM: the first ends the run with everything durable, the second at once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Ray Tune's face of the driver: a scheduler that hosts any policy, and a stopper for Ctrl-C.
 
 Tune calls these from its single loop and aborts the whole sweep when one raises, so nothing raises:
-the first error is kept, the sweep is stopped, and the caller raises it afterwards. Tune pickles them
-with the experiment; rayat never restores from pickles, so they travel empty.
+the first error is kept, the sweep is stopped, and the caller raises it afterwards. Tune pickles
+them with the experiment; rayat never restores from pickles, so they travel empty.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class StopAll(Stopper):  # type: ignore[misc]
         return {"judge": None}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no trial by itself: the driver has judged the report."""
         return False
 
     def stop_all(self) -> bool:

@@ -48,7 +48,7 @@ class SharedData:
         return cls(refs), identity
 
     def get(self, source: Source) -> Prepared:
-        """Return the node's copy of the prepared data; a source that was not shared is read here."""
+        """Return the node's copy of the prepared data; one that was not shared is read here."""
         ref = self.refs.get(source_key(source))
         if ref is None:
             return prepare(source)

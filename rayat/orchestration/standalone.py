@@ -1,10 +1,9 @@
-"""`rayat train` and `rayat refit`: one configuration through a `TorchTrainer`, no search around it."""
+"""`rayat train` and `rayat refit`: one configuration through a `TorchTrainer`, no search."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +12,7 @@ from typing import Any
 from rayat.compare.select import best_trial
 from rayat.config import TrialConfig
 from rayat.errors import LedgerError
-from rayat.ledger.provenance import describe_environment
 from rayat.ledger.reader import read_run
-from rayat.ledger.schema import SCHEMA_VERSION
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.cluster import Capacity, cluster
 from rayat.orchestration.contexts import Order
@@ -25,7 +22,14 @@ from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.placement import Need, concurrency
 from rayat.orchestration.shared_data import SharedData
-from rayat.orchestration.sweep import Summary, Where, declare, refuse_what_cannot_run
+from rayat.orchestration.sweep import (
+    LOCAL,
+    Summary,
+    Where,
+    declare,
+    refuse_what_cannot_run,
+    run_info,
+)
 from rayat.orchestration.trainer import TrainerRun
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
@@ -35,7 +39,7 @@ from rayat.study import Study, Trial
 def train(
     config: TrialConfig,
     folder: str | Path,
-    where: Where = Where(),
+    where: Where = LOCAL,
     observer: Observer | None = None,
     command: Sequence[str] | None = None,
     name: str = "train",
@@ -58,17 +62,7 @@ def train(
     with cluster(where.address, where.cpus, where.gpus, allow_open=where.allow_open) as capacity:
         concurrency(Need.of(config), capacity)
         shared, data = SharedData.put([config.data])
-        info = {
-            "schema_version": SCHEMA_VERSION,
-            "study": study.tree(),
-            "study_sha256": study.sha256(),
-            "metric": study.metric,
-            "data": list(data.values()),
-            "environment": describe_environment(),
-            "cluster": vars(capacity),
-            "command": list(command if command is not None else sys.argv),
-            "origin": dict(origin or {}),
-        }
+        info = run_info(study, list(data.values()), capacity, command, origin)
         with Ledger.create(folder, info) as ledger:
             declare(ledger, trial)
             return _carry_out(ledger, trial, shared, capacity, observer or Observer())
@@ -127,7 +121,7 @@ def refit(
     run_folder: str | Path,
     folder: str | Path,
     changes: Mapping[str, Any] | None = None,
-    where: Where = Where(),
+    where: Where = LOCAL,
     observer: Observer | None = None,
     command: Sequence[str] | None = None,
 ) -> Summary:

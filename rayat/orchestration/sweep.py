@@ -37,6 +37,9 @@ class Where:
     allow_open: bool = False
 
 
+LOCAL = Where()
+
+
 @dataclass(frozen=True)
 class Summary:
     """How a run ended."""
@@ -54,7 +57,7 @@ class Summary:
 def run(
     study: Study,
     folder: str | Path,
-    where: Where = Where(),
+    where: Where = LOCAL,
     options: Options | None = None,
     observer: Observer | None = None,
     command: Sequence[str] | None = None,
@@ -73,16 +76,7 @@ def run(
         for trial in trials:
             concurrency(Need.of(trial.config), capacity)
         shared, data = SharedData.put(trial.config.data for trial in trials)
-        info = {
-            "schema_version": SCHEMA_VERSION,
-            "study": study.tree(),
-            "study_sha256": study.sha256(),
-            "metric": study.metric,
-            "data": list(data.values()),
-            "environment": describe_environment(),
-            "cluster": vars(capacity),
-            "command": list(command if command is not None else sys.argv),
-        }
+        info = run_info(study, list(data.values()), capacity, command)
         with Ledger.create(folder, info) as ledger:
             for trial in trials:
                 declare(ledger, trial)
@@ -92,7 +86,7 @@ def run(
 
 def resume(
     folder: str | Path,
-    where: Where = Where(),
+    where: Where = LOCAL,
     options: Options | None = None,
     observer: Observer | None = None,
 ) -> Summary:
@@ -153,6 +147,27 @@ def carry_out(
         ledger.project()
     statuses = Counter(ledger.status(trial_id) for trial_id in configs)
     return Summary(ledger.folder, dict(statuses), driver.interrupted)
+
+
+def run_info(
+    study: Study,
+    data: list[dict[str, Any]],
+    capacity: Capacity | None,
+    command: Sequence[str] | None,
+    origin: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return what `run.json` holds: everything that is needed to run or to judge the run again."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": study.tree(),
+        "study_sha256": study.sha256(),
+        "metric": study.metric,
+        "data": data,
+        "environment": describe_environment(),
+        "cluster": vars(capacity) if capacity is not None else None,
+        "command": list(command if command is not None else sys.argv),
+        "origin": dict(origin or {}),
+    }
 
 
 def declare(ledger: Ledger, trial: Trial) -> None:
@@ -217,5 +232,3 @@ def refuse_what_cannot_run(trials: Sequence[Trial], where: Where) -> Capacity | 
         except PlacementError as error:
             raise PlacementError(f"trial {trial.trial_id} ({trial.arm}): {error}") from None
     return capacity
-
-

@@ -44,7 +44,9 @@ class Forward(UserCallback):  # type: ignore[misc]
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
 
-    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+    def after_report(
+        self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any
+    ) -> None:
         """Forward the message of rank 0."""
         self.queue.put(metrics[0])
 

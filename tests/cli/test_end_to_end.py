@@ -31,11 +31,13 @@ study = Study(
 )
 """
 
+COMMAND = [sys.executable, "-m", "rayat.cli"]
+
 pytestmark = pytest.mark.slow
 
 
 def rayat(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rayat.cli", *map(str, arguments)]
+    command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
@@ -71,9 +73,9 @@ def test_run_then_status_compare_report_refit(tmp_path):
 
 def test_ctrl_c_says_how_to_go_on_and_resume_goes_on(tmp_path):
     (tmp_path / "small.py").write_text(STUDY)
+    arguments = "run small.py --cpus 2 --out cut --concurrency 1 --set epochs=200"
     process = subprocess.Popen(
-        [sys.executable, "-m", "rayat.cli", "run", "small.py", "--cpus", "2", "--out", "cut"]
-        + ["--set", "epochs=200", "--concurrency", "1"],
+        [*COMMAND, *arguments.split(" ")],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from rayat.errors import ConfigError
+from rayat.models._preact import PreActBlock
 from rayat.registry import MODELS
 
 RGB = (3, 32, 32)
@@ -40,6 +42,26 @@ def test_without_norm_images_do_not_meet_in_training(name):
 def test_batch_norm_is_an_option_of_the_cnn():
     net = MODELS.build({"name": "cnn", "norm": "batch"}).build((1, 8, 8), 3, 0)
     assert sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) == 2
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize(("outputs", "stride"), [(3, 1), (5, 1), (3, 2)])
+def test_a_block_is_what_the_paper_draws(norm, outputs, stride):
+    block = PreActBlock(3, outputs, stride, norm).train()
+    for weight in block.parameters():
+        nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(4, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+
+    def act(z, layer):
+        layer = layer.norm
+        if norm == "batch":
+            z = F.batch_norm(z, None, None, layer.weight, layer.bias, training=True)
+        return z.clamp(min=0)
+
+    active = act(x, block.act1)
+    short = x if (outputs, stride) == (3, 1) else block.shortcut(active)
+    expected = block.conv2(act(block.conv1(active), block.act2)) + short
+    torch.testing.assert_close(block(x), expected)
 
 
 @pytest.mark.parametrize("stride", [1, 2])

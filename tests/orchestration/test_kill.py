@@ -83,12 +83,10 @@ def test_ten_kills_lose_nothing_and_change_no_decision(tmp_path):
         driver = start(verb, tmp_path / "killed")
         assert driver.stdout is not None
         target = draw.randint(1, 5) if kills < KILLS else 10**9
-        lines = 0
-        for line in driver.stdout:
+        for number, line in enumerate(driver.stdout, start=1):
             trial_id, epoch = line.split()
             acknowledged.add((trial_id, int(epoch)))
-            lines += 1
-            if lines == target:
+            if number == target:
                 driver.send_signal(signal.SIGKILL)
                 kills += 1
                 break

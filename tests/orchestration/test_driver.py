@@ -1,0 +1,120 @@
+"""The driver's judgement on a real ledger, without Ray: durable, judged once, rebuilt exactly."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from rayat.ledger.writer import Ledger
+from rayat.orchestration.driver import Driver
+from rayat.orchestration.sweep import declare, run_info
+from rayat.policies.base import TrialView
+from rayat.registry import POLICIES
+
+EPOCHS = 9
+
+
+@pytest.fixture
+def begun(tiny, tmp_path):
+    """A new ledger with six declared trials of nine epochs, and the views of its trials."""
+    from ray import tune
+
+    study = tiny(
+        base={"epochs": EPOCHS}, space={"lr.peak": tune.grid_search([0.1, 0.2])}, seeds=(0, 1, 2)
+    )
+    ledger = Ledger.create(tmp_path / "run", run_info(study, [], None, ["test"]))
+    for trial in study.trials():
+        declare(ledger, trial)
+    views = [TrialView(t.trial_id, t.config.tree(), t.config.epochs, t.arm) for t in study.trials()]
+    yield ledger, views
+    ledger.close()
+
+
+def message(epoch: int, value: float | None, start: str = "host:1:a", **more: object) -> str:
+    row = {"epoch": epoch, "train_loss": 1.0, "val_robust_acc": value, "samples": 10, **more}
+    return json.dumps({"row": row, "start": start, "device": "cpu"})
+
+
+def test_the_last_epoch_finishes_a_trial_and_lets_it_go_on_to_its_evaluation(begun):
+    ledger, views = begun
+    driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
+    stops = [driver.message(views[0].trial_id, message(e, 0.5)) for e in range(1, EPOCHS + 1)]
+    assert stops == [False] * EPOCHS
+    assert ledger.status(views[0].trial_id) == "finished"
+    row = {"checkpoint": "best", "epoch": 3, "suite": "pgd-3", "split": "test", "n": 4}
+    evals = json.dumps({"evals": [{**row, "trial_id": views[0].trial_id}], "start": "host:1:a"})
+    assert driver.message(views[0].trial_id, evals) is False
+    assert len(ledger.evaluations()) == 1
+
+
+def test_a_replayed_epoch_counts_for_the_new_attempt_and_is_judged_once(begun):
+    ledger, views = begun
+    driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
+    trial_id = views[0].trial_id
+    driver.message(trial_id, message(1, 0.1))
+    driver.message(trial_id, message(2, 0.2))
+    driver.message(trial_id, message(2, 0.2, start="host:2:b"))
+    driver.message(trial_id, message(3, 0.3, start="host:2:b"))
+    rows = ledger.reports(trial_id)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["attempt"] for row in rows] == [1, 2, 2]
+    assert [e for t, e, _ in ledger.observations() if t == trial_id] == [1, 2, 3]
+
+
+def test_a_non_finite_loss_ends_the_trial_as_diverged(begun):
+    ledger, views = begun
+    driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
+    assert driver.message(views[0].trial_id, message(1, None, train_loss=None, outcome="diverged"))
+    assert ledger.status(views[0].trial_id) == "diverged"
+
+
+def test_a_failure_of_the_trial_itself_is_final(begun):
+    ledger, views = begun
+    driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
+    text = json.dumps({"failed": "ValueError: no", "start": "host:1:a"})
+    assert driver.message(views[0].trial_id, text)
+    assert ledger.status(views[0].trial_id) == "failed"
+
+
+def test_what_never_ended_is_lost_unless_interrupted(begun):
+    ledger, views = begun
+    driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
+    driver.interrupted = True
+    driver.settle({})
+    assert ledger.status(views[0].trial_id) == "pending"
+    driver.interrupted = False
+    driver.settle({views[0].trial_id: "killed four times"})
+    assert {ledger.status(v.trial_id) for v in views} == {"lost"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rebuilt_driver_decides_as_the_one_that_never_died(begun, seed):
+    ledger, views = begun
+    draw = random.Random(seed)
+    policy = POLICIES.build({"name": "asha", "grace": 1, "eta": 2})
+    reports = [(v.trial_id, e, draw.random()) for e in range(1, EPOCHS) for v in views]
+    driver = Driver(ledger, policy, views, "val_robust_acc")
+    expected = {}
+    for trial_id, epoch, value in reports:
+        if ledger.status(trial_id) in ("pending", "running"):
+            driver.message(trial_id, message(epoch, value))
+    for view in views:
+        expected[view.trial_id] = [(d["epoch"], d["rule"]) for d in ledger.decisions(view.trial_id)]
+    ledger.close()
+
+    again = Ledger.open(ledger.folder)
+    try:
+        before = len(again.events()), {v.trial_id: again.status(v.trial_id) for v in views}
+        rebuilt = Driver(again, policy, views, "val_robust_acc")
+        assert before == (
+            len(again.events()),
+            {v.trial_id: again.status(v.trial_id) for v in views},
+        )
+        for view in views:
+            found = [(d["epoch"], d["rule"]) for d in again.decisions(view.trial_id)]
+            assert found == expected[view.trial_id]
+        assert rebuilt.policy.model_dump() == policy.model_dump()
+    finally:
+        again.close()

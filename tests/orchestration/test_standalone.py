@@ -1,0 +1,35 @@
+"""`train` and `refit`: one configuration through a real `TorchTrainer`."""
+
+from __future__ import annotations
+
+import pytest
+from ray import tune
+
+from rayat.ledger.reader import read_run
+from rayat.orchestration.standalone import refit, train
+from rayat.orchestration.sweep import run
+
+
+@pytest.mark.slow
+def test_the_winner_is_trained_again_on_two_workers(local_ray, tiny, tmp_path):
+    study = tiny(space={"lr.peak": tune.grid_search([0.1, 1e-6])})
+    run(study, tmp_path / "sweep")
+    summary = refit(tmp_path / "sweep", tmp_path / "refit", {"workers": 2, "epochs": 2})
+    assert summary.statuses == {"finished": 1}
+    sweep, result = read_run(tmp_path / "sweep"), read_run(tmp_path / "refit")
+    best = sweep.trials.sort_values("best_value").iloc[-1]
+    assert result.info["origin"]["trial_id"] == best["trial_id"]
+    assert result.trials["workers"].tolist() == [2]
+    assert result.epochs["epoch"].tolist() == [1, 2]
+    assert set(result.evals["checkpoint"]) == {"best", "last"}
+    assert (result.epochs["comm_bytes"] > 0).all()
+
+
+@pytest.mark.slow
+def test_train_alone_gives_the_rows_of_the_same_trial_in_a_sweep(local_ray, tiny, tmp_path):
+    study = tiny()
+    run(study, tmp_path / "sweep")
+    train(study.trials()[0].config, tmp_path / "train")
+    columns = ["epoch", "train_loss", "val_robust_acc", "val_clean_acc", "fwd_passes", "lr"]
+    first, second = (read_run(tmp_path / name).epochs[columns] for name in ("sweep", "train"))
+    assert first.equals(second)
