@@ -136,10 +136,10 @@ class LiveTable(Observer):
             shown += self._progress.ended[::-1][: room - len(shown)]
         table = Table(expand=True, pad_edge=False)
         for name in ("trial", "arm"):
-            table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=2)
+            table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=3)
         for name in ("seed", "epoch", "LR", "robust", "clean"):
             table.add_column(name, no_wrap=True, justify="right")
-        table.add_column("state", no_wrap=True, overflow="ellipsis", ratio=3)
+        table.add_column("state", no_wrap=True, overflow="ellipsis", ratio=4)
         table.add_column("ETA", no_wrap=True, justify="right")
         for trial_id in shown:
             table.add_row(*cells(self._progress.line(trial_id)))

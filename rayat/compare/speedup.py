@@ -15,7 +15,7 @@ AXES = {"passes": "passes_cum", "seconds": "seconds_cum", "epochs": "epoch"}
 """Cost axes and their column of the epochs table. Passes and seconds hold the attack, selection and
 validation (papers.md 1.4); none holds the final test."""
 
-ENDED = ("finished", "stopped", "diverged", "collapsed")
+ENDED = ("finished", "stopped", "diverged")
 """Ends that are the schedule's or the policy's doing: without the target they are censored. A trial
 that failed, was lost or is not over says nothing about its schedule and has no pair."""
 
@@ -54,9 +54,10 @@ def costs(run: Run, trial_ids: Iterable[str], target: float) -> list[Cost]:
     """
     trials = run.trials.set_index("trial_id")
     seeds, statuses = trials["seed"].to_dict(), trials["status"].to_dict()
-    found = []
+    trial_ids, found = list(trial_ids), []
+    reports = run.epochs[run.epochs["trial_id"].isin(trial_ids)].sort_values("epoch")
     for trial_id in trial_ids:
-        rows = run.epochs[run.epochs["trial_id"] == trial_id].sort_values("epoch")
+        rows = reports[reports["trial_id"] == trial_id]
         values = rows[run.info["metric"]].to_numpy(float, na_value=math.nan)
         hits = np.flatnonzero(values >= target)
         at = int(hits[0]) if len(hits) else len(rows) - 1

@@ -104,10 +104,6 @@ def failure(error: BaseException) -> dict[str, str]:
     return {"failed": f"{type(error).__name__}: {text[0] if text else ''}".strip(": "), "start": ""}
 
 
-def _host() -> str:
-    return os.uname().nodename
-
-
 def cuda_device() -> str:
     """Return the device Ray gave to this worker."""
     import torch

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rayat.ledger.rows import report_row
 from rayat.ledger.writer import Ledger
 from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
 from rayat.policies.outcomes import Outcomes
@@ -89,7 +90,8 @@ class Driver:
             self.end(trial_id, "failed", content["failed"])
             return True
         attempt = self._attempt(trial_id, content)
-        row = dict(content["row"])
+        # Judged as it is stored, so that a rebuilt driver sees the same row.
+        row = report_row(content["row"])
         epoch = int(row["epoch"])
         seen = self.ledger.reported(trial_id)
         self.ledger.report(trial_id, attempt, row)

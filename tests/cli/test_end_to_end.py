@@ -59,10 +59,6 @@ def test_run_then_status_compare_report_refit(tmp_path):
     compared = rayat("compare", "runs/small/one", "--json", folder=tmp_path)
     assert json.loads(compared.stdout)["baseline"] == "lr.shape=constant"
 
-    again = rayat("run", "small.py", "--cpus", 2, "--name", "one", folder=tmp_path)
-    assert again.returncode == 3
-    assert "rayat resume" in again.stderr
-
     refitted = rayat(
         "refit", "runs/small/one", "--cpus", 2, "--set", "epochs=1", "--out", "best", "--json",
         folder=tmp_path,
@@ -73,7 +69,7 @@ def test_run_then_status_compare_report_refit(tmp_path):
 
 def test_ctrl_c_says_how_to_go_on_and_resume_goes_on(tmp_path):
     (tmp_path / "small.py").write_text(STUDY)
-    arguments = "run small.py --cpus 2 --out cut --concurrency 1 --set epochs=200"
+    arguments = "run small.py --cpus 2 --out cut --concurrency 1 --set epochs=30"
     process = subprocess.Popen(
         [*COMMAND, *arguments.split(" ")],
         cwd=tmp_path,
@@ -90,15 +86,17 @@ def test_ctrl_c_says_how_to_go_on_and_resume_goes_on(tmp_path):
 
     asked = rayat("status", "cut", "--json", folder=tmp_path)
     assert json.loads(asked.stdout)["complete"] is False
+    resumed = rayat("resume", "cut", "--cpus", 2, "--json", folder=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["statuses"] == {"finished": 2}
 
 
 def test_a_trial_that_fails_is_exit_code_four(tmp_path):
     (tmp_path / "small.py").write_text(STUDY)
-    # A network without room for its strides is an error of the trial, not of the study.
+    # Batch normalisation over one image of one pixel: an error of the trial, not of the study.
     ran = rayat(
-        "run", "small.py", "--cpus", 2, "--out", "bad", "--set", "eval.batch_size=1",
-        "--set", "model.blocks=[1,1,1,1,1,1,1,1,1,1]", "--set", "model.width=200000",
-        folder=tmp_path,
+        "run", "small.py", "--cpus", 2, "--out", "bad", "--set", "batch_size=1",
+        "--set", "model.blocks=[1,1,1,1]", folder=tmp_path,
     )  # fmt: skip
     assert ran.returncode == 4, (ran.stdout, ran.stderr)
     assert "some trials failed or were lost; see: rayat status bad" in ran.stderr

@@ -193,3 +193,28 @@ def test_killed_drivers_lose_and_double_nothing(tmp_path, info):
     assert len(observed) == len(set(observed)) == len(held)
     assert len(acknowledged) == len(set(acknowledged))
     assert len(held) <= len(acknowledged) + kills
+
+
+def test_a_crash_after_a_replacement_that_failed_half_way(ledger, make_row, faulty_os, crash):
+    """The failed one is finished before the next begins, so one generation is always whole."""
+    with faulty_os(None) as calls:
+        ledger.project()
+        count = calls.calls
+    epoch = halves = 0
+    for failing in range(1, count + 1):
+        for crashing in range(1, count + 1, 3):
+            ledger.project()
+            epoch += 1
+            ledger.report("t", 1, make_row(epoch))
+            with faulty_os(failing, crash=False), pytest.raises(LedgerError):
+                ledger.project()
+            if not (ledger.folder / "manifest.json.next").exists():
+                break  # nothing was half done
+            halves += 1
+            before = len(read_run(ledger.folder).epochs)
+            epoch += 1
+            ledger.report("t", 1, make_row(epoch))
+            with faulty_os(crashing), pytest.raises(crash):
+                ledger.project()
+            assert len(read_run(ledger.folder).epochs) in (before, epoch - 1, epoch)
+    assert halves > 50

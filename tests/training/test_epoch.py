@@ -107,3 +107,26 @@ def test_sums_keep_an_attacks_statistics_and_tell_clean_from_robust():
     sums.add(Outcome(torch.tensor([0.5, 0.25]), other, logits, 2, 2), adv, y)
     values = {name: float(value) for name, value in sums.values.items()}
     assert values == {"loss": 1.5, "fosc": 8.0, "clean": 4.0, "robust": 0.0}
+
+
+def test_every_epoch_and_worker_draws_its_own_order_and_noise(training, monkeypatch):
+    def draws(rank: int, epoch: int):
+        """Return the first batch's rows and the noise of its attack's start."""
+        made = training(Exchange(rank))
+        rows, starts = [], []
+        batch = made.loader.batch
+
+        def grey(plan, start, stop):
+            rows.append(plan.rows[start:stop].tolist())
+            x, y = batch(plan, start, stop)
+            return torch.full_like(x, 0.5), y
+
+        made.loader.batch = grey
+        made.model.register_forward_pre_hook(lambda module, args: starts.append(args[0].clone()))
+        train_epoch(made, epoch)
+        return tuple(rows[0]), tuple(starts[0].flatten()[:3].tolist())
+
+    places = [(0, 1), (0, 2), (1, 1)]
+    orders, noises = zip(*(draws(*place) for place in places), strict=True)
+    assert orders[0] != orders[1], "another epoch, another order"
+    assert len(set(noises)) == 3, "another epoch or worker, another noise"

@@ -119,3 +119,15 @@ def test_foreign_weights_are_refused(small, launch):
     checkpoints.save(context.folder, "last", small(), [{"epoch": 1}], nn.Linear(2, 2))
     with pytest.raises(RuntimeError, match="Missing key"):
         evaluate_checkpoint(context.folder, "last", small(), context.data(small().data))
+
+
+def test_every_batch_has_its_own_random_start(net):
+    x, y = torch.full((4, 1, 6, 6), 0.5), torch.zeros(4, dtype=torch.long)
+    seen = []
+    net.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach().clone()))
+    evaluate(net, [(x, y), (x, y)], PGD(eps=0.1, steps=1), 0, "val")
+    starts = seen[0], seen[3]  # of three passes a batch: attack, clean, adversarial
+    assert not torch.equal(*starts)
+    seen.clear()
+    evaluate(net, [(x, y)], PGD(eps=0.1, steps=1), 0, "test")
+    assert not torch.equal(seen[0], starts[0]), "another split, another start"
