@@ -81,7 +81,7 @@ def _interval(resampled: NDArray[np.float64], value: float, n: int) -> tuple[flo
     applied to the percentiles, which for three seeds are at the range's ends already).
     """
     student = STUDENT.get(n - 1, NORMAL + 2.5 / (n - 1))
-    stretch = 1.0
+    stretch = math.sqrt(n / (n - 1)) * student / NORMAL
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(resampled, [tail, 100 - tail])
     return value - stretch * (value - float(low)), value + stretch * (float(high) - value)

@@ -1,0 +1,70 @@
+"""An estimate counts what the trial then counts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rayat.config import TrialConfig
+from rayat.data.prepare import prepare
+from rayat.training.estimate import estimate, validations
+from rayat.training.run import run
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_passes_do_not_depend_on_the_workers(workers):
+    config = TrialConfig.parse(
+        {
+            "data": {"name": "digits", "train_size": 200, "val_size": 30},
+            "model": {"name": "preactresnet", "width": 4, "blocks": [1]},
+            "batch_size": 64,
+            "workers": workers,
+            "attack": {"name": "pgd", "eps": 0.1, "steps": 2},
+            "eval": {"steps": 3, "batch_size": 20},
+        }
+    )
+    found = estimate(config, prepare(config.data))
+    # 200 images are three whole batches.
+    assert found.forward_passes == found.backward_passes == 192 * 3
+    assert found.eval_forward_passes == 30 * 5
+    assert found.eval_backward_passes == 30 * 3
+    assert found.train_seconds > 0
+    assert found.eval_seconds > 0
+
+
+def test_the_estimate_is_what_the_trial_then_counts(tmp_path):
+    config = TrialConfig.parse(
+        {
+            "data": {"name": "digits", "train_size": 128, "val_size": 30, "augment": "crop"},
+            "model": {"name": "preactresnet", "width": 4, "blocks": [1]},
+            "epochs": 3,
+            "batch_size": 50,
+            "attack": {"name": "fgsm-rs", "eps": 0.1},
+            "eval": {"steps": 2, "size": 20, "every": 2},
+        }
+    )
+    prepared = prepare(config.data)
+
+    class Here:
+        rank, world_size, device, folder, reported = 0, 1, "cpu", tmp_path, 0
+
+        def __init__(self):
+            self.rows = []
+
+        def data(self, source):
+            return prepared
+
+        def report(self, row):
+            self.rows.append(row)
+
+    here = Here()
+    run(config, here)
+    assert here.rows[-1]["passes_cum"] == estimate(config, prepared).trial_passes(config)
+
+
+@given(st.integers(1, 50), st.integers(1, 60))
+def test_validations_are_the_multiples_and_the_last(epochs, every):
+    config = TrialConfig.parse({"epochs": epochs, "eval.every": every})
+    counted = sum(e % every == 0 or e == epochs for e in range(1, epochs + 1))
+    assert validations(config) == counted
