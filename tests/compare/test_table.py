@@ -129,6 +129,10 @@ def test_unmeasured_epochs_and_nan_never_reach_a_target(builder):
     assert new.costs["epochs"].mean == 4 and new.verdict == "faster"
 
 
+def test_a_value_exactly_at_the_target_reaches_it(builder):
+    assert pair(builder, [LATE] * 3, [[0.4999, 0.5, 0.6]] * 3).costs["epochs"].mean == 2
+
+
 def test_equal_costs_show_no_difference(builder):
     new = pair(builder, [LATE, LATE, EARLY], [EARLY, LATE, LATE])
     assert new.verdict == "no difference shown"
