@@ -8,10 +8,10 @@ study = Study(
     name="lr_shapes",
     description=__doc__,
     base={
-        # 10,000 images and eps 0.1: the shapes separate, and 24 trials fit two cores.
-        "data": {"name": "fashion-mnist", "train_size": 10_000, "val_size": 5_000},
+        # 15,000 images and eps 0.1: the shapes separate, and 24 trials fit two cores.
+        "data": {"name": "fashion-mnist", "train_size": 15_000, "val_size": 5_000},
         "model": {"name": "preactresnet", "width": 16, "blocks": [1, 1, 1], "stem_stride": 2},
-        "epochs": 15,
+        "epochs": 12,
         "batch_size": 128,
         "optimizer": {"name": "sgd", "momentum": 0.9, "weight_decay": 5e-4},
         "lr.peak": 0.2,

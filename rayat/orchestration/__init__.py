@@ -5,6 +5,7 @@ before any module of the room imports it. None of them changes a result.
 """
 
 import os
+import sys
 
 _SETTINGS = {
     "RAY_AUTH_MODE": "token",  # whoever reaches a Ray port runs code; the token is the lock
@@ -20,5 +21,9 @@ _SETTINGS = {
     "TUNE_WARN_THRESHOLD_S": "5",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+if "ray" in sys.modules:
+    # Ray read its authentication mode when it was imported, and a local Ray turns the token on by
+    # itself (since 2.59): a variable set now would reach only the processes started later.
+    _SETTINGS.pop("RAY_AUTH_MODE")
 for _name, _value in _SETTINGS.items():
     os.environ.setdefault(_name, _value)

@@ -79,7 +79,7 @@ def _start_local(cpus: int | None, gpus: int | None, object_store_bytes: int | N
         num_gpus=gpus,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level="CRITICAL",
         object_store_memory=object_store_bytes,
         namespace="rayat",
     )
@@ -100,7 +100,7 @@ def _join(address: str, allow_open: bool) -> None:
             "set it on every node, or pass --allow-open-cluster"
         )
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="rayat")
+        ray.init(address=address, log_to_driver=False, logging_level="CRITICAL", namespace="rayat")
     except (ConnectionError, RuntimeError, ValueError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PlacementError(f"no Ray cluster at {address!r}: {line}") from error
@@ -133,5 +133,5 @@ def _visible_gpus() -> int:
 
 def _quiet() -> None:
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module=r"ray(\.|$)")

@@ -27,6 +27,7 @@ from rayat.orchestration.sweep import (
     Summary,
     Where,
     declare,
+    refuse_a_taken,
     refuse_what_cannot_run,
     run_info,
 )
@@ -59,6 +60,7 @@ def train(
     trial = study.trials()[0]
     refuse_what_cannot_run([trial], where)
     folder = Path(folder)
+    refuse_a_taken(folder)
     with cluster(where.address, where.cpus, where.gpus, allow_open=where.allow_open) as capacity:
         concurrency(Need.of(config), capacity)
         shared, data = SharedData.put([config.data])

@@ -69,6 +69,7 @@ def run(
         LedgerError: the folder holds a run already, or cannot be written.
     """
     folder = Path(folder)
+    refuse_a_taken(folder)
     trials = study.trials()
     refuse_what_cannot_run(trials, where)
     options = options or Options(max_failures=study.max_failures)
@@ -215,6 +216,19 @@ def same_data(then: list[dict[str, Any]], now: list[dict[str, Any]]) -> None:
                 f"data set {entry['name']!r} has changed since the run began: "
                 f"expected checksum {expected}, found {found}; restore the data or start a new run"
             )
+
+
+def refuse_a_taken(folder: Path) -> None:
+    """Refuse a folder that holds a run, before Ray is started.
+
+    Raises:
+        LedgerError: with the command that goes on with that run.
+    """
+    if (folder / "run.json").exists():
+        raise LedgerError(
+            f"{folder} holds a run already: continue it with `rayat resume {folder}` "
+            "or choose another folder"
+        )
 
 
 def refuse_what_cannot_run(trials: Sequence[Trial], where: Where) -> Capacity | None:
