@@ -67,7 +67,7 @@ class EvalConfig(BaseModel):
     """What is measured on the validation split each epoch, and on the test set once at the end.
 
     Both attacks are PGD with a random start from the evaluation stream, step `eps / 4` for the
-    tracking attack and `eps / 8` for the final one (papers.md 1.5: PGD-10/20 for tracking).
+    tracking attack and `eps / 8` for the final one (docs/papers.md 1.5: PGD-10/20 for tracking).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -23,7 +23,7 @@ study = Study(
     },
     space={
         # Every shape has the same peak, AccelAT's among them: a larger rate is not an effect of the
-        # rule (the matched-start control of papers.md 2.6).
+        # rule (the matched-start control of docs/papers.md 2.6).
         "lr.shape": tune.grid_search(
             [
                 "constant",

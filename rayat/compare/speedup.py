@@ -13,14 +13,14 @@ from rayat.ledger.reader import Run
 
 AXES = {"passes": "passes_cum", "seconds": "seconds_cum", "epochs": "epoch"}
 """Cost axes and their column of the epochs table. Passes and seconds hold the attack, selection and
-validation (papers.md 1.4); none holds the final test."""
+validation (docs/papers.md 1.4); none holds the final test."""
 
 ENDED = ("finished", "stopped", "diverged", "collapsed")
 """Ends that are the schedule's or the policy's doing: without the target they are censored. A trial
 that failed, was lost or is not over says nothing about its schedule and has no pair."""
 
 TARGET_SHARE = 0.98
-"""Of the baseline's best value, where no target was fixed (papers.md 2.7)."""
+"""Of the baseline's best value, where no target was fixed (docs/papers.md 2.7)."""
 
 
 @dataclass(frozen=True)

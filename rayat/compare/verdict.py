@@ -12,7 +12,7 @@ HEADLINE = "passes"
 """The axis that decides: exact and repeatable on a noisy machine; seconds stand next to it."""
 MARGIN = 0.01
 """Robust accuracy (a fraction) that an arm may lose on average and still count as matched when the
-interval shows no loss; papers.md 9.2 uses one point for "as good as"."""
+interval shows no loss; docs/papers.md 9.2 uses one point for "as good as"."""
 
 
 def word(

@@ -37,7 +37,7 @@ class TrainLoader:
     """The training split of a prepared data set on one device, augmented in whole batches.
 
     The store holds padded images and their mirror images; a strided view lists every crop of it, so
-    that (row, mirror, dy, dx) names an augmented image (engine.md section 5). On the CPU it is the
+    that (row, mirror, dy, dx) names an augmented image (docs/data.md). On the CPU it is the
     prepared array itself, which may be read-only and shared by many processes.
 
     Args:

@@ -1,4 +1,4 @@
-"""The objective of adversarial training (Madry et al., ICLR 2018); papers.md 1.1."""
+"""The objective of adversarial training (Madry et al., ICLR 2018); docs/papers.md 1.1."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ class ASHA(PeerPolicy):
     Cost per report: O(log trials), and one insertion.
 
     Source: Li et al. 2020 (ASHA), stopping type with one bracket as in Ray Tune
-    [ray-project/ray:python/ray/tune/schedulers/async_hyperband.py]; eta 3 and grace ceil(T / 6)
-    from scheduler.md 2.4.
+    [ray-project/ray:python/ray/tune/schedulers/async_hyperband.py]; eta 3 as there, grace
+    ceil(T / 6) because early ranks mislead before the rate drops (docs/methods/policy-asha.md).
     """
 
     eta: int = Field(3, ge=2, description="reduction factor: one trial in eta goes on")

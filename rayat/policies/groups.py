@@ -42,7 +42,7 @@ class PeerPolicy(Policy, ABC):
         return keys
 
     def grace_of(self, trial: TrialView) -> int:
-        """Return the trial's epochs before it may be stopped (scheduler.md: a sixth of them)."""
+        """Return the trial's epochs before it may be stopped (by default a sixth of them)."""
         return self.grace or math.ceil(trial.epochs / 6)
 
     def group_of(self, trial: TrialView) -> str:

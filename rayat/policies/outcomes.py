@@ -11,9 +11,9 @@ from rayat.policies.base import Decision
 from rayat.policies.groups import measured
 
 FALL = 0.20
-"""Validation robust accuracy lost in a collapse, as a fraction (papers.md 1.6: 20 points)."""
+"""Validation robust accuracy lost in a collapse, as a fraction (docs/papers.md 1.6: 20 points)."""
 SPAN = 2
-"""Epochs within which it is lost (design.md 8)."""
+"""Epochs within which it is lost: the fall is sudden, a slow decline is something else."""
 TIE = 1e-9
 """0.60 - 0.40 is a fall of 0.20 although its rounded difference is a little less."""
 

@@ -29,7 +29,7 @@ class AccelAT(LRShape):
     The warm-up ramp multiplies it and hides nothing from the rule. A non-finite accuracy makes the
     gradient unknown for W + 1 epochs, in which nothing is cut.
 
-    Source: papers.md 2.2 [farzadnikfam/AccelAT:function_callback.py].
+    Source: docs/papers.md 2.2 [farzadnikfam/AccelAT:function_callback.py].
     """
 
     floor: float = Field(1e-6, ge=0, description="smallest rate (fi_lr)")

@@ -18,7 +18,7 @@ class LRShape(Part):
     """A learning rate as a function of progress in [0, 1].
 
     `lr = floor + (peak - floor) * multiplier(progress)`, times the warm-up ramp
-    `min(1, progress / warmup)` (papers.md 7.3). Progress is the share of optimiser steps done, so a
+    `min(1, progress / warmup)` (docs/papers.md 7.3). Progress is the share of steps done, so a
     shape is the same curve however long the training is.
     """
 

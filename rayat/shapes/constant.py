@@ -10,7 +10,7 @@ from rayat.shapes.base import LRShape
 class Constant(LRShape):
     """The peak rate from the first step to the last; the control that every shape must beat.
 
-    Source: papers.md 2.3 (AccelAT's constant shape) and 2.6, pitfall 3: compare AccelAT with a
+    Source: docs/papers.md 2.3 (AccelAT's constant shape) and 2.6, pitfall 3: compare AccelAT with a
     constant at AccelAT's own start rate.
     """
 

@@ -12,7 +12,7 @@ from rayat.shapes.base import LRShape
 class Cosine(LRShape):
     """Half a cosine from the peak to the floor: slow at both ends, fast in the middle.
 
-    Source: papers.md 7.3, `peak * (1 + cos(pi t)) / 2`.
+    Source: docs/papers.md 7.3, `peak * (1 + cos(pi t)) / 2`.
     """
 
     def multiplier(self, progress: float) -> float:

@@ -15,8 +15,8 @@ from rayat.shapes.base import EDGE, LRShape
 class Cyclic(LRShape):
     """Rates that rise again: equal triangles, or AccelAT's saw-tooth with ever smaller teeth.
 
-    `triangular`: floor to peak to floor in each cycle (papers.md 7.3). `sawtooth`: the cyclic
-    linear decay of papers.md 2.3 with P = T / cycles and q = 1; tooth m begins at 1/m of the
+    `triangular`: floor to peak to floor in each cycle (docs/papers.md 7.3). `sawtooth`: the cyclic
+    linear decay of docs/papers.md 2.3 with P = T / cycles and q = 1; tooth m begins at 1/m of the
     height, because the released formula divides by the training so far. That code holds the rate
     of an epoch's end for the whole epoch; here it falls step by step and agrees at each epoch's
     last step.

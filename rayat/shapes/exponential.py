@@ -14,7 +14,7 @@ from rayat.shapes.base import LRShape
 class Exponential(LRShape):
     """The same ratio between any two epochs in a row, from the peak down (or up, as a range test).
 
-    Source: papers.md 2.3. The released formula `start * 10 ** (e / (T / 10))` grows by ten decades:
+    Source: docs/papers.md 2.3. The released `start * 10 ** (e / (T / 10))` grows by ten decades:
     that is a learning-rate range test, `form="range-test"` with `ratio=1e-10`, not a schedule.
     """
 

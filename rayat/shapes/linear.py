@@ -12,7 +12,7 @@ from rayat.shapes.base import LRShape
 class Linear(LRShape):
     """One ramp from the peak down to the floor, straight unless `power` bends it.
 
-    Source: papers.md 2.3, `(peak - floor) * (1 - min(e, P) / P) ** q + floor`.
+    Source: docs/papers.md 2.3, `(peak - floor) * (1 - min(e, P) / P) ** q + floor`.
     """
 
     power: float = Field(1.0, gt=0, le=10, description="q: 1 is a straight line")

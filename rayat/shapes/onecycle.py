@@ -14,7 +14,7 @@ from rayat.shapes.base import LRShape
 class OneCycle(LRShape):
     """Three straight pieces: up to the peak, back down, then a cool last stretch.
 
-    AccelAT's definition (papers.md 2.3) scaled so that its top is `peak`: start -> peak on
+    AccelAT's definition (docs/papers.md 2.3) scaled so that its top is `peak`: start -> peak on
     [0, top_at], peak -> start on [top_at, back_at], start -> end on [back_at, 1]. The paper's
     rate is the start, a tenth of its top. It is not torch's `OneCycleLR` (two cosine pieces), and
     momentum is left alone.

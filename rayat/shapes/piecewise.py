@@ -15,7 +15,7 @@ def piece(progress: float, milestones: tuple[float, ...]) -> int:
     """Return the 0-based piece at `progress`; a piece ends with its milestone, not before it.
 
     The step that reaches a milestone still has the old rate, so with milestones 1/3 and 2/3 the
-    epochs 1..T/3 are the first piece (papers.md 2.3: the first value for `e <= T/3`).
+    epochs 1..T/3 are the first piece (docs/papers.md 2.3: the first value for `e <= T/3`).
     """
     return sum(progress > milestone + EDGE for milestone in milestones)
 
@@ -24,7 +24,7 @@ def piece(progress: float, milestones: tuple[float, ...]) -> int:
 class Piecewise(LRShape):
     """Constant pieces, cut by fixed factors at fixed shares of training.
 
-    Source: papers.md 2.3: thirds of training at 1, 0.1 and 0.01 of the first rate. Rice et al. cut
+    Source: docs/papers.md 2.3: thirds of training at 1, 0.1, 0.01 of the first rate. Rice et al. cut
     at 0.5 and 0.75 [locuslab/robust_overfitting:train_cifar.py].
     """
 

@@ -15,7 +15,7 @@ class Trapezoid(LRShape):
     """A short rise, a long stable stretch at the peak, a straight decay to the floor.
 
     `rise` and `decay` that add up to 1 make one triangle: rise 0.4 and decay 0.6 is the
-    "superconverge" shape of papers.md 7.3.
+    "superconverge" shape of docs/papers.md 7.3.
     """
 
     rise: float = Field(0.1, ge=0, lt=1, description="share of training from floor to peak")

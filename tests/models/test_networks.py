@@ -17,8 +17,8 @@ RGB = (3, 32, 32)
 @pytest.mark.parametrize(
     ("spec", "shape", "weights"),
     [
-        ("cnn", (1, 28, 28), 166_406),  # papers.md 9.1: 166 k
-        ("preactresnet", (1, 8, 8), 19_642),  # engine.md 4: 20 k
+        ("cnn", (1, 28, 28), 166_406),  # docs/papers.md 9.1: 166 k
+        ("preactresnet", (1, 8, 8), 19_642),  # the 20 k parameters of the digits studies
         ({"name": "preactresnet", "blocks": [1, 1, 1], "stem_stride": 2}, (1, 28, 28), 77_562),
         ("preactresnet18", RGB, 11_172_170),
         ("wideresnet:28-10", RGB, 36_479_194),

@@ -1,4 +1,4 @@
-"""AccelAT against papers.md 2.2 and 9.3-1, and against a twin in exact fractions."""
+"""AccelAT against docs/papers.md 2.2 and 9.3-1, and against a twin in exact fractions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def changes(shape, epochs, history):
 
 
 def twin(counts, n, epochs, window, quiet, threshold, factor, peak, floor):
-    """Return the rates of epochs 0..epochs-1 as papers.md 2.2 writes them, rounding nowhere.
+    """Return the rates of epochs 0..epochs-1 as docs/papers.md 2.2 writes them, rounding nowhere.
 
     The accuracies are counts / n; every moving average is taken as it is defined.
     """

@@ -40,7 +40,7 @@ def test_linear_with_power_and_early_end():
 def test_exponential_decays_and_the_range_test_grows_ten_decades():
     decay = {"shape": "exponential", "peak": 1, "ratio": 0.01}
     assert rates(decay, [0, 0.5, 1]) == near([1, 0.1, 0.01])
-    # The released formula: 1e-8 * 10 ** (e / (T / 10)), papers.md 2.3.
+    # The released formula: 1e-8 * 10 ** (e / (T / 10)), docs/papers.md 2.3.
     released = {"shape": "exponential", "form": "range-test", "peak": 100, "ratio": 1e-10}
     points = [e / 50 for e in range(51)]
     assert rates(released, points) == pytest.approx([1e-8 * 10 ** (10 * t) for t in points])
@@ -98,7 +98,7 @@ def test_sawtooth_is_the_released_formula_at_each_epochs_end(tooth):
     epochs = 5 * tooth
     shape = SHAPES.build({"shape": "cyclic", "form": "sawtooth", "peak": 1e-4, "floor": 1e-5})
 
-    def released(epoch):  # papers.md 2.3, epoch 0-based, P = T / 5, q = 1
+    def released(epoch):  # docs/papers.md 2.3, epoch 0-based, P = T / 5, q = 1
         end = tooth * math.ceil((epoch + 1) / tooth)
         return (1e-4 - 1e-5) * (1 - (epoch + 1) / end) + 1e-5
 
