@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,17 +56,22 @@ def cluster(
     if ray.is_initialized():
         yield capacity()
         return
+    session: str | None = None
     if address is None:
-        _start_local(cpus, gpus, object_store_bytes)
+        session = _start_local(cpus, gpus, object_store_bytes)
     else:
         _join(address, allow_open)
     try:
         yield capacity()
     finally:
         ray.shutdown()
+    if session is not None:
+        # Ray never removes its session folders; after an error its logs may be wanted.
+        shutil.rmtree(session, ignore_errors=True)
 
 
-def _start_local(cpus: int | None, gpus: int | None, object_store_bytes: int | None) -> None:
+def _start_local(cpus: int | None, gpus: int | None, object_store_bytes: int | None) -> str:
+    """Start Ray on this machine and return its session folder."""
     # Ray listens on all interfaces unless it believes that it can have no other node
     # (ray/_private/services.py get_node_ip_address). The constant is read when ray is imported, so
     # it is set beside the variable that the started processes read.
@@ -73,7 +79,7 @@ def _start_local(cpus: int | None, gpus: int | None, object_store_bytes: int | N
     constants = ray._private.ray_constants
     constants.ENABLE_RAY_CLUSTER = False
     cores = len(os.sched_getaffinity(0))
-    os.umask(0o077)
+    before = os.umask(0o077)  # the started processes write for this user only
     ray.init(
         num_cpus=cpus or cores,
         num_gpus=gpus,
@@ -83,9 +89,11 @@ def _start_local(cpus: int | None, gpus: int | None, object_store_bytes: int | N
         object_store_memory=object_store_bytes,
         namespace="rayat",
     )
+    os.umask(before)
     token = Path.home() / ".ray" / "auth_token"
     if token.exists():
         token.chmod(0o600)
+    return str(ray._private.worker._global_node.get_session_dir_path())
 
 
 def _join(address: str, allow_open: bool) -> None:

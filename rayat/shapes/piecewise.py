@@ -24,8 +24,8 @@ def piece(progress: float, milestones: tuple[float, ...]) -> int:
 class Piecewise(LRShape):
     """Constant pieces, cut by fixed factors at fixed shares of training.
 
-    Source: docs/papers.md 2.3: thirds of training at 1, 0.1, 0.01 of the first rate. Rice et al. cut
-    at 0.5 and 0.75 [locuslab/robust_overfitting:train_cifar.py].
+    Source: docs/papers.md 2.3: thirds of training at 1, 0.1, 0.01 of the first rate. Rice et al.
+    cut at 0.5 and 0.75 [locuslab/robust_overfitting:train_cifar.py].
     """
 
     milestones: tuple[float, ...] = Field(
