@@ -1,7 +1,7 @@
 """One trial's configuration: a strict, frozen tree with a canonical JSON and a content hash.
 
-The parts that are methods (data, model, optimizer, lr, attack, objective) come from the registries:
-their keys are the method's own parameters. A dotted key addresses a leaf: `attack.eps`.
+The parts that are methods (data, model, optimizer, lr, attack, objective, pruning) come from the
+registries: their keys are the method's own parameters. A dotted key addresses a leaf: `attack.eps`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from rayat.registry import (
     MODELS,
     OBJECTIVES,
     OPTIMIZERS,
+    PRUNERS,
     SHAPES,
     SOURCES,
     Part,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from rayat.models.base import Model
     from rayat.objectives.base import Objective
     from rayat.optimizers.base import Optimizer
+    from rayat.pruning.base import Pruner
     from rayat.shapes.base import LRShape
 else:
 
@@ -52,6 +54,7 @@ else:
 
     Source, Model, Optimizer = _part(SOURCES), _part(MODELS), _part(OPTIMIZERS)
     LRShape, Attack, Objective = _part(SHAPES), _part(ATTACKS), _part(OBJECTIVES)
+    Pruner = _part(PRUNERS)
 
 PART_KEYS: dict[str, Registry[Any]] = {
     "data": SOURCES,
@@ -60,6 +63,7 @@ PART_KEYS: dict[str, Registry[Any]] = {
     "lr": SHAPES,
     "attack": ATTACKS,
     "objective": OBJECTIVES,
+    "pruning": PRUNERS,
 }
 
 
@@ -97,6 +101,7 @@ class TrialConfig(BaseModel):
     lr: LRShape = Field(default_factory=lambda: SHAPES.build({"shape": "onecycle", "peak": 0.2}))
     attack: Attack = Field(default_factory=lambda: ATTACKS.build("pgd"))
     objective: Objective = Field(default_factory=lambda: OBJECTIVES.build("madry"))
+    pruning: Pruner = Field(default_factory=lambda: PRUNERS.build("none"))
     workers: int = Field(1, ge=1, le=10_000, description="data-parallel workers of the trial")
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)

@@ -184,6 +184,7 @@ MODELS: Registry[Any] = Registry("model", "rayat.models")
 ATTACKS: Registry[Any] = Registry("attack", "rayat.attacks")
 OBJECTIVES: Registry[Any] = Registry("objective", "rayat.objectives")
 OPTIMIZERS: Registry[Any] = Registry("optimizer", "rayat.optimizers")
+PRUNERS: Registry[Any] = Registry("pruning", "rayat.pruning")
 
 ROOMS: dict[str, Registry[Any]] = {
     "shapes": SHAPES,
@@ -193,5 +194,6 @@ ROOMS: dict[str, Registry[Any]] = {
     "attacks": ATTACKS,
     "objectives": OBJECTIVES,
     "optimizers": OPTIMIZERS,
+    "pruners": PRUNERS,
 }
 """What `rayat ls` lists, by the word a user types."""

@@ -14,7 +14,17 @@ from rayat.cli.text import as_json, columns
 from rayat.compare.text import printable
 from rayat.errors import ConfigError, nearest
 
-KINDS = ("shapes", "policies", "data", "models", "attacks", "objectives", "optimizers", "studies")
+KINDS = (
+    "shapes",
+    "policies",
+    "data",
+    "models",
+    "attacks",
+    "objectives",
+    "optimizers",
+    "pruners",
+    "studies",
+)
 """The registries' rooms, and the shipped studies."""
 
 EPOCHS_DRAWN = 60

@@ -27,6 +27,18 @@ class Normalised(nn.Module):
         out: Tensor = self.body((x - self.mean) / self.std)
         return out
 
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to the input (B, F) of `head`."""
+        out: Tensor = self.body.forward_features((x - self.mean) / self.std)  # type: ignore[operator]
+        return out
+
+    @property
+    def head(self) -> nn.Module:
+        """Return the last layer, which maps features to logits."""
+        head = self.body.head
+        assert isinstance(head, nn.Module)
+        return head
+
 
 class Model(Part):
     """A network's description."""

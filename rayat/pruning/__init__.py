@@ -1,0 +1,1 @@
+"""Data pruning: which training images are worth attacking, one selector a file."""
