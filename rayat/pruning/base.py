@@ -133,6 +133,13 @@ class Pruner(Part):
                 "raise it, or give 0 for no warm start"
             )
 
+    def fits(self, prepared: Prepared) -> None:
+        """Refuse data that this selector cannot work with, before anything is trained.
+
+        Raises:
+            DataError: the text says what is missing.
+        """
+
     def select(self, epoch: int, context: SelectionContext) -> Selection:
         """Choose, and say how many seconds that took.
 
@@ -140,8 +147,9 @@ class Pruner(Part):
             epoch: 1-based, the one that is about to be trained.
 
         Raises:
-            DataError: the data does not allow this selector; the text says what is missing.
+            DataError: see `fits`.
         """
+        self.fits(context.prepared)
         began = time.perf_counter()
         selection = self.choose(epoch, context)
         return dataclasses.replace(selection, seconds=time.perf_counter() - began)

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from rayat.data.base import Prepared
 from rayat.errors import ConfigError, DataError
 from rayat.pruning._gather import gather
 from rayat.pruning._lastlayer import Factors, LastLayer
@@ -49,18 +50,17 @@ class Glister(Pruner):
                 f"least {MIN_VALIDATION}, got {size}"
             )
 
-    def choose(self, epoch: int, context: SelectionContext) -> Selection:
-        """Return the greedy subset.
-
-        Raises:
-            DataError: fewer than 32 validation images.
-        """
-        size = len(context.prepared.val)
+    def fits(self, prepared: Prepared) -> None:
+        """Refuse fewer than 32 validation images."""
+        size = len(prepared.val)
         if size < MIN_VALIDATION:
             raise DataError(
                 f"pruning 'glister' chooses by the validation images: {MIN_VALIDATION} are needed, "
                 f"got {size}; raise data.val_fraction or give data.val_size"
             )
+
+    def choose(self, epoch: int, context: SelectionContext) -> Selection:
+        """Return the greedy subset."""
         train = gather(context, context.prepared.train)
         val = gather(context, context.prepared.val)
         chosen = greedy(
