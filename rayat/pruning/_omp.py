@@ -7,6 +7,7 @@ Cholesky factor that grows by a row: a pick costs one product with the columns, 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -73,14 +74,16 @@ def match(
         tolerance: stop when the residual's norm is below this share of the target's.
     """
     target = target.double().cpu()
-    found = _empty(len(target))
+    # The chosen atoms' columns grow in place: to copy them would cost as much as a pick.
+    store = torch.empty(budget, len(target), dtype=torch.float64)
+    found = _empty(store)
     residuals, objectives = [1.0], [1.0]
     width = picks
     while len(found.chosen) < budget and residuals[-1] > tolerance:
         score = target - found.columns.T @ found.weights
         score[found.chosen] = -torch.inf
         best = score.topk(min(width, budget - len(found.chosen), len(score)))
-        grown = _grow(found, columns, target, best, ridge)
+        grown = _grow(found, store, columns, target, best, ridge)
         while len(grown.chosen) and float(grown.weights.min()) <= 0:
             grown = _drop(grown, target, int(grown.weights.argmin()))
         if grown.gain <= found.gain:
@@ -88,7 +91,10 @@ def match(
                 break
             width = 1  # the best alone may help where the crowd did not
             continue
-        found, width = grown, picks
+        size = len(grown.chosen)
+        if grown.columns.data_ptr() != store.data_ptr():  # atoms were dropped
+            store[:size] = grown.columns
+        found, width = dataclasses.replace(grown, columns=store[:size]), picks
         penalty = ridge * float(found.weights @ found.weights)
         objectives.append(max(0.0, energy - found.gain) / energy)
         residuals.append((max(0.0, energy - found.gain - penalty) / energy) ** 0.5)
@@ -113,19 +119,23 @@ def fill(
     return torch.cat([found.chosen, extra]), weights, missing
 
 
-def _empty(size: int) -> _Support:
+def _empty(store: Tensor) -> _Support:
     none = torch.zeros(0, dtype=torch.float64)
-    return _Support([], none.reshape(0, size), none.reshape(0, 0), none, none)
+    return _Support([], store[:0], none.reshape(0, 0), none, none)
 
 
 def _grow(
     old: _Support,
+    store: Tensor,
     columns: Columns,
     target: Tensor,
     best: torch.return_types.topk,
     ridge: float,
 ) -> _Support:
-    """Return the support with those of the `best` that help and do not depend on it, refitted."""
+    """Return the support with those of the `best` that help and do not depend on it, refitted.
+
+    Their columns are written to `store` behind those of `old`, which it holds.
+    """
     atoms, scores = best.indices.tolist(), best.values.tolist()
     raw = columns(torch.tensor(atoms)).cpu()
     noise = 100 * torch.finfo(raw.dtype).eps
@@ -146,7 +156,8 @@ def _grow(
         chosen.append(atom)
         kept.append(place)
     end = len(chosen)
-    return _refit(chosen, torch.cat([old.columns, new[kept]]), factor[:end, :end], target)
+    store[size:end] = new[kept]
+    return _refit(chosen, store[:end], factor[:end, :end], target)
 
 
 def _drop(old: _Support, target: Tensor, place: int) -> _Support:

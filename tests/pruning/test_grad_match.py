@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rayat.config import TrialConfig
 from rayat.errors import ConfigError
 from rayat.pruning._gather import gather
+from rayat.pruning._omp import match
 from rayat.pruning.grad_match import apportion
 from rayat.registry import PRUNERS
 
@@ -83,6 +84,34 @@ def test_more_than_the_dimension_is_filled_at_random_and_said(context):
     text = re.match(r"grad-match: (\d+) of 75 images .* have 5 dimensions", str(caught[0].message))
     assert int(text[1]) == filled
     assert (selection.weights == 1).sum() >= filled
+    counts = torch.tensor(context().prepared.train.y).bincount().tolist()
+    assert filled >= sum(max(0, budget - 5) for budget in apportion(counts, 75))
+
+
+@pytest.mark.parametrize("rows", ["class", "all"])
+def test_rows_are_the_part_of_the_gradient_that_is_matched(context, dense, rows):
+    """Against the solver on gradients formed in full, class by class."""
+    given_, again = context(), context()
+    for made in (given_, again):
+        with torch.no_grad():
+            made.model.head.weight.mul_(30)  # a network that is sure of some images
+    layer = gather(given_, given_.prepared.train)
+    wide = dense(layer.factors()).double().reshape(150, 10, -1)
+    selection = build(fraction=0.3, variant="per-class", rows=rows, picks=1).select(1, again)
+    kept = selection.row_weights(150) > 0
+    for label in range(10):
+        members = (layer.y == label).nonzero().flatten()
+        atoms = (wide[members] if rows == "all" else wide[members, label]).flatten(1)
+        target = atoms.sum(0)
+        found = match(
+            lambda chosen, atoms=atoms: atoms @ atoms[chosen].T,
+            atoms @ target,
+            float(target @ target),
+            int(kept[members].sum()),
+            ridge=0.5,
+        )
+        own = set(members[kept[members]].tolist())
+        assert set(members[found.chosen].tolist()) <= own
 
 
 def test_a_ridge_lets_more_than_the_dimension_be_matched(context):
