@@ -25,6 +25,7 @@ from torch.optim import Optimizer
 
 from rayat.config import TrialConfig
 from rayat.errors import LedgerError
+from rayat.pruning.base import Selection
 
 FORMAT = 1
 Name = Literal["best", "last"]
@@ -46,6 +47,7 @@ class Checkpoint:
     rows: list[dict[str, Any]]
     model: dict[str, Tensor]
     optimizer: dict[str, Any] | None
+    selection: Selection | None = None
 
 
 def save(
@@ -55,6 +57,7 @@ def save(
     rows: list[dict[str, Any]],
     model: nn.Module,
     optimizer: Optimizer | None = None,
+    selection: Selection | None = None,
 ) -> None:
     """Write `folder/name` durably; a crash at any point leaves the old or the new one complete.
 
@@ -65,7 +68,7 @@ def save(
     """
     files = {"model.safetensors": _weights(model)}
     if optimizer is not None:
-        files["state.pt"] = _bytes({"optimizer": optimizer.state_dict()})
+        files["state.pt"] = _bytes({"optimizer": optimizer.state_dict(), "selection": None if selection is None else {"indices": selection.indices, "weights": selection.weights}})
     body = {
         "format": FORMAT,
         "epoch": len(rows),
@@ -127,12 +130,14 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
         content[file] = _read(path / file)
         if _sha256(content[file]) != sha256:
             raise _damaged(path / file, "its SHA-256 is not the one in meta.json")
-    optimizer = None
+    optimizer, selection = None, None
     if "state.pt" in content:
         state = torch.load(io.BytesIO(content["state.pt"]), weights_only=True, map_location="cpu")
         optimizer = state["optimizer"]
+        if state.get("selection") is not None:
+            selection = Selection(**state["selection"])
     model = safetensors.torch.load(content["model.safetensors"])
-    return Checkpoint(path, body["epoch"], body["rows"], model, optimizer)
+    return Checkpoint(path, body["epoch"], body["rows"], model, optimizer, selection)
 
 
 def _weights(model: nn.Module) -> bytes:

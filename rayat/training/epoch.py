@@ -13,10 +13,14 @@ from torch.optim import Optimizer
 
 from rayat.attacks.base import Adversarial
 from rayat.config import TrialConfig
+from rayat.data.base import Prepared
 from rayat.data.loader import TrainLoader
 from rayat.distributed.exchange import Exchange
 from rayat.errors import DataError
 from rayat.objectives.base import Outcome
+from rayat.pruning.base import Selection, SelectionContext
+from rayat.pruning.share import shared
+from rayat.pruning.weighted import weighted_mean
 from rayat.training.counters import Clock, Counters
 from rayat.training.streams import derive, stream
 
@@ -39,6 +43,13 @@ class Training:
     size: int
     exchange: Exchange
     clock: Clock
+    prepared: Prepared | None = None
+    selection: Selection | None = None
+
+    @property
+    def images(self) -> int:
+        """Return how many images an epoch shows: all, or those selected."""
+        return self.size if self.selection is None else len(self.selection.indices)
 
     @property
     def share(self) -> int:
@@ -49,7 +60,7 @@ class Training:
         Raises:
             DataError: fewer training images than workers.
         """
-        share = min(self.config.batch_size, self.size) // self.exchange.world_size
+        share = min(self.config.batch_size, self.images) // self.exchange.world_size
         if share == 0:
             raise DataError(
                 f"{self.size} training images cannot be split over workers="
@@ -60,7 +71,7 @@ class Training:
     @property
     def steps(self) -> int:
         """Return the optimiser steps of an epoch; an incomplete last batch is dropped."""
-        return self.size // (self.share * self.exchange.world_size)
+        return self.images // (self.share * self.exchange.world_size)
 
 
 def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -> dict[str, Any]:
@@ -74,7 +85,20 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
         epoch: 1-based. history: validation robust accuracy of earlier epochs, for feedback shapes.
     """
     config, exchange = training.config, training.exchange
-    rank, device, share, steps = exchange.rank, exchange.device, training.share, training.steps
+    rank, device = exchange.rank, exchange.device
+    counters, sums, lr = Counters(), Sums(), 0.0
+    phase = config.pruning.schedule(epoch, config.epochs)
+    if phase == "skip":
+        return dict(SKIPPED)
+    if phase == "full":
+        training.selection = None
+    if phase == "select":
+        with training.clock.part("selection"):
+            select(training, epoch, history)
+        counters.fwd_passes += training.selection.forward
+        counters.bwd_passes += training.selection.backward
+    share, steps, kept = training.share, training.steps, training.selection
+    weights = None if kept is None else kept.row_weights(training.size).to(device)
     autocast = torch.autocast(
         torch.device(device).type, torch.bfloat16, enabled=config.precision == "bf16"
     )
@@ -82,8 +106,8 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
     torch.manual_seed(derive(config.seed, "network", epoch, rank))  # dropout draws from the global
     noise = stream(config.seed, "attack", epoch, rank, device=device)
     with training.clock.part("data"):
-        plan = training.loader.plan(stream(config.seed, "data", epoch))
-    counters, sums, lr = Counters(), Sums(), 0.0
+        order = stream(config.seed, "data", epoch)
+        plan = training.loader.plan(order, *([] if kept is None else [kept.indices]))
     grad_norm = torch.zeros(())
     for step in range(steps):
         progress = ((epoch - 1) * steps + step + 1) / (config.epochs * steps)
@@ -98,7 +122,14 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
         with training.clock.part("train"):
             with autocast:
                 outcome = config.objective.loss(training.wrapped, x, adv, y)
-            torch.autograd.backward(outcome.loss.mean())
+            if weights is None:
+                loss = outcome.loss.mean()
+            else:
+                size = share * exchange.world_size
+                batch = weights[plan.rows[step * size : (step + 1) * size]]
+                own = batch[rank * share : (rank + 1) * share]
+                loss = weighted_mean(outcome.loss, own, batch.sum() / exchange.world_size)
+            torch.autograd.backward(loss)
             if step == steps - 1:
                 grads = [p.grad for p in training.model.parameters() if p.grad is not None]
                 grad_norm = torch.nn.utils.get_total_norm(grads)
@@ -110,7 +141,33 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
         counters.bwd_passes += adv.backward + outcome.backward
         counters.attack_steps += adv.backward
     counters.comm_bytes = steps * exchange.bytes_per_step(training.model)
-    return _report(exchange, counters, sums, lr, float(grad_norm))
+    row = _report(exchange, counters, sums, lr, float(grad_norm))
+    row["data_fraction"] = training.images / training.size
+    return row
+
+
+def select(training: Training, epoch: int, history: Sequence[float]) -> None:
+    """Choose the images of the next epochs, on worker 0 for all."""
+    config, exchange = training.config, training.exchange
+    context = SelectionContext(
+        model=training.model,
+        prepared=training.prepared,
+        attack=config.attack,
+        objective=config.objective,
+        generator=stream(config.seed, "selection", epoch, 0),
+        noise=stream(config.seed, "selection", epoch, 1, device=exchange.device),
+        batch_size=config.batch_size,
+        lr=config.lr.lr((epoch - 1) / config.epochs, config.epochs, history),
+        device=exchange.device,
+    )
+    training.selection = shared(lambda: config.pruning.select(epoch, context), exchange)
+
+
+SKIPPED = {
+    **dict.fromkeys(("lr", "train_loss", "train_clean_acc", "train_robust_acc", "fosc", "grad_norm")),
+    **dict.fromkeys(("samples", "fwd_passes", "bwd_passes", "eval_fwd_passes", "eval_bwd_passes", "comm_bytes"), 0),
+    "attack_steps": 0.0, "data_fraction": 0.0,
+}
 
 
 class Sums:

@@ -122,6 +122,7 @@ def _training(config: TrialConfig, prepared: Prepared, images: int, device: str)
         len(rows),
         Exchange(device=device),
         Clock(device),
+        short,
     )
 
 

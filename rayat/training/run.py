@@ -42,6 +42,7 @@ def run(config: TrialConfig, context: Context) -> None:
     prepare_process(config.threads, context.device)
     exchange = Exchange(context.rank, context.world_size, context.device)
     prepared = context.data(config.data)
+    config.pruning.fits(prepared)
     model = build_model(config, prepared, context.device)
     optimizer = config.optimizer.make(model.parameters(), config.lr.peak)
     rows: list[Row] = []
@@ -64,6 +65,8 @@ def run(config: TrialConfig, context: Context) -> None:
         len(prepared.train),
         exchange,
         Clock(context.device),
+        prepared,
+        None if checkpoint is None else checkpoint.selection,
     )
     for row in rows:
         if row["epoch"] > context.reported:
@@ -89,10 +92,13 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
     row["eps"] = config.attack.eps if row["attack_steps"] else 0.0
     exchange.average_norms(training.model)
-    diverged = not (math.isfinite(row["train_loss"]) and all_finite(training.model))
+    skipped = row["samples"] == 0
+    diverged = not skipped and not (
+        math.isfinite(row["train_loss"]) and all_finite(training.model)
+    )
     row.update(dict.fromkeys(("val_clean_acc", "val_robust_acc")), eval_fwd_passes=0)
     row["eval_bwd_passes"] = 0
-    if not diverged and (epoch % config.eval.every == 0 or epoch == config.epochs):
+    if not (diverged or skipped) and (epoch % config.eval.every == 0 or epoch == config.epochs):
         with training.clock.part("eval"):
             row.update(validate(training, val))
     row.update(seconds(training))
@@ -140,4 +146,4 @@ def write_checkpoints(training: Training, context: Context, rows: list[Row]) -> 
     if value is not None and value > max(earlier, default=-1.0):
         checkpoints.save(context.folder, "best", config, rows, training.model)
     if epoch % config.checkpoint_every == 0 or epoch == config.epochs:
-        checkpoints.save(context.folder, "last", config, rows, training.model, training.optimizer)
+        checkpoints.save(context.folder, "last", config, rows, training.model, training.optimizer, training.selection)

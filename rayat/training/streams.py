@@ -12,8 +12,8 @@ from typing import Literal
 
 import torch
 
-Name = Literal["init", "data", "attack", "network", "val", "test"]
-"""Weights; order and augmentation; training attack; dropout; evaluation attack on each split."""
+Name = Literal["init", "data", "attack", "network", "selection", "val", "test"]
+"""Weights; order and augmentation; training attack; dropout; pruning; evaluation attack on each split."""
 
 
 def derive(seed: int, name: Name, *place: int) -> int:
