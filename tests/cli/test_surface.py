@@ -32,7 +32,7 @@ SURFACE = {
     "resume": ["run", *PLACE, "--concurrency", "--fresh-processes", "--json"],
     "status": ["run", "--json"],
     "refit": ["run", "--set", "--workers", *PLACE, "--out", "--json"],
-    "compare": ["run", "--baseline", "--target", "--json"],
+    "compare": ["run", "--baseline", "--target", "--markdown", "--json"],
     "report": ["run", "--out"],
     "repair": ["run", "--json"],
     "doctor": ["--json"],
