@@ -112,12 +112,12 @@ class Driver:
         self.ledger.end(trial_id, status, reason)
         self._tell(trial_id, "end")
 
-    def settle(self, errors: Mapping[str, str]) -> None:
-        """After the launcher ended: a trial that has no end and was not interrupted is lost."""
+    def settle(self, launched: Iterable[str], errors: Mapping[str, str]) -> None:
+        """After a launcher ended: what it launched, has no end and was not interrupted is lost."""
         if self.interrupted:
             return
-        for trial_id in self.ledger.unfinished():
-            if trial_id in self.trials:
+        for trial_id in launched:
+            if self.ledger.status(trial_id) in LIVE:
                 reason = errors.get(trial_id, "the launcher ended without a report of its end")
                 self.end(trial_id, "lost", reason)
 
