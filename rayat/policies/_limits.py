@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rayat.policies._reach import FEATURES, ReachModel
-from rayat.policies._schedule import Array, Schedule, known_rates, schedule
+from rayat.policies._reach import ReachModel
+from rayat.policies._schedule import FEATURES, WARM, Array, Schedule, known_rates, schedule
 from rayat.policies.base import Decision, TrialView
 from rayat.registry import SHAPES
 
-GRID = 50
+GRID = 64
 """A training is judged about this often: of longer ones the epochs are averaged in blocks."""
 FIRST = 4
 """Blocks measured before a forecast may stop a trial."""
@@ -23,6 +23,12 @@ SPAN = 3
 """Blocks ahead over which slopes are taken, and in which the walk's doubt grows to its full."""
 FALLING = -0.001
 """Robust accuracy per block: a steeper fall with rising clean accuracy is robust overfitting."""
+DOUBT = 0.5
+"""Standard deviations of a block by which the blocks since the best must lie below it, on mean."""
+HOT = 1 / 3
+"""Share of training that patience takes at a rate that is not annealed."""
+STEP = 0.954
+"""Median absolute difference of two equal normal values, in their standard deviations."""
 ALIVE = 0.12
 """A trial whose robust accuracy was never above this has nothing to lose in a collapse."""
 FALL, KEPT = 0.4, 0.8
@@ -121,7 +127,7 @@ class Limits:
         return True, decision
 
     def ended(self, trial_id: str) -> None:
-        """Learn that a trial reports no more: the model is refitted once per live trial's report."""
+        """Learn that a trial reports no more; the model is refitted once per live trial."""
         self._live.discard(trial_id)
 
     def _follow(self, track: Track, epoch: int, robust: float, rate: float | None) -> None:
@@ -211,9 +217,18 @@ class Limits:
         first = next(i for i, end in enumerate(track.ends) if end > start)
         at = int(np.argmax(track.robust))
         waited = len(track.ends) - 1 - max(first, at)
-        if waited < self.constants.patience:
+        wait = self.constants.patience
+        if track.plan.phi[epoch - 1, 4] < WARM:
+            # At a hot rate accuracy creeps on for long, and falls for good only once it is cold.
+            wait = max(wait, math.ceil(HOT * track.trial.epochs / track.stride))
+        if waited < wait:
             return None
         best = track.robust[at]
+        recent = sum(track.robust[-waited:]) / waited
+        # The highest of noisy values lies above them all: a slow rise has no new best for a while.
+        noise = float(np.median(np.abs(np.diff(track.robust[first:])))) / STEP
+        if recent > best - DOUBT * noise:
+            return None
         return Decision(
             "stop",
             "patience",

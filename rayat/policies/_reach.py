@@ -21,13 +21,17 @@ Array = NDArray[np.float64]
 
 SIZE = 2 * FEATURES
 PRIOR_MEAN = np.array(
-    [0.10, 0.12, 0.10, 0.05, 0.04, 0.01, -0.03, 0.0]  # robust
-    + [0.15, 0.20, 0.15, 0.10, 0.05, 0.02, 0.02, 0.0]  # clean
+    [
+        *(0.10, 0.12, 0.10, 0.05, 0.04, 0.01, -0.03, 0.0),  # robust
+        *(0.15, 0.20, 0.15, 0.10, 0.05, 0.02, 0.02, 0.0),  # clean
+    ]
 )
 """Fractions: the level at the start, then what each coordinate adds when it is 1."""
 PRIOR_SD = np.array(
-    [0.03, 0.08, 0.08, 0.06, 0.05, 0.03, 0.08, 0.05]
-    + [0.05, 0.15, 0.15, 0.10, 0.08, 0.05, 0.08, 0.05]
+    [
+        *(0.03, 0.08, 0.08, 0.06, 0.025, 0.015, 0.08, 0.05),
+        *(0.05, 0.15, 0.15, 0.10, 0.04, 0.025, 0.08, 0.05),
+    ]
 )
 PRIOR_NOISE = np.array([0.01, 0.015])
 MEAN_WEIGHT = np.array(([300.0] + [3.0] * (FEATURES - 1)) * 2)
@@ -103,8 +107,9 @@ class ReachModel:
         precision = np.repeat(self._precision[None], len(gram), axis=0)
         precision[:, :FEATURES, :FEATURES] += gram[:, 0] / self.noise[0]
         precision[:, FEATURES:, FEATURES:] += gram[:, 1] / self.noise[1]
-        covariances = np.linalg.inv(precision)
+        covariances: Array = np.linalg.inv(precision).astype(np.float64, copy=False)
         pull = self._pull + np.concatenate(
             [cross[:, 0] / self.noise[0], cross[:, 1] / self.noise[1]], axis=1
         )
-        return np.einsum("nij,nj->ni", covariances, pull), covariances
+        means: Array = np.einsum("nij,nj->ni", covariances, pull)
+        return means, covariances

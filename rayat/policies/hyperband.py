@@ -43,7 +43,7 @@ class Hyperband(PeerPolicy):
 
     def rungs(self, epochs: int) -> list[int]:
         """Return the first rung of each bracket, the boldest (earliest) first."""
-        powers = []
+        powers: list[int] = []
         while self.eta ** len(powers) <= epochs:
             powers.append(max(self.grace or 1, -(-epochs // self.eta ** len(powers))))
         return powers[::-1]

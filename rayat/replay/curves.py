@@ -67,7 +67,7 @@ def read_curves(path: Path, columns: Mapping[str, str] | None = None) -> list[Cu
 
     Args:
         path: a run's folder, or a file with one row per trial and epoch.
-        columns: for a file, names of columns by role (`KNOWN`'s keys) where they are not recognised.
+        columns: for a file, names of columns by role (`KNOWN`'s keys), where not recognised.
 
     Raises:
         LedgerError: nothing to read there, a column that is missing, or a trial without accuracies.
@@ -77,7 +77,9 @@ def read_curves(path: Path, columns: Mapping[str, str] | None = None) -> list[Cu
     try:
         table = pd.read_parquet(path)
     except FileNotFoundError:
-        raise LedgerError(f"{path}: no such file or run; give a run's folder or a Parquet file") from None
+        raise LedgerError(
+            f"{path}: no such file or run; give a run's folder or a Parquet file"
+        ) from None
     except (OSError, ValueError, pa.ArrowException) as error:
         raise LedgerError(f"{path}: not a readable Parquet file ({error})") from None
     return table_curves(table, columns or {}, str(path))
@@ -98,7 +100,9 @@ def table_curves(table: pd.DataFrame, columns: Mapping[str, str], name: str) -> 
 def _roles(table: pd.DataFrame, columns: Mapping[str, str], name: str) -> dict[str, str]:
     for role, column in columns.items():
         if role not in KNOWN:
-            raise LedgerError(f"unknown role {role!r}{nearest(role, KNOWN)}; known: {', '.join(KNOWN)}")
+            raise LedgerError(
+                f"unknown role {role!r}{nearest(role, KNOWN)}; known: {', '.join(KNOWN)}"
+            )
         if column not in table:
             raise LedgerError(f"{name}: has no column {column!r}{nearest(column, table.columns)}")
     roles = dict(columns)
@@ -120,12 +124,11 @@ def _curve(trial_id: str, part: pd.DataFrame, roles: Mapping[str, str], name: st
     epochs = part[roles["epoch"]].to_numpy(int)
     if len(set(epochs.tolist())) < len(epochs):
         raise LedgerError(
-            f"{name}: trial {trial_id!r} has an epoch twice; there must be one row per trial and epoch"
+            f"{name}: trial {trial_id!r} has an epoch twice; give one row per trial and epoch"
         )
     # Counting may start at 0; epochs that were not recorded cost nothing and report nothing.
-    place = epochs - min(1, int(epochs[0]))
-    length = int(place[-1]) if epochs[0] > 0 else int(place[-1]) + 1
-    at = place - 1 if epochs[0] > 0 else place
+    at = epochs - min(1, int(epochs[0]))
+    length = int(at[-1]) + 1
 
     def column(role: str) -> Array:
         values = np.full(length, np.nan)
@@ -136,12 +139,26 @@ def _curve(trial_id: str, part: pd.DataFrame, roles: Mapping[str, str], name: st
     robust, seconds = column("robust_acc"), np.nan_to_num(column("seconds"))
     rates = _filled(column("lr"))
     shape = str(part[roles["lr_shape"]].iloc[0]) if "lr_shape" in roles else ""
-    adaptive = shape in SHAPES.names() and SHAPES.get(shape).feedback and rates is not None
-    config = {"lr": {"shape": shape, "peak": float(rates.max())}} if adaptive else {}
-    known = None if rates is None or adaptive else tuple(rates.tolist())
+    config: dict[str, Any] = {}
+    known = None if rates is None else tuple(rates.tolist())
+    if rates is not None and shape in SHAPES.names() and SHAPES.get(shape).feedback:
+        # Its future was not known in advance: a policy gets the rule in place of the rates.
+        config, known = {"lr": {"shape": shape, **_rule(rates)}}, None
     truth = column("truth") if "truth" in roles else smooth(robust)
     view = TrialView(trial_id, config, length, rates=known)
     return build(view, robust, column("clean_acc"), seconds, truth, rates, name)
+
+
+def _rule(rates: Array) -> dict[str, Any]:
+    """Return AccelAT's parameters as far as a record shows them: the peak, the cut, the quiet."""
+    ratios = rates[1:] / np.maximum(rates[:-1], 1e-12)
+    cuts = np.flatnonzero(ratios < 1 - 1e-6)
+    rule: dict[str, Any] = {"peak": float(rates.max())}
+    if len(cuts):
+        rule["factor"] = float(np.clip(np.median(ratios[cuts]), 0.01, 0.99))
+    if len(cuts) > 1:
+        rule["quiet"] = rule["window"] = int(np.diff(cuts).min())
+    return rule
 
 
 def build(
@@ -203,7 +220,7 @@ def smooth(values: Array) -> Array:
 def _filled(rates: Array) -> Array | None:
     """Return the rates with gaps filled from before (the first from after), None without any."""
     series = pd.Series(rates).ffill().bfill()
-    return None if series.isna().any() else series.to_numpy(float)
+    return None if series.isna().any() else np.asarray(series, np.float64)
 
 
 def _plain(value: float) -> float | None:

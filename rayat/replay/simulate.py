@@ -71,7 +71,8 @@ def simulate(
     waiting = deque(by_name)
     done = dict.fromkeys(by_name, 0)
     paused: set[str] = set()
-    outcome, events, sequence, free, now = Outcome(), [], 0, workers, 0.0
+    events: list[tuple[float, int, str]] = []
+    outcome, sequence, free, now = Outcome(), 0, workers, 0.0
     while waiting or events:
         while waiting and free:
             name = waiting.popleft()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,9 +38,9 @@ class Result:
     values: Mapping[str, Array]
     outcomes: tuple[Outcome, ...]
 
-    def row(self) -> dict[str, object]:
-        """Return the means and `<key>_ci`, [low, high] at 95 % over sweeps (null for fewer than 3)."""
-        row: dict[str, object] = {"policy": self.policy}
+    def row(self) -> dict[str, Any]:
+        """Return the means, and `<key>_ci` at 95 % over sweeps (None for fewer than 3)."""
+        row: dict[str, Any] = {"policy": self.policy}
         for key, values in self.values.items():
             row[key] = float(np.mean(values))
         for key, values in self.values.items():

@@ -35,7 +35,7 @@ WOBBLE, MEMORY = 0.006, 0.5
 """Standard deviation and lag-1 correlation of an epoch's true deviation from the smooth curve."""
 
 
-def synthetic(trials: int = 96, epochs: int = 40, seed: int = 0) -> pd.DataFrame:
+def synthetic(trials: int = 256, epochs: int = 40, seed: int = 0) -> pd.DataFrame:
     """Return a table with one row per trial and epoch, in the columns that `rayat replay` knows.
 
     `collapse_epoch` is the first collapsed epoch (null without), `recovers` whether it ends.
@@ -61,10 +61,10 @@ def _trial(rng: np.random.Generator, number: int, epochs: int) -> pd.DataFrame:
     area = np.cumsum(multiplier) / epochs
     # The accuracy follows a change of the rate within about two epochs.
     jumped = _lagged(annealed, 0.6)
-    speed = rng.uniform(15, 60)
-    growth = 1 - (1 + speed * area) ** -rng.uniform(0.5, 1.1)
-    quality = rng.normal(0, 0.03) - 0.10 * (heat - 0.55) ** 2
-    robust = 0.10 + (0.30 + quality) * growth + (0.02 + 0.11 * heat) * jumped * growth
+    speed = rng.uniform(25, 60)
+    growth = 1 - (1 + speed * area) ** -rng.uniform(0.7, 1.1)
+    quality = rng.normal(0, 0.055) - 0.10 * (heat - 0.55) ** 2
+    robust = 0.10 + (0.30 + quality) * growth + (0.03 + 0.07 * heat) * jumped * growth
     clean = 0.15 + (0.50 + 1.2 * quality) * growth + (0.03 + 0.10 * heat) * jumped * growth
     if rng.random() < OVERFITS:
         loss = rng.uniform(0.05, 0.25)
