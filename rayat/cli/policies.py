@@ -30,7 +30,8 @@ def replay(
         ),
     ],
     policy: Annotated[
-        str, typer.Option("--policy", metavar="A,B", help="Names, comma between.", show_default=False)
+        str,
+        typer.Option("--policy", metavar="A,B", help="Names, comma between.", show_default=False),
     ] = POLICIES,
     workers: Annotated[
         int, typer.Option("--workers", metavar="W", min=1, help="Trials at once.")

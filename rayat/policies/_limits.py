@@ -25,7 +25,7 @@ FALLING = -0.001
 """Robust accuracy per block: a steeper fall with rising clean accuracy is robust overfitting."""
 DOUBT = 0.5
 """Standard deviations of a block by which the blocks since the best must lie below it, on mean."""
-HOT = 1 / 3
+HOT = 0.2
 """Share of training that patience takes at a rate that is not annealed."""
 STEP = 0.954
 """Median absolute difference of two equal normal values, in their standard deviations."""

@@ -31,8 +31,8 @@ class Accel(PeerPolicy):
     the best it has had plus `gain`. Patience stops it after `patience` blocks without a new best,
     counted only while no change of its learning rate is planned. Two reports in a row that look
     like catastrophic overfitting stop it, and never enter the forecast. Blocks are epochs, or
-    averages of T / 50 epochs in trainings of more than 75. The filter (`accel:median`, ...) is one
-    of the policies of that name, with `grace` and `compare_within` given to it; `none` is thorough.
+    averages of about T / 64 epochs in trainings of more than 96. The filter (`accel:median`, ...)
+    is the policy of that name, with `grace` and `compare_within` given to it; `none` is thorough.
 
     A trial whose schedule is not known in advance is watched for a collapse only. Cost per report:
     one 16 x 16 inverse, and the model's refit, O(trials) once per report of every live trial.
@@ -41,7 +41,7 @@ class Accel(PeerPolicy):
     """
 
     filter: Literal["none", "asha", "median", "first-look"] = Field(
-        "first-look", description="what compares trials with each other"
+        "median", description="what compares trials with each other"
     )
     patience: int | None = Field(
         None, ge=1, description="blocks without a new best; null: 3 with filter none, else 5"

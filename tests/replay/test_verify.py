@@ -39,7 +39,9 @@ def make(folder, policy="accel:median", forge=None):
         return sum(len(ledger.decisions(name)) for name in names)
 
 
-@pytest.mark.parametrize("policy", ["none", "asha", "median", "patience:3", "accel:none", "accel:asha"])
+@pytest.mark.parametrize(
+    "policy", ["none", "asha", "median", "patience:3", "accel:none", "accel:asha"]
+)
 def test_an_honest_run_has_no_difference(tmp_path, policy):
     made = make(tmp_path / "run", policy)
     done = verify(tmp_path / "run")
