@@ -34,6 +34,18 @@ SURFACE = {
     "refit": ["run", "--set", "--workers", *PLACE, "--out", "--json"],
     "compare": ["run", "--baseline", "--target", "--markdown", "--json"],
     "report": ["run", "--out"],
+    "replay": [
+        "curves",
+        "--policy",
+        "--workers",
+        "--sweeps",
+        "--seed",
+        "--map",
+        "--plot",
+        "--log",
+        "--json",
+    ],
+    "verify": ["run", "--json"],
     "repair": ["run", "--json"],
     "doctor": ["--json"],
 }
