@@ -1,8 +1,8 @@
 """The policy contract: one report in, one decision out; no Ray, no clock, no randomness.
 
 A policy that pauses trials needs three things of its host, in this order, all of them in the
-ledger: `expect` with every trial of the run before the first report; `lost` for a trial that ends
-and was not stopped by the policy (failed, lost, diverged), when its end is recorded; and after each
+ledger: `expect` with every trial of the run before the first report; `lost` for a trial whose last
+report ended it without the policy (`REPORTED_ENDS`); and after each
 `observe` or `lost` a call of `verdicts`, whose `continue` resumes a paused trial from its last
 checkpoint and whose `stop` ends it. A host that never calls `expect` gets no pauses.
 """
@@ -45,6 +45,9 @@ class Decision:
 
 
 CONTINUE = Decision()
+
+REPORTED_ENDS = ("finished", "diverged", "collapsed")
+"""Statuses that follow from a report and that no policy decided: the policy is told (`lost`)."""
 
 
 class Policy(Part):

@@ -13,12 +13,10 @@ from rayat.errors import LedgerError
 from rayat.ledger.log import LOG, Record, read_log
 from rayat.ledger.rows import VALUES, plain
 from rayat.ledger.state import State
-from rayat.policies.base import Decision, TrialView
+from rayat.policies.base import REPORTED_ENDS, Decision, TrialView
 from rayat.policies.outcomes import Outcomes
 from rayat.registry import POLICIES
 
-BY_ITSELF = ("finished", "failed", "lost", "diverged", "collapsed")
-"""Ends that a policy did not decide: it is told of them when they are recorded."""
 CLOSE = 1e-6
 """Relative difference of evidence that two machines' arithmetic may make."""
 
@@ -69,7 +67,7 @@ class _Again:
                 self._begin()
             self._judge(trial_id, epoch, dict(zip(VALUES, values, strict=True)))
         ended = record["kind"] == "end" and self.state.ignored == ignored
-        if ended and self._begun and record["status"] in BY_ITSELF:
+        if ended and self._begun and record["status"] in REPORTED_ENDS:
             self.policy.lost(record["trial_id"])
             self._verdicts()
 
