@@ -16,6 +16,7 @@ class PlainContext:
 
     Attributes:
         rows: what was reported. prepared_seconds, report_seconds: spent in `data` and in `report`.
+        first_report_at: when the first report came, by `time.perf_counter`.
 
     Args:
         folder: for checkpoints. device: of the training.
@@ -32,7 +33,7 @@ class PlainContext:
     ) -> None:
         self.folder, self.device, self.send = folder, device, send
         self.rows: list[dict[str, Any]] = []
-        self.prepared_seconds = self.report_seconds = 0.0
+        self.prepared_seconds = self.report_seconds = self.first_report_at = 0.0
 
     def data(self, source: Source) -> Prepared:
         """Return the prepared data."""
@@ -44,6 +45,7 @@ class PlainContext:
     def report(self, row: Mapping[str, Any]) -> None:
         """Keep the row and pass it on."""
         began = time.perf_counter()
+        self.first_report_at = self.first_report_at or began
         self.rows.append(dict(row))
         if self.send is not None:
             self.send(row)

@@ -19,7 +19,7 @@ def describe() -> dict[str, Any]:
     del about["host"]
     return {
         **about,
-        "load_average": list(os.getloadavg()),
+        "load_average": loads(),
         "torch_threads": torch.get_num_threads(),
         "fast_bf16": fast_bf16(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
@@ -40,6 +40,11 @@ def fast_bf16(found: set[str] | None = None) -> bool:
     return bool(BF16_UNITS & (features() if found is None else found))
 
 
+def loads() -> list[float]:
+    """Return the load averages of the last 1, 5 and 15 minutes."""
+    return [round(value, 2) for value in os.getloadavg()]
+
+
 def load() -> float:
     """Return the load average of the last minute, to be kept beside a number."""
-    return round(os.getloadavg()[0], 2)
+    return loads()[0]

@@ -35,7 +35,7 @@ class Benchmark:
     extra: str = ""
 
 
-def _gpu(settings: Settings) -> list[Row]:
+def _on_gpu(settings: Settings) -> list[Row]:
     if not torch.cuda.is_available():
         return [Row("G", "the engine on a GPU", reason=NO_GPU)]
     return gpu(settings)
@@ -54,7 +54,7 @@ ENGINE: dict[str, Benchmark] = {
     "B13": Benchmark("robust accuracy of what was trained, against torchattacks", b13),
     "S1": Benchmark("torch.compile on the CPU", s1, "--slowdowns"),
     "S2": Benchmark("bf16 on tiny networks", s2),
-    "G": Benchmark("the engine on a GPU", _gpu, "--gpu"),
+    "G": Benchmark("the engine on a GPU", _on_gpu, "--gpu"),
 }
 
 
@@ -69,21 +69,19 @@ def choose(
     Raises:
         ConfigError: an unknown name, with the nearest one.
     """
-    wanted = [name.upper() for name in names]
-    for name in wanted:
-        if name not in known:
+    for name in names:
+        if name.upper() not in known:
             raise ConfigError(
-                f"unknown benchmark {name!r}{nearest(name, known)}; known: {', '.join(known)}"
+                f"unknown benchmark {name!r}{nearest(name.upper(), known)}; "
+                f"known: {', '.join(known)}"
             )
-    return {
-        name: benchmark
-        for name, benchmark in known.items()
-        if name in wanted or benchmark.extra in (extras if wanted else (*extras, ""))
-    }
+    wanted = {name.upper() for name in names}
+    groups = set(extras) if wanted else {"", *extras}
+    return {k: v for k, v in known.items() if k in wanted or v.extra in groups}
 
 
-def rows(chosen: dict[str, Benchmark], settings: Settings) -> Iterator[list[Row]]:
-    """Yield the rows of each benchmark; this process is set up as a trial's with one thread."""
-    for benchmark in chosen.values():
+def rows(chosen: dict[str, Benchmark], settings: Settings) -> Iterator[tuple[str, list[Row]]]:
+    """Yield each benchmark's name and rows; this process is set up as a trial's with one thread."""
+    for name, benchmark in chosen.items():
         prepare_process(threads=1)
-        yield benchmark.run(settings)
+        yield name, benchmark.run(settings)

@@ -25,8 +25,10 @@ from rayat.orchestration.driver import Driver, Observer
 
 CORES = 2
 MB = 1e6
-ENDLESS = 10_000
-"""Epochs: a trial lives until it was looked at."""
+EPOCHS = 500
+"""A trial lives until it was looked at."""
+TITLE = "ray::ImplicitFunc"
+"""How Ray 2.60 calls the process of a Tune function."""
 STUDY_NET = {"name": "preactresnet", "width": 16, "blocks": [1, 1, 1], "stem_stride": 2}
 SMALLEST_NET = {"name": "preactresnet", "width": 2, "blocks": [1], "stem_stride": 4}
 
@@ -125,16 +127,23 @@ class Look(Observer):
             return
         if self.driver.ledger.reported(trial_id) >= 2:
             self.seen.add(trial_id)
-        if len(self.seen) == self.waiting:
-            self.held = sum((memory(pid) for pid in trial_processes()), Memory())
+        found = list(trial_processes()) if len(self.seen) == self.waiting else []
+        if len(found) == self.waiting:
+            self.held = sum(map(memory, found), Memory())
             self.driver.interrupted = True
 
 
 def live_trials(config: TrialConfig, count: int) -> Memory:
-    """Return the memory of the processes of `count` trials that run at the same time."""
+    """Return the memory of the processes of `count` trials that run at the same time.
+
+    Raises:
+        RuntimeError: they never did.
+    """
     look = Look(count)
     with tempfile.TemporaryDirectory() as folder, cluster(cpus=CORES):
         sweep.run(study_of(config, count), Path(folder) / "run", observer=look)
+    if not look.held.rss:
+        raise RuntimeError(f"{count} trials never ran at the same time, so nothing was measured")
     return look.held
 
 
@@ -163,7 +172,7 @@ def memory(pid: int) -> Memory:
 
 
 def trial_processes() -> Iterator[int]:
-    """Yield the processes below this one in which Ray runs a trial: Ray names them so."""
+    """Yield the processes below this one that hold a Ray actor, which here is a trial."""
     children: dict[int, list[int]] = {}
     titles: dict[int, str] = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -176,7 +185,8 @@ def trial_processes() -> Iterator[int]:
     while queue:
         queue = [child for pid in queue for child in children.get(pid, [])]
         found += queue
-    yield from (pid for pid in found if titles.get(pid, "").startswith("ray::ImplicitFunc"))
+    # Ray writes what a worker does into its title; other processes of Ray have titles too.
+    yield from (pid for pid in found if titles.get(pid, "").startswith(TITLE))
 
 
 def data_bytes(prepared: Prepared) -> int:
@@ -194,9 +204,10 @@ def _config(
             "data": {"name": "fashion-mnist", **data},
             "model": model,
             "attack": attack,
-            "epochs": ENDLESS,
+            "epochs": EPOCHS,
             "batch_size": 128,
             "cpus_per_worker": cpus,
+            "checkpoint_every": EPOCHS,
             "eval": {"size": 100, "steps": 1},
         }
     )
