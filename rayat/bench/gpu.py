@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from rayat.bench import cases, peers
-from rayat.bench.cases import Case, Engine
+from rayat.bench.cases import Engine
 from rayat.bench.peak import useful_flop
 from rayat.bench.processes import together, workers
 from rayat.bench.rows import Bar, Row, measured, ratios

@@ -22,7 +22,7 @@ def b10(settings: Settings) -> list[Row]:
     loader = TrainLoader(case.prepared, case.config.data)
     bodies = {
         "torchvision": lambda: _torchvision(case),
-        "ours": lambda: [_ours(loader, case) for _ in range(REPEATS)],
+        "ours": lambda: _ours(loader, case, REPEATS),
     }
     seconds = interleave(bodies, settings.rounds)
     ours = [s / REPEATS for s in seconds["ours"]]
@@ -44,10 +44,11 @@ def b10(settings: Settings) -> list[Row]:
     ]
 
 
-def _ours(loader: TrainLoader, case: Case) -> None:
-    plan = loader.plan(torch.Generator().manual_seed(0))
-    for start in range(0, case.images, case.config.batch_size):
-        loader.batch(plan, start, start + case.config.batch_size)
+def _ours(loader: TrainLoader, case: Case, epochs: int) -> None:
+    for epoch in range(epochs):
+        plan = loader.plan(torch.Generator().manual_seed(epoch))
+        for start in range(0, case.images, case.config.batch_size):
+            loader.batch(plan, start, start + case.config.batch_size)
 
 
 def _torchvision(case: Case) -> None:

@@ -97,8 +97,6 @@ def train_theirs(case: Case) -> nn.Module:
 def robust_accuracy(model: nn.Module, case: Case) -> float:
     """Return the fp32 PGD-20 accuracy on the test images."""
     eps = case.config.attack.eps
-    attack = ATTACKS.build(
-        {"name": "pgd", "eps": eps, "steps": FINAL_STEPS, "step_size": eps / 8}
-    )
+    attack = ATTACKS.build({"name": "pgd", "eps": eps, "steps": FINAL_STEPS, "step_size": eps / 8})
     tally = evaluate(model, eval_batches(case.prepared.test, 500), attack, case.config.seed, "test")
     return tally.robust / tally.n

@@ -109,7 +109,8 @@ def forward_flop(model: nn.Module, case: Case) -> int:
 def useful_flop(model: nn.Module, case: Case) -> int:
     """Return the floor of one epoch: 2K + 3 forward passes an image for K attack steps."""
     steps = case.config.attack.model_dump().get("steps", 1)
-    return (2 * steps + 3) * forward_flop(model, case) * case.images
+    flop: int = (2 * steps + 3) * forward_flop(model, case) * case.images
+    return flop
 
 
 def convolutions(model: nn.Module, shape: tuple[int, int, int]) -> Counter[Layer]:

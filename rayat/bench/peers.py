@@ -166,7 +166,7 @@ class Torchattacks(Peer):
         self.optimizer.zero_grad()
         logits = self.model(adversarial)
         loss = F.cross_entropy(logits, y)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.loss += loss.item() * len(y)
         self.right += (logits.argmax(1) == y).sum().item()
@@ -197,7 +197,7 @@ class RobustOverfitting(Peer):
         delta = torch.clamp(delta, -x, 1 - x).requires_grad_(True)
         for _ in range(self.steps):
             loss = F.cross_entropy(self.model(x + delta), y)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             assert delta.grad is not None
             moved = torch.clamp(delta.detach() + eps / 4 * delta.grad.sign(), -eps, eps)
             delta.data = torch.clamp(moved, -x, 1 - x)
@@ -212,7 +212,7 @@ class RobustOverfitting(Peer):
         delta = self.perturbation(x, y)
         loss = F.cross_entropy(self.model(torch.clamp(x + delta, 0, 1)), y)
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         clean = F.cross_entropy(self.model(x), y)
         self.losses[0] += loss.item() * len(y)

@@ -74,7 +74,9 @@ def profile_trial(
         began = time.perf_counter()
         run(config, context)
         wall = time.perf_counter() - began
-    parts = {part: sum(row[f"{part}_seconds"] for row in context.rows) for part in PARTS}
+    parts: dict[str, float] = {
+        part: sum(row[f"{part}_seconds"] for row in context.rows) for part in PARTS
+    }
     parts["loading"], parts["reporting"] = context.prepared_seconds, context.report_seconds
     parts["start"] = start_seconds(context, began)
     parts["other"] = max(0.0, wall - sum(parts.values()))
@@ -88,7 +90,7 @@ def start_seconds(context: PlainContext, began: float) -> float:
     The first checkpoint comes before the first report, but its seconds stand in the second row.
     """
     first, second = context.rows[:2]
-    known = first["seconds_cum"] + second["checkpoint_seconds"] + context.prepared_seconds
+    known: float = first["seconds_cum"] + second["checkpoint_seconds"] + context.prepared_seconds
     return max(0.0, context.first_report_at - began - known)
 
 

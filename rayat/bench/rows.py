@@ -16,23 +16,22 @@ from rayat.ledger.files import make_folder, replace_file
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"rayat.bench"
-SCHEMA = pa.schema(
-    [
-        pa.field("name", pa.string(), nullable=False),
-        pa.field("what", pa.string(), nullable=False),
-        pa.field("unit", pa.string(), nullable=False),
-        pa.field("value", pa.float64()),
-        pa.field("low", pa.float64()),
-        pa.field("high", pa.float64()),
-        pa.field("rounds", pa.int64(), nullable=False),
-        pa.field("bar", pa.float64()),
-        pa.field("bar_side", pa.string()),
-        pa.field("passed", pa.bool_()),
-        pa.field("state", pa.string(), nullable=False),
-        pa.field("reason", pa.string()),
-        pa.field("context_json", pa.string(), nullable=False),
-    ]
-)
+COLUMNS: dict[str, pa.DataType] = {
+    "name": pa.string(),
+    "what": pa.string(),
+    "unit": pa.string(),
+    "value": pa.float64(),
+    "low": pa.float64(),
+    "high": pa.float64(),
+    "rounds": pa.int64(),
+    "bar": pa.float64(),
+    "bar_side": pa.string(),
+    "passed": pa.bool_(),
+    "state": pa.string(),
+    "reason": pa.string(),
+    "context_json": pa.string(),
+}
+SCHEMA = pa.schema(COLUMNS)
 State = Literal["ok", "missed", "no bar", "not judged", "not run"]
 
 

@@ -94,7 +94,10 @@ def data_growth(few: int, many: int, images: int) -> tuple[float, dict[str, Any]
     sizes = []
     for kind, size in (("large", images), ("small", max(images // 100, 64))):
         config = _config(
-            SMALLEST_NET, {"train_size": size, "augment": "crop-flip"}, CORES / many, {"name": "none"}
+            SMALLEST_NET,
+            {"train_size": size, "augment": "crop-flip"},
+            CORES / many,
+            {"name": "none"},
         )
         sizes.append(data_bytes(prepare(config.data)))
         sums[kind] = [live_trials(config, count).pss for count in (few, many)]
@@ -153,7 +156,8 @@ def torch_process() -> Memory:
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
-        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdin is not None
         process.stdout.readline()
         held = memory(process.pid)
         process.stdin.close()
