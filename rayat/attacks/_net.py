@@ -34,7 +34,7 @@ class Folded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, H, W) in [0, 1] to logits (B, classes)."""
-        logits: Tensor = _Pass.apply(x, self)  # type: ignore[no-untyped-call]
+        logits: Tensor = _Pass.apply(x, self)
         return logits
 
     @torch.no_grad()

@@ -26,7 +26,7 @@ class Layer(ABC):
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
-        """Return the output and what `backward` needs; may overwrite `x`, no input of the network."""
+        """Return the output and what `backward` needs; `x` may be overwritten."""
 
     @abstractmethod
     def backward(self, gradient: Tensor, kept: Kept) -> Tensor:
@@ -87,7 +87,9 @@ class Conv(Layer):
             self.weight_back = weight.to(dtype, memory_format=torch.channels_last)
         self.bias = None if bias is None else bias.to(dtype)
         self.relu = relu
-        self.shape = (list(conv.stride), list(conv.padding), list(conv.dilation))
+        stride, padding, dilation = conv.stride, conv.padding, conv.dilation
+        assert not isinstance(padding, str)
+        self.shape = (list(stride), list(padding), list(dilation))
         self.groups = conv.groups
 
     def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
@@ -118,7 +120,7 @@ class Conv(Layer):
 
     def input_gradient(self, gradient: Tensor, x: Tensor) -> Tensor:
         """Return the convolution's input gradient in new memory; of `x` only the shape is used."""
-        return torch.ops.aten.convolution_backward(
+        return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
             gradient, x, self.weight_back, None, *self.shape, False, [0, 0], self.groups,
             [True, False, False],
         )[0]  # fmt: skip
@@ -134,7 +136,11 @@ class Linear(Layer):
     """
 
     def __init__(
-        self, linear: nn.Linear, dtype: torch.dtype, relu: bool = False, channels: int | None = None,
+        self,
+        linear: nn.Linear,
+        dtype: torch.dtype,
+        relu: bool = False,
+        channels: int | None = None,
         gain: Tensor | None = None,
     ) -> None:
         weight = linear.weight.detach()
@@ -177,9 +183,8 @@ class GlobalMean(Layer):
     def backward(self, gradient: Tensor, kept: Kept) -> Tensor:
         """Spread the gradient evenly."""
         share = (gradient / kept[0, 0].numel()).to(kept.dtype)
-        return share[:, :, None, None].expand_as(kept).contiguous(
-            memory_format=torch.channels_last
-        )
+        spread = share[:, :, None, None].expand_as(kept)
+        return spread.contiguous(memory_format=torch.channels_last)
 
 
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -188,7 +193,8 @@ def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     Args:
         norm: with running statistics (`foldable`).
     """
-    assert norm.running_var is not None and norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
     scale = torch.rsqrt(norm.running_var + norm.eps)
     if norm.affine:
         scale = scale * norm.weight.detach()
@@ -228,7 +234,7 @@ def chain(modules: Sequence[nn.Module], dtype: torch.dtype, std: Tensor) -> Chai
     channels: int | None = None
     while left:
         module = left.pop(0)
-        if type(module) is nn.Conv2d and module.padding_mode == "zeros":
+        if type(module) is nn.Conv2d and plain(module):
             norm = left.pop(0) if left and foldable(left[0]) else None
             layers.append(
                 Conv(module, dtype, norm, _pop_relu(left), None if layers else std)  # type: ignore[arg-type]
@@ -248,6 +254,11 @@ def chain(modules: Sequence[nn.Module], dtype: torch.dtype, std: Tensor) -> Chai
     return Chain(layers) if layers and isinstance(layers[-1], Linear) else None
 
 
+def plain(conv: nn.Conv2d) -> bool:
+    """Return whether the convolution pads with zeros, and by numbers."""
+    return conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+
+
 def foldable(module: nn.Module) -> bool:
     """Return whether the module is a BatchNorm that has running statistics."""
     return type(module) is nn.BatchNorm2d and module.running_mean is not None
@@ -260,7 +271,7 @@ def _integers_pay(x: Tensor) -> bool:
 
 def _has_fused_add(x: Tensor) -> bool:
     return x.device.type == "cpu" and (
-        (x.dtype == torch.float32 and torch.backends.mkldnn.is_available())
+        (x.dtype == torch.float32 and torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
         or (x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 

@@ -48,18 +48,20 @@ class Act(Layer):
     """
 
     def __init__(self, act: Activation) -> None:
-        self.norm = act.norm if foldable(act.norm) else None
-        self.gain = None if self.norm is None else scale_and_shift(self.norm)[0]  # type: ignore[arg-type]
+        self.norm: tuple[Tensor, Tensor] | None = None
+        self.gain: Tensor | None = None
+        if foldable(act.norm):
+            self.norm = scale_and_shift(act.norm)  # type: ignore[arg-type]
+            self.gain = self.norm[0]
+            self.mean, self.var = torch.zeros_like(self.gain), torch.ones_like(self.gain)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
         """Return the activation, which is also what is kept."""
         if self.norm is None:
             out = x.clone()
         else:
-            n = self.norm
-            out = torch.batch_norm(
-                x, n.weight, n.bias, n.running_mean, n.running_var, False, 0.0, n.eps, False
-            )
+            # torch's kernel for scale and shift per channel: the fastest there is, in all layouts.
+            out = torch.batch_norm(x, *self.norm, self.mean, self.var, False, 0.0, 0.0, False)
         relu_(out)
         return out, out
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rayat.models._folded import Conv, Kept
+from rayat.models._folded import Conv
 
 FEW = 16
 """Cell channels up to which this pays: what oneDNN pads to."""
@@ -20,8 +20,8 @@ FEW = 16
 class Stem(Conv):
     """A first convolution; `cells` tells whether its input gradient is computed by cells."""
 
-    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype, std: Tensor, **folded: object) -> None:
-        super().__init__(conv, dtype, std=std, **folded)  # type: ignore[arg-type]
+    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype, std: Tensor) -> None:
+        super().__init__(conv, dtype, std=std)
         stride = conv.stride[0]
         self.cells = (
             conv.stride == (stride, stride)
