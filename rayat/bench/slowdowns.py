@@ -1,10 +1,11 @@
-"""S1-S3: what sounds fast and is not always: compilation, masks, bf16 on tiny networks."""
+"""S1-S3: what sounds fast and is not always: compilation, bf16 on tiny networks, masks."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from rayat.bench.cases import Case, Engine
 from rayat.bench.machine import fast_bf16, load
 from rayat.bench.rows import Row, measured, ratios
 from rayat.bench.timing import Settings, interleave
+from rayat.registry import ATTACKS
 from rayat.training.network import build_model
 
 
@@ -48,6 +50,45 @@ def s2(settings: Settings) -> list[Row]:
             )
         )
     return rows
+
+
+def s3(settings: Settings) -> list[Row]:
+    """Compare an attack whose finished samples leave the batch to one that computes them all.
+
+    That is also the least that a mask would cost: it computes all of them too.
+    """
+    case = cases.digits(settings.pick(1024, 64))
+    case = case.variant(precision="bf16" if fast_bf16() else "fp32")
+    engine = Engine(case)
+    # Two epochs old: some samples are wrong at once, others hold out for all steps.
+    for _ in range(2):
+        engine()
+    training = engine.training
+    x, y = training.loader.batch(training.loader.plan(torch.Generator()), 0, case.images)
+    passes: dict[str, int] = {}
+
+    def attack(name: str) -> None:
+        found = ATTACKS.build({"name": name, "eps": case.config.attack.eps, "steps": 10})
+        bf16 = case.config.precision == "bf16"
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            adversarial = found(training.model, x, y, torch.Generator().manual_seed(0))
+        passes[name] = adversarial.forward + adversarial.backward
+
+    bodies = {name: partial(attack, name) for name in ("pgd", "pgd-early")}
+    seconds = interleave(bodies, settings.rounds)
+    return [
+        measured(
+            "S3",
+            "PGD-10, digits net: every sample to the end / finished ones leave the batch",
+            ratios(seconds["pgd"], seconds["pgd-early"]),
+            judged=not settings.quick,
+            context={
+                "batch": case.images,
+                "passes_ratio": round(passes["pgd"] / passes["pgd-early"], 3),
+                "load": load(),
+            },
+        )
+    ]
 
 
 def _compiled(name: str, case: Case, settings: Settings) -> Row:

@@ -14,7 +14,7 @@ from rayat.bench.packing import b12
 from rayat.bench.parity import b13
 from rayat.bench.peak import b6
 from rayat.bench.rows import Row
-from rayat.bench.slowdowns import s1, s2
+from rayat.bench.slowdowns import s1, s2, s3
 from rayat.bench.steps import b1, b2, b3, b4, b5
 from rayat.bench.timing import Settings
 from rayat.errors import ConfigError, nearest
@@ -54,6 +54,7 @@ ENGINE: dict[str, Benchmark] = {
     "B13": Benchmark("robust accuracy of what was trained, against torchattacks", b13),
     "S1": Benchmark("torch.compile on the CPU", s1, "--slowdowns"),
     "S2": Benchmark("bf16 on tiny networks", s2),
+    "S3": Benchmark("finished samples that leave the batch", s3),
     "G": Benchmark("the engine on a GPU", _on_gpu, "--gpu"),
 }
 

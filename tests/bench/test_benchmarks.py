@@ -148,6 +148,12 @@ def test_bf16_on_tiny_networks(once):
     assert all(row.bar is None for row in found)
 
 
+def test_samples_that_leave_the_batch_save_passes(once):
+    (row,) = slowdowns.s3(once)
+    sound([row], once)
+    assert row.context["passes_ratio"] > 1
+
+
 @pytest.mark.slow
 def test_gpu_rows_run_on_any_device(once):
     names = sound(gpu.gpu(once, device="cpu"), once)
