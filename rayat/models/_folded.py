@@ -182,9 +182,11 @@ class GlobalMean(Layer):
 
     def backward(self, gradient: Tensor, kept: Kept) -> Tensor:
         """Spread the gradient evenly."""
-        share = (gradient / kept[0, 0].numel()).to(kept.dtype)
-        spread = share[:, :, None, None].expand_as(kept)
-        return spread.contiguous(memory_format=torch.channels_last)
+        image: Tensor = kept
+        share = (gradient / image[0, 0].numel()).to(image.dtype)
+        return (
+            share[:, :, None, None].expand_as(image).contiguous(memory_format=torch.channels_last)
+        )
 
 
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
