@@ -20,7 +20,6 @@ def describe() -> dict[str, Any]:
     return {
         **about,
         "load_average": loads(),
-        "torch_threads": torch.get_num_threads(),
         "fast_bf16": fast_bf16(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }

@@ -138,7 +138,7 @@ def _bench_text(rows: Sequence[Row], about: dict[str, Any], quick: bool) -> str:
         ("processor", f"{hardware['processor']}, {hardware['cores']} cores usable"),
         ("features", ", ".join(hardware["features"]) or "-"),
         ("bars", "with bf16 units" if about["fast_bf16"] else "without bf16 units: fp32"),
-        ("torch", f"{about['packages']['torch']}, {about['torch_threads']} thread"),
+        ("torch", f"{about['packages']['torch']}, one thread"),
         ("load", ", ".join(f"{x:.2f}" for x in about["load_average"]) + " before"),
         ("", ", ".join(f"{x:.2f}" for x in about["load_average_after"]) + " after"),
     ]

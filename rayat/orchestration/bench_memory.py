@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rayat.bench.rows import Bar, Row
+from rayat.bench.rows import Bar, Row, measured
 from rayat.bench.timing import Settings
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared
@@ -65,23 +65,25 @@ def o3(settings: Settings) -> list[Row]:
         ]
     size = settings.pick(8000, 256)
     trial = _config(STUDY_NET, {"train_size": size}, 1.0, {"name": "fgsm-rs", "eps": 0.1})
-    base, held = torch_process(), live_trials(trial, 1)
+    many, few = settings.pick(8, 2), settings.pick(2, 1)
+    base = torch_process()
+    with cluster(cpus=CORES):
+        held = live_trials(trial, 1)
+        copies, growth = data_growth(few, many, settings.pick(54_000, 2_000))
     context = {
         "torch_mb": _megabytes(base),
         "trial_mb": _megabytes(held),
         "data_mb": round(data_bytes(prepare(trial.data)) / MB, 1),
     }
-    rss, uss = (held.rss - base.rss) / MB, (held.uss - base.uss) / MB
-    rows = [
-        Row("O3.a", what_rss, "MB", rss, rss, rss, 1, bars["a"], judged, context=context),
-        Row("O3.b", what_uss, "MB", uss, uss, uss, 1, bars["b"], judged, context=context),
+    values = {
+        "a": (what_rss, (held.rss - base.rss) / MB, "MB", context),
+        "b": (what_uss, (held.uss - base.uss) / MB, "MB", context),
+        "c": (what_data, copies, "copies", growth),
+    }
+    return [
+        measured(f"O3.{k}", what, [value], unit=unit, bar=bars[k], judged=judged, context=said)
+        for k, (what, value, unit, said) in values.items()
     ]
-    many, few = settings.pick(8, 2), settings.pick(2, 1)
-    copies, context = data_growth(few, many, settings.pick(54_000, 2_000))
-    rows.append(
-        Row("O3.c", what_data, "copies", copies, copies, copies, 1, bars["c"], judged, "", context)
-    )
-    return rows
 
 
 def data_growth(few: int, many: int, images: int) -> tuple[float, dict[str, Any]]:
@@ -137,13 +139,13 @@ class Look(Observer):
 
 
 def live_trials(config: TrialConfig, count: int) -> Memory:
-    """Return the memory of the processes of `count` trials that run at the same time.
+    """Return the memory of the processes of `count` trials that run at once on the Ray joined.
 
     Raises:
         RuntimeError: they never did.
     """
     look = Look(count)
-    with tempfile.TemporaryDirectory() as folder, cluster(cpus=CORES):
+    with tempfile.TemporaryDirectory() as folder:
         sweep.run(study_of(config, count), Path(folder) / "run", observer=look)
     if not look.held.rss:
         raise RuntimeError(f"{count} trials never ran at the same time, so nothing was measured")

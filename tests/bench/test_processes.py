@@ -36,7 +36,7 @@ def test_a_process_trains_whole_trials(tmp_path):
         assert worker.answer() > 0
     for number in ("0", "1"):
         meta = json.loads((tmp_path / number / "last" / "meta.json").read_text())
-        assert meta["epoch"] == 1
+        assert meta["body"]["epoch"] == 1
 
 
 @pytest.mark.slow
