@@ -23,6 +23,9 @@ PREACT18 = {"name": "preactresnet18"}
 FASHION = {"name": "preactresnet", "width": 16, "blocks": [1, 1, 1], "stem_stride": 2}
 DIGITS = {"name": "preactresnet", "width": 16, "blocks": [1, 1]}
 
+DIGITS_IMAGES = 1152
+"""Whole batches of 64 that are left of the digits' training split after validation."""
+
 
 @dataclass(frozen=True)
 class Case:

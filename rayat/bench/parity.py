@@ -33,7 +33,7 @@ def b13(settings: Settings) -> list[Row]:
     bar, judged = Bar(2.0, "<="), not settings.quick
     if not peers.has_torchattacks():
         return [Row("B13", what, "SE", bar=bar, judged=judged, reason=peers.INSTALL)]
-    base = cases.digits(settings.pick(1280, 64)).variant(
+    base = cases.digits(settings.pick(cases.DIGITS_IMAGES, 64)).variant(
         lr={"shape": "onecycle", "peak": 0.2}, epochs=settings.pick(EPOCHS, 1)
     )
     ours, theirs = [], []

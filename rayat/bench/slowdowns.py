@@ -32,7 +32,10 @@ def s1(settings: Settings) -> list[Row]:
 
 def s2(settings: Settings) -> list[Row]:
     """Compare bf16 to fp32 on networks too small to profit."""
-    nets = [cases.digits(settings.pick(1280, 64)), cases.fashion(*[settings.pick(128, 8)] * 2)]
+    nets = [
+        cases.digits(settings.pick(cases.DIGITS_IMAGES, 64)),
+        cases.fashion(*[settings.pick(128, 8)] * 2),
+    ]
     if not fast_bf16():
         what = "training in bf16: engine fp32 / engine bf16"
         return [Row("S2", what, reason="this processor has no unit for bf16")]
@@ -57,7 +60,7 @@ def s3(settings: Settings) -> list[Row]:
 
     That is also the least that a mask would cost: it computes all of them too.
     """
-    case = cases.digits(settings.pick(1024, 64))
+    case = cases.digits(settings.pick(cases.DIGITS_IMAGES, 64))
     case = case.variant(precision="bf16" if fast_bf16() else "fp32")
     engine = Engine(case)
     # Two epochs old: some samples are wrong at once, others hold out for all steps.

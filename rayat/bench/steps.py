@@ -72,7 +72,7 @@ def b4(settings: Settings) -> list[Row]:
 
 def b5(settings: Settings) -> list[Row]:
     """Compare an epoch of the digits net: PGD-5, then FGSM-RS."""
-    case = cases.digits(settings.pick(1280, 64))
+    case = cases.digits(settings.pick(cases.DIGITS_IMAGES, 64))
     rows = compare("B5", case, B5, settings, "epoch")
     return rows + compare("B5", fgsm_rs(case), B5_FGSM_RS, settings, "epoch", first="d")
 

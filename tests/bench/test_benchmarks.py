@@ -109,6 +109,10 @@ def test_the_measured_networks_are_those_of_the_tables(model, weights, mflop):
     assert peak.forward_flop(net, case) / 1e6 == pytest.approx(mflop, abs=0.01)
 
 
+def test_the_digits_fill_their_batches():
+    assert cases.digits(cases.DIGITS_IMAGES).images == cases.DIGITS_IMAGES
+
+
 def test_attack_costs(once):
     assert sound(costs.b7(once), once) == ["B7.a", "B7.b"]
 
