@@ -4,7 +4,7 @@ Rounding may differ between machines and formulations, and a gradient within rou
 takes the other sign, which grows from step to step. So the first epoch (8 steps) must agree within
 1e-4 of the loss, the third within 1 %, accuracies on 256 images within 8 of them. Leaving out the
 attack's clipping, its random start or one of its steps moves the first epoch of the residual nets'
-traces by 2.7e-3 to 5.7e-2.
+traces by 2.7e-3 to 2.5e-2.
 """
 
 from __future__ import annotations
