@@ -9,23 +9,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rayat.attacks._net import fold
+
 
 @contextmanager
-def attacked(model: nn.Module, bn_mode: Literal["eval", "batch"] = "eval") -> Iterator[nn.Module]:
+def attacked(
+    model: nn.Module, bn_mode: Literal["eval", "batch"] = "eval", fast: bool = True
+) -> Iterator[nn.Module]:
     """Give the module to attack; on leaving, also by an error, `model` is exactly as it was.
 
-    Inside, every submodule is in evaluation mode and no parameter requires a gradient, so a
-    backward pass costs the input gradient alone and `.grad` stays as it was. With `bn_mode="batch"`
-    BatchNorm layers use the statistics of the batch they are given and leave their running
-    statistics alone (papers.md 1.7 lists who does which).
+    Where the network has a folded copy (`_net.fold`) the module is that copy, made here: make it
+    once for all steps of an attack. It gives the network's logits up to rounding, in the precision
+    of the surrounding autocast, which is switched off inside.
+
+    Otherwise it is `model` itself: every submodule is in evaluation mode and no parameter requires
+    a gradient, so a backward pass costs the input gradient alone and `.grad` stays as it was. With
+    `bn_mode="batch"` BatchNorm layers use the statistics of the batch they are given and leave
+    their running statistics alone (papers.md 1.7 lists who does which).
 
     Args:
         model: the bare network; not its DDP wrapper, whose forward would exchange buffers.
         bn_mode: `eval` for running statistics, `batch` for those of the attacked batch.
+        fast: False gives `model` itself, for attacks that differentiate a gradient.
     """
+    folded = fold(model) if fast and bn_mode == "eval" else None
+    if folded is None:
+        with _frozen(model, bn_mode):
+            yield model
+    else:
+        with torch.autocast(folded.mean.device.type, enabled=False):
+            yield folded
+
+
+@contextmanager
+def _frozen(model: nn.Module, bn_mode: Literal["eval", "batch"]) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     norms = [
         (module, module.track_running_stats)
@@ -43,7 +64,7 @@ def attacked(model: nn.Module, bn_mode: Literal["eval", "batch"] = "eval") -> It
                 norm.track_running_stats = False  # batch statistics, buffers neither read nor moved
         for parameter in trained:
             parameter.requires_grad_(False)
-        yield model
+        yield
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)

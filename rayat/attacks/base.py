@@ -66,7 +66,11 @@ class Attack(Part):
             return self.perturb(frozen, x, y, generator)
 
     def view(self, model: nn.Module) -> AbstractContextManager[nn.Module]:
-        """Return the context that gives the module to attack and leaves `model` as it was."""
+        """Return the context that gives the module to attack and leaves `model` as it was.
+
+        An attack that differentiates a gradient overrides it with
+        `attacked(model, self.bn_mode, fast=False)`.
+        """
         from rayat.attacks._view import attacked
 
         return attacked(model, self.bn_mode)

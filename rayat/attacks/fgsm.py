@@ -21,5 +21,4 @@ class FGSM(Attack):
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
     ) -> Adversarial:
         """Return `clip(x + eps * sign(grad))`."""
-        end = ascend(model, x.clone(), y, *bounds(x, self.eps), self.eps, 1)
-        return Adversarial(end, forward=len(x), backward=len(x))
+        return ascend(model, x.clone(), y, *bounds(x, self.eps), self.eps, 1)

@@ -26,5 +26,4 @@ class FGSMRS(Attack):
         """Return `clip(x + noise + step_size * sign(grad at x + noise))`."""
         step_size = 1.25 * self.eps if self.step_size is None else self.step_size
         start = noisy(x, self.eps, generator)
-        end = ascend(model, start, y, *bounds(x, self.eps), step_size, 1)
-        return Adversarial(end, forward=len(x), backward=len(x))
+        return ascend(model, start, y, *bounds(x, self.eps), step_size, 1)

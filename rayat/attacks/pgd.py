@@ -29,6 +29,4 @@ class PGD(Attack):
         """Return the last iterate of every sample."""
         start = noisy(x, self.eps, generator) if self.random_start else x.clone()
         step_size = self.eps / 4 if self.step_size is None else self.step_size
-        end = ascend(model, start, y, *bounds(x, self.eps), step_size, self.steps)
-        passes = self.steps * len(x)
-        return Adversarial(end, forward=passes, backward=passes)
+        return ascend(model, start, y, *bounds(x, self.eps), step_size, self.steps)

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import rayat
-from rayat.cli import catalogue, doctor, planning, results, running
+from rayat.cli import catalogue, doctor, measuring, planning, policies, results, running
 from rayat.compare.text import printable
 from rayat.errors import LedgerError, RayatError
 
@@ -21,7 +21,8 @@ Exit codes:
   1    a bug of rayat; the traceback says where
   2    wrong input: nothing was started
   3    a run's folder is damaged, missing, or written by another driver
-  4    the run ended, but some trials failed or were lost
+  4    the run ended, but some trials failed or were lost;
+       for verify, a decision differs; for bench --strict, a bar was missed
   130  interrupted; the command that goes on is printed"""
 
 
@@ -79,8 +80,12 @@ _VERBS: dict[str, Callable[..., None]] = {
     "refit": running.refit,
     "compare": results.compare,
     "report": results.report,
+    "replay": policies.replay,
+    "verify": policies.verify,
     "repair": results.repair,
     "doctor": doctor.doctor,
+    "bench": measuring.bench,
+    "profile": measuring.profile,
 }
 for _verb, _command in _VERBS.items():
     app.command(_verb)(_command)

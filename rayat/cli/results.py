@@ -129,6 +129,9 @@ def compare(
         float | None,
         typer.Option("--target", metavar="X", help="Value of the metric whose cost is compared."),
     ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a table for a Markdown document.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Say which arm trains a robust model sooner.
@@ -140,7 +143,10 @@ def compare(
     from rayat.ledger.reader import read_run
 
     comparison = compare_run(read_run(run), baseline=baseline, target=target)
-    typer.echo(as_json(comparison.to_json()) if json else comparison.render())
+    if json:
+        typer.echo(as_json(comparison.to_json()))
+    else:
+        typer.echo(comparison.markdown() if markdown else comparison.render())
 
 
 def report(

@@ -85,3 +85,11 @@ def _interval(resampled: NDArray[np.float64], value: float, n: int) -> tuple[flo
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(resampled, [tail, 100 - tail])
     return value - stretch * (value - float(low)), value + stretch * (float(high) - value)
+
+
+def mean_interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return the 95 % bootstrap interval of the mean; None with fewer than three values."""
+    estimate = mean_difference(list(values), [0.0] * len(values))
+    if estimate.low is None or estimate.high is None:
+        return None
+    return estimate.low, estimate.high

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rayat.models._body import Body
+from rayat.models._folded import Layer
+from rayat.models._preact_folded import fold_preact
 
 Norm = Literal["batch", "none"]
 
@@ -92,6 +95,10 @@ class PreActNet(Body):
         """Map normalised images (B, C, H, W) to the head's input (B, F)."""
         out: Tensor = self.act(self.blocks(self.stem(x)))
         return out.mean((2, 3))
+
+    def folded(self, dtype: torch.dtype, std: Tensor) -> Layer | None:
+        """Return the frozen copy that attacks run (`Body.folded`)."""
+        return fold_preact(self, dtype, std)
 
 
 def _conv(inputs: int, outputs: int, norm: Norm, stride: int = 1) -> nn.Conv2d:

@@ -7,6 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
+from rayat.models._body import Body
+from rayat.models._folded import Layer, chain
 from rayat.registry import Part
 
 
@@ -38,6 +40,15 @@ class Normalised(nn.Module):
         head = self.body.head
         assert isinstance(head, nn.Module)
         return head
+
+    def folded(self, dtype: torch.dtype) -> Layer | None:
+        """Return a frozen copy of `body(x / std)` that is faster to attack, or None."""
+        std = self.std.flatten()
+        if isinstance(self.body, Body):
+            return self.body.folded(dtype, std)
+        if type(self.body) is nn.Sequential:
+            return chain(list(self.body), dtype, std)
+        return None
 
 
 class Model(Part):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from rayat.errors import ConfigError
 from rayat.models._body import Body
+from rayat.models._folded import Layer, chain
 from rayat.models._preact import Norm
 from rayat.models.base import Model
 from rayat.registry import MODELS
@@ -59,3 +61,7 @@ class CNNBody(Body):
         """Map normalised images (B, C, H, W) to the head's input (B, hidden)."""
         out: Tensor = self.features(x)
         return out
+
+    def folded(self, dtype: torch.dtype, std: Tensor) -> Layer | None:
+        """Return the frozen copy that attacks run (`Body.folded`)."""
+        return chain([*self.features, self.head], dtype, std)

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import nn
 from torch.optim import Optimizer as TorchOptimizer
 
+from rayat.optimizers._eager import eager
 from rayat.optimizers.base import Optimizer, can_fuse
 from rayat.registry import OPTIMIZERS
 
@@ -27,6 +28,6 @@ class AdamW(Optimizer):
     def make(self, parameters: Iterable[nn.Parameter], lr: float) -> TorchOptimizer:
         """Return `torch.optim.AdamW`, fused where torch can."""
         groups = self.groups(parameters)
-        return torch.optim.AdamW(
+        return eager(torch.optim.AdamW)(
             groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=can_fuse(groups)
         )

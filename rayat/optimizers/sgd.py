@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from torch import nn
 from torch.optim import Optimizer as TorchOptimizer
 
+from rayat.optimizers._eager import eager
 from rayat.optimizers.base import Optimizer, can_fuse
 from rayat.registry import OPTIMIZERS
 
@@ -34,7 +35,7 @@ class SGD(Optimizer):
     def make(self, parameters: Iterable[nn.Parameter], lr: float) -> TorchOptimizer:
         """Return `torch.optim.SGD`, fused where torch can (one kernel instead of five a weight)."""
         groups = self.groups(parameters)
-        return torch.optim.SGD(
+        return eager(torch.optim.SGD)(
             groups,
             lr=lr,
             momentum=self.momentum,

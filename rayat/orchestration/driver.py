@@ -12,7 +12,7 @@ from typing import Any
 
 from rayat.ledger.rows import report_row
 from rayat.ledger.writer import Ledger
-from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
+from rayat.policies.base import CONTINUE, REPORTED_ENDS, Decision, Policy, TrialView
 from rayat.policies.outcomes import Outcomes
 
 LIVE = ("pending", "running", "interrupted")
@@ -112,12 +112,12 @@ class Driver:
         self.ledger.end(trial_id, status, reason)
         self._tell(trial_id, "end")
 
-    def settle(self, errors: Mapping[str, str]) -> None:
-        """After the launcher ended: a trial that has no end and was not interrupted is lost."""
+    def settle(self, launched: Iterable[str], errors: Mapping[str, str]) -> None:
+        """After a launcher ended: what it launched, has no end and was not interrupted is lost."""
         if self.interrupted:
             return
-        for trial_id in self.ledger.unfinished():
-            if trial_id in self.trials:
+        for trial_id in launched:
+            if self.ledger.status(trial_id) in LIVE:
                 reason = errors.get(trial_id, "the launcher ended without a report of its end")
                 self.end(trial_id, "lost", reason)
 
@@ -147,13 +147,16 @@ class Driver:
                 sentence=decision.sentence,
                 evidence=dict(decision.evidence),
             )
-        if self.ledger.status(trial_id) not in LIVE:
-            return
+        status = None
         if decision.action == "stop":
             status = decision.rule if decision.rule in ("diverged", "collapsed") else "stopped"
-            self.end(trial_id, status, decision.sentence)
         elif epoch >= self.trials[trial_id].epochs:
-            self.end(trial_id, "finished")
+            status = "finished"
+        if status in REPORTED_ENDS:
+            # Also when replaying: an end that a report shows has its place in the reports' order.
+            self.policy.lost(trial_id)
+        if status is not None and self.ledger.status(trial_id) in LIVE:
+            self.end(trial_id, status, decision.sentence)
 
     def _tell(self, trial_id: str, what: str) -> None:
         self.observer.changed(trial_id, what)

@@ -129,4 +129,4 @@ def _fit(
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
     if judge.error is not None:
         raise judge.error
-    driver.settle(errors.reasons)
+    driver.settle(trial_ids, errors.reasons)

@@ -106,7 +106,7 @@ def _carry_out(
                 reasons[trial.trial_id] = f"{type(error).__name__}: {error}".splitlines()[0]
             finally:
                 training.close()
-            driver.settle(reasons)
+            driver.settle([trial.trial_id], reasons)
             if not driver.interrupted:
                 evaluate_trials(ledger.folder, {trial.trial_id: config}, driver, shared, capacity)
         if driver.interrupted:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.config import TrialConfig
-from rayat.errors import DataError, LedgerError, PlacementError
+from rayat.errors import DataError, LedgerError, PlacementError, StudyError
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.schema import SCHEMA_VERSION
 from rayat.ledger.writer import Ledger
@@ -70,6 +70,7 @@ def run(
     """
     folder = Path(folder)
     refuse_a_taken(folder)
+    refuse_pauses(study)
     trials = study.trials()
     refuse_what_cannot_run(trials, where)
     options = options or Options(max_failures=study.max_failures)
@@ -228,6 +229,19 @@ def refuse_a_taken(folder: Path) -> None:
         raise LedgerError(
             f"{folder} holds a run already: continue it with `rayat resume {folder}` "
             "or choose another folder"
+        )
+
+
+def refuse_pauses(study: Study) -> None:
+    """Refuse a policy that pauses trials: only the replay can pause one.
+
+    Raises:
+        StudyError: with the filters that can run.
+    """
+    if "first-look" in (study.policy.kind, getattr(study.policy, "filter", "")):
+        raise StudyError(
+            "policy first-look pauses trials, which a run cannot do yet: use it with "
+            "`rayat replay`, or run accel:median, accel:asha or accel:none"
         )
 
 

@@ -1,9 +1,16 @@
-"""The policy contract: one report in, one decision out; no Ray, no clock, no randomness."""
+"""The policy contract: one report in, one decision out; no Ray, no clock, no randomness.
+
+A policy that pauses trials needs three things of its host, in this order, all of them in the
+ledger: `expect` with every trial of the run before the first report; `lost` for a trial whose last
+report ended it without the policy (`REPORTED_ENDS`); and after each
+`observe` or `lost` a call of `verdicts`, whose `continue` resumes a paused trial from its last
+checkpoint and whose `stop` ends it. A host that never calls `expect` gets no pauses.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -14,12 +21,17 @@ Action = Literal["continue", "stop", "pause"]
 
 @dataclass(frozen=True)
 class TrialView:
-    """What a policy may know of a trial: its name, its configuration tree and its length."""
+    """What a policy may know of a trial: its name, its configuration tree and its length.
+
+    `rates` is the learning rate at the end of each epoch 1..epochs where it was recorded and is no
+    function of a configuration (curves from elsewhere); it must have been known in advance.
+    """
 
     trial_id: str
     config: Mapping[str, Any]
     epochs: int
     arm: str = ""
+    rates: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,9 @@ class Decision:
 
 
 CONTINUE = Decision()
+
+REPORTED_ENDS = ("finished", "diverged", "collapsed")
+"""Statuses that follow from a report and that no policy decided: the policy is told (`lost`)."""
 
 
 class Policy(Part):
@@ -59,3 +74,17 @@ class Policy(Part):
             metric: the key of `metrics` to judge by; larger is better. A missing or non-finite
                 value never enters a comparison and gives `continue`.
         """
+
+    def expect(self, trials: Sequence[TrialView]) -> None:
+        """Learn which trials the run has; called once, before the first report. Does nothing."""
+
+    def lost(self, trial_id: str) -> None:
+        """Learn that a trial ended otherwise than by this policy. Does nothing."""
+
+    def verdicts(self) -> Mapping[str, Decision]:
+        """Return the decisions on paused trials that have come due, each of them once.
+
+        Keys are trial ids in the order in which they should go on; `continue` with a rule resumes
+        the trial, `stop` ends it. The default pauses nothing and returns nothing.
+        """
+        return {}

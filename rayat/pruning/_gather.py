@@ -30,7 +30,7 @@ def gather(context: SelectionContext, split: Arrays) -> LastLayer:
     forward = backward = 0
     for x, y in eval_batches(split, context.batch_size, context.device):
         adv = context.attack(context.model, x, y, context.noise)
-        with attacked(context.model), torch.no_grad():
+        with attacked(context.model, fast=False), torch.no_grad():
             head = context.model.head
             if not isinstance(head, nn.Linear):
                 raise ConfigError(

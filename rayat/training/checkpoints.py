@@ -68,7 +68,14 @@ def save(
     """
     files = {"model.safetensors": _weights(model)}
     if optimizer is not None:
-        files["state.pt"] = _bytes({"optimizer": optimizer.state_dict(), "selection": None if selection is None else {"indices": selection.indices, "weights": selection.weights}})
+        files["state.pt"] = _bytes(
+            {
+                "optimizer": optimizer.state_dict(),
+                "selection": None
+                if selection is None
+                else {"indices": selection.indices, "weights": selection.weights},
+            }
+        )
     body = {
         "format": FORMAT,
         "epoch": len(rows),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from rayat.data.base import Prepared
 from rayat.data.loader import TrainLoader
 from rayat.distributed.exchange import Exchange
 from rayat.errors import DataError
+from rayat.models.base import Normalised
 from rayat.objectives.base import Outcome
 from rayat.pruning.base import Selection, SelectionContext
 from rayat.pruning.share import shared
@@ -33,6 +34,7 @@ class Training:
         model: the bare network, which is attacked and evaluated.
         wrapped: what the weights are trained through; the same network (`Exchange.wrap`).
         loader: batches of the training split. size: its number of images.
+        prepared: the data, where a pruner may ask for it. selection: what it chose last; None: every image.
     """
 
     config: TrialConfig
@@ -94,9 +96,9 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
         training.selection = None
     if phase == "select":
         with training.clock.part("selection"):
-            select(training, epoch, history)
-        counters.fwd_passes += training.selection.forward
-        counters.bwd_passes += training.selection.backward
+            chosen = training.selection = select(training, epoch, history)
+        counters.fwd_passes += chosen.forward
+        counters.bwd_passes += chosen.backward
     share, steps, kept = training.share, training.steps, training.selection
     weights = None if kept is None else kept.row_weights(training.size).to(device)
     autocast = torch.autocast(
@@ -146,11 +148,12 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
     return row
 
 
-def select(training: Training, epoch: int, history: Sequence[float]) -> None:
-    """Choose the images of the next epochs, on worker 0 for all."""
+def select(training: Training, epoch: int, history: Sequence[float]) -> Selection:
+    """Return the pruner's choice of images for the next epochs, made on worker 0 for all."""
     config, exchange = training.config, training.exchange
+    assert training.prepared is not None
     context = SelectionContext(
-        model=training.model,
+        model=cast(Normalised, training.model),
         prepared=training.prepared,
         attack=config.attack,
         objective=config.objective,
@@ -160,14 +163,21 @@ def select(training: Training, epoch: int, history: Sequence[float]) -> None:
         lr=config.lr.lr((epoch - 1) / config.epochs, config.epochs, history),
         device=exchange.device,
     )
-    training.selection = shared(lambda: config.pruning.select(epoch, context), exchange)
+    return shared(lambda: config.pruning.select(epoch, context), exchange)
 
 
 SKIPPED = {
-    **dict.fromkeys(("lr", "train_loss", "train_clean_acc", "train_robust_acc", "fosc", "grad_norm")),
-    **dict.fromkeys(("samples", "fwd_passes", "bwd_passes", "eval_fwd_passes", "eval_bwd_passes", "comm_bytes"), 0),
-    "attack_steps": 0.0, "data_fraction": 0.0,
+    **dict.fromkeys(
+        ("lr", "train_loss", "train_clean_acc", "train_robust_acc", "fosc", "grad_norm")
+    ),
+    **dict.fromkeys(
+        ("samples", "fwd_passes", "bwd_passes", "eval_fwd_passes", "eval_bwd_passes", "comm_bytes"),
+        0,
+    ),
+    "attack_steps": 0.0,
+    "data_fraction": 0.0,
 }
+"""The report of an epoch that a warm start leaves out: nothing was trained (docs/papers.md 5.6)."""
 
 
 class Sums:

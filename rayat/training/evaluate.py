@@ -66,13 +66,13 @@ def evaluate(
     exchange = exchange or Exchange()
     tally = Tally()
     clean = robust = torch.zeros((), dtype=torch.int64, device=exchange.device)
-    with attacked(model), torch.no_grad():
+    with attacked(model) as frozen, torch.no_grad():
         for index, (x, y) in enumerate(batches):
             if index % exchange.world_size != exchange.rank:
                 continue
             adv = attack(model, x, y, stream(seed, split, index, device=x.device))
-            clean = clean + (model(x).argmax(1) == y).sum()
-            robust = robust + (model(adv.x).argmax(1) == y).sum()
+            clean = clean + (frozen(x).argmax(1) == y).sum()
+            robust = robust + (frozen(adv.x).argmax(1) == y).sum()
             tally.n += len(y)
             tally.forward += 2 * len(y) + adv.forward
             tally.backward += adv.backward

@@ -93,9 +93,7 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     row["eps"] = config.attack.eps if row["attack_steps"] else 0.0
     exchange.average_norms(training.model)
     skipped = row["samples"] == 0
-    diverged = not skipped and not (
-        math.isfinite(row["train_loss"]) and all_finite(training.model)
-    )
+    diverged = not skipped and not (math.isfinite(row["train_loss"]) and all_finite(training.model))
     row.update(dict.fromkeys(("val_clean_acc", "val_robust_acc")), eval_fwd_passes=0)
     row["eval_bwd_passes"] = 0
     if not (diverged or skipped) and (epoch % config.eval.every == 0 or epoch == config.epochs):
@@ -146,4 +144,12 @@ def write_checkpoints(training: Training, context: Context, rows: list[Row]) -> 
     if value is not None and value > max(earlier, default=-1.0):
         checkpoints.save(context.folder, "best", config, rows, training.model)
     if epoch % config.checkpoint_every == 0 or epoch == config.epochs:
-        checkpoints.save(context.folder, "last", config, rows, training.model, training.optimizer, training.selection)
+        checkpoints.save(
+            context.folder,
+            "last",
+            config,
+            rows,
+            training.model,
+            training.optimizer,
+            training.selection,
+        )

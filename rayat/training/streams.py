@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 
 Name = Literal["init", "data", "attack", "network", "selection", "val", "test"]
-"""Weights; order and augmentation; training attack; dropout; pruning; evaluation attack on each split."""
+"""Weights; order and augmentation; training attack; dropout; pruning; attack on a split."""
 
 
 def derive(seed: int, name: Name, *place: int) -> int:

@@ -1,0 +1,186 @@
+"""`rayat bench` and `rayat profile`: how fast it is here, and where the time goes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rayat.cli import options
+from rayat.cli.studies import load, short
+from rayat.cli.text import as_json, columns, duration
+from rayat.compare.text import printable
+from rayat.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rayat.bench.profile import Profile
+    from rayat.bench.rows import Row
+
+BAR_MISSED = 4
+Epochs = Annotated[
+    int | None,
+    typer.Option("--epochs", metavar="N", min=2, help="Epochs of the trial; default: at most 3."),
+]
+
+
+def bench(
+    rows: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ROWS", help="Such as B1 O2; default: all but the options'."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Tiny sizes: a smoke test, nothing is judged.")
+    ] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Only the GPU's rows.")] = False,
+    slowdowns: Annotated[
+        bool, typer.Option("--slowdowns", help="torch.compile on the CPU too: minutes.")
+    ] = False,
+    long: Annotated[bool, typer.Option("--long", help="The run of 200 trials too.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 4 if a bar was missed.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the rows to this Parquet file."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Measure the engine against the loops that people write.
+
+    Ratios on this machine, each with its bar: of one thread by CPU time, variants by turns, medians
+    with their extremes. Wants a machine that does nothing else; takes about 15 minutes.
+    """
+    if strict and quick:
+        raise ConfigError("--strict judges, and --quick is too small to judge: leave one out")
+    from rayat.bench import machine, suite, timing
+    from rayat.bench.rows import write
+    from rayat.orchestration.bench_overhead import ORCHESTRATION
+
+    known = {**suite.ENGINE, **ORCHESTRATION}
+    given = {"--slowdowns": slowdowns, "--long": long}
+    names = ["G", *(rows or [])] if gpu else rows or []
+    chosen = suite.choose(known, names, [option for option, wanted in given.items() if wanted])
+    about = machine.describe()
+    about["command"] = ["rayat", *sys.argv[1:]]
+    settings = timing.QUICK if quick else timing.Settings()
+    done: list[Row] = []
+    for name, found in suite.rows(chosen, settings):
+        done += found
+        typer.echo(f"{name}: {chosen[name].claim}", err=True)
+    about["load_average_after"] = machine.loads()
+    if out is not None:
+        write(out.absolute(), done, about)
+    if json:
+        typer.echo(as_json({"machine": about, "rows": [row.to_json() for row in done]}))
+    else:
+        typer.echo(_bench_text(done, about, quick))
+        if out is not None:
+            typer.echo(f"\nwritten to {printable(short(out.absolute()))}")
+    if strict and any(row.passed is False for row in done):
+        raise typer.Exit(BAR_MISSED)
+
+
+def profile(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study's file, or a shipped study's name.")
+    ],
+    epochs: Epochs = None,
+    ops: Annotated[
+        int, typer.Option("--ops", metavar="N", min=0, help="Torch operators to list.")
+    ] = 10,
+    through_ray: Annotated[
+        bool, typer.Option("--through-ray", help="Also what Ray adds to trials and epochs.")
+    ] = False,
+    changes: options.Set = None,
+    json: options.Json = False,
+) -> None:
+    """Say where the time of a study's first trial goes.
+
+    Trains it here for some epochs: shares of the wall time, and torch's dearest operators.
+    """
+    chosen = load(study, changes)
+    trial = chosen.trials()[0]
+    count = epochs or max(2, min(trial.config.epochs, 3))
+    from rayat.bench.profile import profile_trial
+    from rayat.orchestration.bench_driver import driver_of, send
+    from rayat.orchestration.bench_trials import study_of
+
+    with driver_of(study_of(trial.config.replace({"epochs": count}), 1)) as driver:
+        (trial_id,) = driver.trials
+        found = profile_trial(
+            trial.config, count, ops, lambda row: send(driver, trial_id, dict(row))
+        )
+    facts: dict[str, Any] = {
+        "study": chosen.name,
+        "arm": trial.arm,
+        "epochs": found.epochs,
+        "wall_seconds": found.wall,
+        "seconds": found.parts,
+        "shares": found.shares,
+        "operators": [
+            {"name": name, "share": share, "calls_per_step": calls}
+            for name, share, calls in found.operators
+        ],
+    }
+    if through_ray:
+        from rayat.orchestration.bench_ray import overhead
+
+        facts["ray_seconds"] = vars(overhead(trial.config, count))
+    typer.echo(as_json(facts) if json else _profile_text(facts, found))
+
+
+def _bench_text(rows: Sequence[Row], about: dict[str, Any], quick: bool) -> str:
+    hardware = about["hardware"]
+    said = [
+        ("processor", f"{hardware['processor']}, {hardware['cores']} cores usable"),
+        ("features", ", ".join(hardware["features"]) or "-"),
+        ("bars", "with bf16 units" if about["fast_bf16"] else "without bf16 units: fp32"),
+        ("torch", f"{about['packages']['torch']}, one thread"),
+        ("load", ", ".join(f"{x:.2f}" for x in about["load_average"]) + " before"),
+        ("", ", ".join(f"{x:.2f}" for x in about["load_average_after"]) + " after"),
+    ]
+    table = columns([_line(row) for row in rows], ("row", "value", "extremes", "bar", "", "what"))
+    missed = [row.name for row in rows if row.passed is False]
+    reached = sum(row.passed is True for row in rows)
+    verdict = f"{reached} of {reached + len(missed)} bars reached"
+    if missed:
+        verdict += f"; missed: {', '.join(missed)}"
+    if quick:
+        verdict = "quick: sizes are too small for any claim"
+    notes = [f"{row.name}: {row.reason}" for row in rows if row.reason]
+    return "\n".join([columns(said), "", table, "", *map(printable, notes), verdict])
+
+
+def _line(row: Row) -> tuple[str, ...]:
+    bar = f"{row.bar.side} {row.bar.limit:g}" if row.bar else "-"
+    if row.value is None:
+        return row.name, "-", "-", bar, row.state, row.what
+    extremes = f"{_number(row.low)}..{_number(row.high)}"
+    unit = "" if row.unit == "share" else f" {row.unit}"
+    return row.name, f"{_number(row.value)}{unit}", extremes, bar, row.state, row.what
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _profile_text(facts: dict[str, Any], found: Profile) -> str:
+    shares = sorted(found.shares.items(), key=lambda item: -item[1])
+    table = [(name, f"{share:.1%}", duration(found.parts[name])) for name, share in shares]
+    lines = [
+        f"{facts['study']}, {facts['arm']}: {found.epochs} epochs in {duration(found.wall)}",
+        "",
+        columns(table),
+    ]
+    if found.operators:
+        operators = [(f"{share:.1%}", f"{n:.0f}", name) for name, share, n in found.operators]
+        lines += ["", columns(operators, ("CPU time", "calls a step", "torch operator"))]
+    if "ray_seconds" in facts:
+        ray = facts["ray_seconds"]
+        lines += ["", columns((f"Ray, {k}", f"{v:.3f} s") for k, v in ray.items())]
+    return "\n".join(printable(part) for line in lines for part in line.splitlines() or [""])

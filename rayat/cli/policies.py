@@ -1,0 +1,160 @@
+"""`rayat replay` and `verify`: policies on recorded curves, decisions made again."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rayat.cli import options
+from rayat.cli.text import as_json, columns
+from rayat.compare.text import printable
+
+if TYPE_CHECKING:
+    from rayat.replay.sweeps import Result
+
+DIFFERENT = 4
+POLICIES = "median,asha,patience,hyperband,accel:none,accel:median,accel:asha,accel:first-look"
+
+
+def replay(
+    curves: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CURVES",
+            help="A run's folder, or a Parquet file with a row per trial and epoch.",
+            show_default=False,
+        ),
+    ],
+    policy: Annotated[
+        str,
+        typer.Option("--policy", metavar="A,B", help="Names, comma between.", show_default=False),
+    ] = POLICIES,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="W", min=1, help="Trials at once.")
+    ] = 8,
+    sweeps: Annotated[
+        int, typer.Option("--sweeps", metavar="K", min=1, help="Sweeps drawn from the curves.")
+    ] = 30,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the drawing.")] = 0,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="ROLE=COLUMN",
+            show_default=False,
+            help="Name a column that is not recognised, such as robust_acc=pgd.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", show_default=False, help="Draw the frontier."),
+    ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            "--log", metavar="FILE", show_default=False, help="Write all decisions, a JSON a line."
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Say what stopping policies would have cost and delivered.
+
+    Recorded trials run again on a simulated cluster: sweeps of them in random order, the same for
+    every policy. Compute and makespan are shares of those of `none`.
+    """
+    from rayat.replay.curves import read_curves
+    from rayat.replay.sweeps import replay as run_replay
+
+    names = [name.strip() for name in policy.split(",") if name.strip()]
+    found = run_replay(read_curves(curves, _roles(map_ or [])), names, workers, sweeps, seed)
+    if plot is not None:
+        from rayat.compare.plots import save
+        from rayat.replay.plot import draw_frontier
+
+        save(draw_frontier(found), plot)
+    if log is not None:
+        from rayat.ledger.files import write_file
+
+        write_file(log, "".join(_log_lines(found)).encode())
+    rows = [result.row() for result in found]
+    if json:
+        facts = {"curves": str(curves), "workers": workers, "sweeps": sweeps, "seed": seed}
+        typer.echo(as_json({**facts, "policies": rows}))
+    else:
+        typer.echo(_table(rows))
+
+
+def _roles(given: Iterable[str]) -> dict[str, str]:
+    from rayat.errors import ConfigError
+
+    roles = {}
+    for text in given:
+        role, equals, column = text.partition("=")
+        if not (role and equals and column):
+            raise ConfigError(f"--map takes ROLE=COLUMN, such as robust_acc=pgd, got {text!r}")
+        roles[role] = column
+    return roles
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    def cell(row: dict[str, Any], key: str, digits: int = 3) -> str:
+        interval = row[f"{key}_ci"]
+        half = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.{digits}f}"
+        return f"{row[key]:.{digits}f}{half}"
+
+    header = ("policy", "compute", "makespan", "final", "vs none", "worse", "spearman")
+    return columns(
+        (
+            (
+                row["policy"],
+                cell(row, "compute"),
+                cell(row, "makespan"),
+                cell(row, "final", 4),
+                cell(row, "final_gain", 4),
+                cell(row, "worse_share", 2),
+                cell(row, "spearman", 2),
+            )
+            for row in rows
+        ),
+        header,
+    )
+
+
+def _log_lines(found: Iterable[Result]) -> Iterable[str]:
+    for result in found:
+        for sweep, outcome in enumerate(result.outcomes):
+            for entry in outcome.log:
+                line = {
+                    "policy": result.policy,
+                    "sweep": sweep,
+                    "seconds": entry.time,
+                    "trial_id": entry.trial_id,
+                    "epoch": entry.epoch,
+                    "action": entry.decision.action,
+                    "rule": entry.decision.rule,
+                    "sentence": entry.decision.sentence,
+                    "evidence": dict(entry.decision.evidence),
+                }
+                yield jsonlib.dumps(line, ensure_ascii=False) + "\n"
+
+
+def verify(run: options.Run, json: options.Json = False) -> None:
+    """Make every decision of a run again from its log.
+
+    Prints the first difference between what was recorded and what the policy says now.
+    """
+    from rayat.replay.verify import verify as verify_run
+
+    done = verify_run(run)
+    if json:
+        typer.echo(as_json(vars(done)))
+    elif done.difference is None:
+        typer.echo(f"{done.decisions} decisions from {done.reports} reports: none differs")
+    else:
+        typer.echo(printable(f"differs: {done.difference}"))
+    if done.difference is not None:
+        raise typer.Exit(DIFFERENT)

@@ -1,0 +1,15 @@
+"""The benchmarks of this room, by name: what a run costs beyond its trials."""
+
+from __future__ import annotations
+
+from rayat.bench.suite import Benchmark
+from rayat.orchestration.bench_driver import o2
+from rayat.orchestration.bench_memory import o3
+from rayat.orchestration.bench_trials import o1, o4
+
+ORCHESTRATION: dict[str, Benchmark] = {
+    "O1": Benchmark("a run through Ray against bare processes", o1),
+    "O2": Benchmark("the driver's cost of a report", o2),
+    "O3": Benchmark("the memory of trials, and whether they share data", o3),
+    "O4": Benchmark("200 trials of a second", o4, "--long"),
+}

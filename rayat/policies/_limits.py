@@ -1,0 +1,255 @@
+"""When a trial is past its own peak: the forecast of its reach, patience that knows the schedule,
+and catastrophic overfitting. Other trials lend their curves to the forecast; ranks play no part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rayat.policies._reach import ReachModel
+from rayat.policies._schedule import FEATURES, WARM, Array, Schedule, known_rates, schedule
+from rayat.policies.base import Decision, TrialView
+from rayat.registry import SHAPES
+
+GRID = 64
+"""A training is judged about this often: of longer ones the epochs are averaged in blocks."""
+FIRST = 4
+"""Blocks measured before a forecast may stop a trial."""
+SPAN = 3
+"""Blocks ahead over which slopes are taken, and in which the walk's doubt grows to its full."""
+FALLING = -0.001
+"""Robust accuracy per block: a steeper fall with rising clean accuracy is robust overfitting."""
+DOUBT = 0.5
+"""Standard deviations of a block by which the blocks since the best must lie below it, on mean."""
+HOT = 0.2
+"""Share of training that patience takes at a rate that is not annealed."""
+STEP = 0.954
+"""Median absolute difference of two equal normal values, in their standard deviations."""
+ALIVE = 0.12
+"""A trial whose robust accuracy was never above this has nothing to lose in a collapse."""
+FALL, KEPT = 0.4, 0.8
+"""Collapse: robust accuracy below this share of its best, clean accuracy above that of its."""
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What the user may set: standard deviations added, accuracies as fractions, blocks."""
+
+    kappa: float
+    gain: float
+    tau: float
+    patience: int
+
+
+@dataclass
+class Track:
+    """One trial so far; `ends` and `robust` have an entry per measured block."""
+
+    trial: TrialView
+    row: int
+    stride: int
+    adaptive: bool
+    plan: Schedule | None
+    ends: list[int] = field(default_factory=list)
+    robust: list[float] = field(default_factory=list)
+    block: list[tuple[float, float | None]] = field(default_factory=list)
+    history: list[float] = field(default_factory=list)
+    rates: list[float | None] = field(default_factory=list)
+    top: float = 0.0
+    top_clean: float = 0.0
+    suspect: int = 0
+
+    @classmethod
+    def of(cls, trial: TrialView, row: int) -> Track:
+        """Return the track of a trial before its first report."""
+        rates = known_rates(trial, (), ())
+        spec = trial.config.get("lr")
+        adaptive = trial.rates is None and isinstance(spec, Mapping) and _feedback(spec)
+        stride = max(1, round(trial.epochs / GRID))
+        return cls(trial, row, stride, adaptive, None if rates is None else schedule(rates))
+
+    def collapsed(self, robust: float, clean: float | None) -> bool:
+        """Return whether the report looks like catastrophic overfitting; keep the bests."""
+        fell = self.top > ALIVE and robust < FALL * self.top
+        fell = fell and clean is not None and clean > KEPT * self.top_clean
+        self.suspect = self.suspect + 1 if fell else 0
+        self.top = max(self.top, robust)
+        self.top_clean = max(self.top_clean, clean or 0.0)
+        return fell
+
+
+def _feedback(spec: Mapping[str, object]) -> bool:
+    return bool(SHAPES.build(spec).feedback)
+
+
+class Limits:
+    """Judges each trial of a run against itself.
+
+    A trial whose learning-rate schedule is not known is watched for a collapse only: a plateau says
+    nothing without knowing whether the rate will still drop.
+    """
+
+    def __init__(self, constants: Constants) -> None:
+        self.constants = constants
+        self.model = ReachModel()
+        self._tracks: dict[str, Track] = {}
+        self._live: set[str] = set()
+        self._since_fit = 0
+
+    def observe(
+        self, trial: TrialView, epoch: int, robust: float, clean: float | None, rate: float | None
+    ) -> tuple[bool, Decision | None]:
+        """Take one measured report.
+
+        Returns:
+            Whether the report is sound (no sign of a collapse), and the stop it calls for, if any.
+        """
+        track = self._tracks.get(trial.trial_id)
+        if track is None:
+            track = self._tracks[trial.trial_id] = Track.of(trial, len(self._tracks))
+        self._live.add(trial.trial_id)
+        if track.adaptive:
+            self._follow(track, epoch, robust, rate)
+        if track.collapsed(robust, clean):
+            return False, self._collapse(track, epoch, robust, clean)
+        track.block.append((robust, clean))
+        if track.plan is None or epoch % track.stride:
+            return True, None
+        self._close_block(track, epoch)
+        last = epoch + track.stride > trial.epochs
+        decision = None if last else self._judge(track, epoch)
+        if last:
+            self.ended(trial.trial_id)
+        return True, decision
+
+    def ended(self, trial_id: str) -> None:
+        """Learn that a trial reports no more; the model is refitted once per live trial."""
+        self._live.discard(trial_id)
+
+    def _follow(self, track: Track, epoch: int, robust: float, rate: float | None) -> None:
+        """Extend a feedback shape's past; an epoch without accuracy repeats the one before."""
+        missing = epoch - len(track.history) - 1
+        track.history += [track.history[-1] if track.history else robust] * missing + [robust]
+        track.rates += [None] * missing + [rate]
+        rates = known_rates(track.trial, track.history, track.rates)
+        track.plan = None if rates is None else schedule(rates)
+
+    def _close_block(self, track: Track, epoch: int) -> None:
+        assert track.plan is not None
+        cleans = [clean for _, clean in track.block if clean is not None]
+        robust = sum(value for value, _ in track.block) / len(track.block)
+        clean = sum(cleans) / len(cleans) if cleans else None
+        track.block = []
+        track.ends.append(epoch)
+        track.robust.append(robust)
+        self.model.add(track.row, track.plan.phi[epoch - 1], robust, clean)
+        self._since_fit += 1
+        if self._since_fit >= len(self._live):
+            self.model.refit()
+            self._since_fit = 0
+
+    def _collapse(
+        self, track: Track, epoch: int, robust: float, clean: float | None
+    ) -> Decision | None:
+        if track.suspect < 2:
+            return None
+        return Decision(
+            "stop",
+            "catastrophic-overfitting",
+            f"catastrophic overfitting: robust accuracy {percent(robust)} at epoch {epoch} after "
+            f"{percent(track.top)}, for the second time in a row, clean accuracy "
+            f"{percent(clean or 0.0)}",
+            {"best": track.top, "value": robust, "clean": clean, "suspect": track.suspect},
+        )
+
+    def _judge(self, track: Track, epoch: int) -> Decision | None:
+        if len(track.ends) < FIRST:
+            return None
+        return self._reach(track, epoch) or self._patience(track, epoch)
+
+    def _reach(self, track: Track, epoch: int) -> Decision | None:
+        assert track.plan is not None
+        phi, set_ = track.plan.phi, self.constants
+        mean, covariance = self.model.posterior(track.row)
+        seen = phi[np.asarray(track.ends) - 1] @ mean[:FEATURES]
+        later = np.arange(epoch + track.stride, track.trial.epochs + 1, track.stride)
+        rows = phi[later - 1]
+        spread = covariance[:FEATURES, :FEATURES]
+        doubt = np.minimum(1.0, (later - epoch) / (SPAN * track.stride)) * set_.tau**2
+        sd = np.sqrt(np.maximum(((rows @ spread) * rows).sum(axis=1), 0.0) + doubt)
+        highest = rows @ mean[:FEATURES] + set_.kappa * sd
+        best, reach = float(seen.max()), float(highest.max())
+        if reach >= best + set_.gain:
+            return None
+        ahead = min(SPAN, len(later))
+        step = (rows[ahead - 1] - phi[epoch - 1]) / ahead
+        robust, robust_se = _slope(step, mean[:FEATURES], spread)
+        clean, clean_se = _slope(step, mean[FEATURES:], covariance[FEATURES:, FEATURES:])
+        falls = robust < FALLING and clean > 0
+        at = track.ends[int(np.argmax(seen))]
+        return Decision(
+            "stop",
+            "robust-overfitting" if falls else "plateau",
+            f"{'past its peak' if falls else 'at its plateau'}: robust accuracy can reach "
+            f"{percent(reach)} before epoch {track.trial.epochs}, has had {percent(best)} at epoch "
+            f"{at}; clean {'still rising' if clean > 0 else 'not rising'}",
+            {
+                "best": best,
+                "best_epoch": at,
+                "reach": reach,
+                "robust_slope": robust,
+                "robust_slope_se": robust_se,
+                "clean_slope": clean,
+                "clean_slope_se": clean_se,
+                "block_epochs": track.stride,
+            },
+        )
+
+    def _patience(self, track: Track, epoch: int) -> Decision | None:
+        assert track.plan is not None
+        start = track.plan.phase[epoch - 1]
+        if start < 0:
+            return None
+        first = next(i for i, end in enumerate(track.ends) if end > start)
+        at = int(np.argmax(track.robust))
+        waited = len(track.ends) - 1 - max(first, at)
+        wait = self.constants.patience
+        if track.plan.phi[epoch - 1, 4] < WARM:
+            # At a hot rate accuracy creeps on for long, and falls for good only once it is cold.
+            wait = max(wait, math.ceil(HOT * track.trial.epochs / track.stride))
+        if waited < wait:
+            return None
+        best = track.robust[at]
+        recent = sum(track.robust[-waited:]) / waited
+        # The highest of noisy values lies above them all: a slow rise has no new best for a while.
+        noise = float(np.median(np.abs(np.diff(track.robust[first:])))) / STEP
+        if recent > best - DOUBT * noise:
+            return None
+        return Decision(
+            "stop",
+            "patience",
+            f"no new best for {waited * track.stride} epochs and no change of the learning rate is "
+            f"planned: robust accuracy {percent(track.robust[-1])} at epoch {epoch}, best "
+            f"{percent(best)} at epoch {track.ends[at]}",
+            {
+                "best": best,
+                "best_epoch": track.ends[at],
+                "waited": waited,
+                "phase_epoch": start + 1,
+                "block_epochs": track.stride,
+            },
+        )
+
+
+def _slope(step: Array, mean: Array, spread: Array) -> tuple[float, float]:
+    """Return the change along `step` and its standard error."""
+    return float(step @ mean), math.sqrt(max(float(step @ spread @ step), 0.0))
+
+
+def percent(value: float) -> str:
+    """Return a fraction as `48.1 %`."""
+    return f"{100 * value:.1f} %"

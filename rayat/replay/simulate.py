@@ -1,0 +1,122 @@
+"""One sweep under one policy on a simulated cluster: an event queue, no clock, no randomness."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rayat.policies.base import CONTINUE, Decision, Policy
+from rayat.replay.curves import METRIC, Curve
+
+START_COST = 0.2
+"""What starting or resuming a trial costs, in median reports of the sweep."""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """One decision that was more than `continue`, at a time in seconds since the sweep's start."""
+
+    time: float
+    trial_id: str
+    epoch: int
+    decision: Decision
+
+
+@dataclass
+class Outcome:
+    """What a policy did with a sweep.
+
+    Attributes:
+        compute: worker-seconds, starts included.
+        makespan: seconds until the last worker was done.
+        final: truth of the checkpoint that was observed as the best of all.
+        winner, winner_epoch: that checkpoint.
+        epochs: epochs run, by trial.
+        delivered: truth of each trial's best observed checkpoint.
+        log: every decision that was more than `continue`.
+    """
+
+    compute: float = 0.0
+    makespan: float = 0.0
+    final: float = float("nan")
+    winner: str = ""
+    winner_epoch: int = 0
+    epochs: dict[str, int] = field(default_factory=dict)
+    delivered: dict[str, float] = field(default_factory=dict)
+    log: list[Logged] = field(default_factory=list)
+
+
+def simulate(
+    policy: Policy, curves: Sequence[Curve], workers: int, start_cost: float = START_COST
+) -> Outcome:
+    """Run one sweep: trials start in the given order as workers become free.
+
+    A paused trial gives its worker back; a resumed one waits behind the trials that have not
+    started. A trial that is still paused when nothing else is left is ended.
+
+    Args:
+        policy: its parameters; its state is not used.
+        curves: the trials; names must differ.
+        workers: trials that run at once, at least 1.
+        start_cost: median reports that a start or a resume takes.
+    """
+    policy = policy.fresh()
+    by_name = {curve.view.trial_id: curve for curve in curves}
+    policy.expect([curve.view for curve in curves])
+    overhead = start_cost * float(np.median(np.concatenate([c.seconds for c in curves])))
+    waiting = deque(by_name)
+    done = dict.fromkeys(by_name, 0)
+    paused: set[str] = set()
+    events: list[tuple[float, int, str]] = []
+    outcome, sequence, free, now = Outcome(), 0, workers, 0.0
+    while waiting or events:
+        while waiting and free:
+            name = waiting.popleft()
+            cost = overhead + float(by_name[name].seconds[done[name]])
+            outcome.compute += cost
+            heapq.heappush(events, (now + cost, sequence, name))
+            sequence, free = sequence + 1, free - 1
+        now, _, name = heapq.heappop(events)
+        curve = by_name[name]
+        done[name] += 1
+        epoch = done[name]
+        decision = policy.observe(curve.view, epoch, curve.rows[epoch - 1], METRIC)
+        if decision is not CONTINUE and decision.action != "continue":
+            outcome.log.append(Logged(now, name, epoch, decision))
+        ended = epoch >= len(curve.rows)
+        if ended and decision.action != "stop":
+            policy.lost(name)
+        if not ended and decision.action == "continue":
+            cost = float(curve.seconds[epoch])
+            outcome.compute += cost
+            heapq.heappush(events, (now + cost, sequence, name))
+            sequence += 1
+        else:
+            free += 1
+            if not ended and decision.action == "pause":
+                paused.add(name)
+        for other, verdict in policy.verdicts().items():
+            outcome.log.append(Logged(now, other, done[other], verdict))
+            if other in paused:
+                paused.remove(other)
+                if verdict.action == "continue":
+                    waiting.append(other)
+    outcome.makespan = now
+    return _score(outcome, by_name, done)
+
+
+def _score(outcome: Outcome, curves: dict[str, Curve], done: dict[str, int]) -> Outcome:
+    best = -np.inf
+    for name, curve in curves.items():
+        at = curve.best(done[name])
+        outcome.epochs[name] = done[name]
+        outcome.delivered[name] = float(curve.truth[at])
+        if curve.robust[at] > best and np.isfinite(curve.truth[at]):
+            best = curve.robust[at]
+            outcome.winner, outcome.winner_epoch = name, at + 1
+            outcome.final = float(curve.truth[at])
+    return outcome

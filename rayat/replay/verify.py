@@ -1,0 +1,153 @@
+"""Every decision of a run, made again from its log and compared with what was recorded."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rayat.errors import LedgerError
+from rayat.ledger.log import LOG, Record, read_log
+from rayat.ledger.rows import VALUES, plain
+from rayat.ledger.state import State
+from rayat.policies.base import REPORTED_ENDS, Decision, TrialView
+from rayat.policies.outcomes import Outcomes
+from rayat.registry import POLICIES
+
+CLOSE = 1e-6
+"""Relative difference of evidence that two machines' arithmetic may make."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came out: how much was made again, and the first difference in words, if any."""
+
+    run: str
+    reports: int
+    decisions: int
+    difference: str | None
+
+
+def verify(folder: Path) -> Verification:
+    """Make all decisions of a run again, in the order of its log.
+
+    Raises:
+        LedgerError: no log, or a damaged one.
+    """
+    path = folder / LOG
+    if not path.is_file():
+        raise LedgerError(f"{path}: missing; decisions can be verified from a run's log only")
+    again = _Again()
+    extent = read_log(path, again.record)
+    if extent.damage:
+        raise LedgerError(f"{extent.damage}; `rayat repair {folder}` keeps what is before it")
+    made = sum(map(len, again.made.values()))
+    difference = again.difference(finished=extent.torn == 0)
+    return Verification(str(folder), len(again.state.observed), made, difference)
+
+
+class _Again:
+    """Reads the log record by record and judges each new report as the driver did."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.made: dict[str, list[dict[str, Any]]] = {}
+        self._views: dict[str, TrialView] = {}
+        self._begun = False
+
+    def record(self, record: Record) -> None:
+        reports, ignored = len(self.state.observed), self.state.ignored
+        self.state.apply(record)
+        if len(self.state.observed) > reports:
+            trial_id, epoch, values = self.state.observed[-1]
+            if not self._begun:
+                self._begin()
+            self._judge(trial_id, epoch, dict(zip(VALUES, values, strict=True)))
+        ended = record["kind"] == "end" and self.state.ignored == ignored
+        if ended and self._begun and record["status"] in REPORTED_ENDS:
+            self.policy.lost(record["trial_id"])
+            self._verdicts()
+
+    def _begin(self) -> None:
+        info = self.state.info
+        if info is None:
+            raise LedgerError("the log has reports before its run; it is damaged")
+        study = info["study"]
+        self.metric = str(info["metric"])
+        self.stop_collapsed = bool(study.get("stop_collapsed", True))
+        self.outcomes = Outcomes(self.metric)
+        self.policy = POLICIES.build(study["policy"])
+        self.policy.expect([self._view(name) for name in self.state.trials])
+        self._begun = True
+
+    def _view(self, trial_id: str) -> TrialView:
+        if trial_id not in self._views:
+            declared = self.state.trial(trial_id).declared
+            config, epochs = json.loads(declared["config_json"]), declared["epochs_planned"]
+            self._views[trial_id] = TrialView(trial_id, config, epochs, declared.get("arm", ""))
+        return self._views[trial_id]
+
+    def _judge(self, trial_id: str, epoch: int, values: Mapping[str, Any]) -> None:
+        row = {"epoch": epoch, **values}
+        decision = self.outcomes.observe(trial_id, epoch, row)
+        if decision is None or (decision.rule == "collapsed" and not self.stop_collapsed):
+            decision = self.policy.observe(self._view(trial_id), epoch, row, self.metric)
+        self._keep(trial_id, epoch, decision)
+        self._verdicts()
+
+    def _verdicts(self) -> None:
+        for trial_id, decision in self.policy.verdicts().items():
+            self._keep(trial_id, self.state.trial(trial_id).last, decision)
+
+    def _keep(self, trial_id: str, epoch: int, decision: Decision) -> None:
+        if decision.rule:
+            made = {
+                "epoch": epoch,
+                "action": decision.action,
+                "rule": decision.rule,
+                "sentence": decision.sentence,
+                "evidence": plain(decision.evidence),
+            }
+            self.made.setdefault(trial_id, []).append(made)
+
+    def difference(self, finished: bool) -> str | None:
+        """Return the first difference, in the trials' order of declaration."""
+        for trial_id, trial in self.state.trials.items():
+            made = self.made.get(trial_id, [])
+            for place in range(max(len(made), len(trial.decisions))):
+                logged = trial.decisions[place] if place < len(trial.decisions) else None
+                again = made[place] if place < len(made) else None
+                if logged is None and not finished:
+                    continue  # the crash that tore the log came before it was recorded
+                said = _compare(logged, again)
+                if said:
+                    return f"trial {trial_id}: {said}"
+        return None
+
+
+def _compare(logged: Mapping[str, Any] | None, again: Mapping[str, Any] | None) -> str | None:
+    if logged is None or again is None:
+        one = logged or again or {}
+        which = "recorded, but not made again" if again is None else "made again, but not recorded"
+        return f"epoch {one['epoch']}: {one['action']} by {one['rule']} is {which}"
+    for key in ("epoch", "action", "rule"):
+        if logged[key] != again[key]:
+            return f"epoch {logged['epoch']}: {key} recorded {logged[key]!r}, again {again[key]!r}"
+    if logged["evidence"] == again["evidence"]:
+        if logged["sentence"] != again["sentence"]:
+            return f"epoch {logged['epoch']}: its sentence was recorded otherwise"
+        return None
+    for key in sorted({*logged["evidence"], *again["evidence"]}):
+        one, other = logged["evidence"].get(key), again["evidence"].get(key)
+        if not _same(one, other):
+            return f"epoch {logged['epoch']}: evidence {key} recorded {one!r}, again {other!r}"
+    return None
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)
+    return one == other

@@ -1,0 +1,112 @@
+"""What orchestration costs: the driver without Ray, then runs on a real Ray."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from rayat.bench.timing import QUICK, Settings
+from rayat.config import TrialConfig
+from rayat.data.prepare import prepare
+from rayat.orchestration import bench_driver, bench_memory, bench_trials
+from rayat.orchestration.bench_overhead import ORCHESTRATION
+from rayat.orchestration.bench_ray import Times, overhead, reckon
+
+
+@pytest.fixture
+def config():
+    return TrialConfig.parse(
+        {
+            "data": {"name": "digits", "train_size": 256, "val_size": 64},
+            "model": {"name": "preactresnet", "width": 4, "blocks": [1]},
+            "epochs": 2,
+            "batch_size": 64,
+            "attack": {"name": "fgsm", "eps": 0.2},
+            "eval": {"steps": 1},
+        }
+    )
+
+
+def test_a_report_is_timed_with_all_trials_alive():
+    (row,) = bench_driver.o2(QUICK)
+    assert row.name == "O2" and row.unit == "ms"
+    assert 0 < row.value <= row.context["slowest_ms"]
+    assert row.context["reports"] == 8
+
+
+def test_a_sent_row_is_in_the_ledger(config):
+    with bench_driver.driver_of(bench_trials.study_of(config, 2)) as driver:
+        first, second = driver.trials
+        assert bench_driver.send(driver, first, bench_driver.report(1)) is False
+        (stored,) = driver.ledger.reports(first)
+        assert stored["val_robust_acc"] == pytest.approx(bench_driver.report(1)["val_robust_acc"])
+        assert driver.ledger.reported(second) == 0
+
+
+def test_a_benchmarks_study_is_the_configuration_under_many_seeds(config):
+    trials = bench_trials.study_of(config, 3).trials()
+    assert [trial.config.seed for trial in trials] == [0, 1, 2]
+    assert {trial.config.config_id for trial in trials} == {config.config_id}
+
+
+def test_an_epoch_that_is_long_enough_at_once_keeps_one_attack_step():
+    assert bench_trials.lasting(0.0, epochs=7).attack.steps == 1
+    assert bench_trials.lasting(0.0, epochs=7).epochs == 7
+
+
+def test_overhead_is_what_no_row_accounts_for():
+    times = Times()
+    times.began = 100.0
+    times.arrived = {"b": [121.0, 123.0], "a": [105.0, 108.0, 111.5]}
+    times.rows = {"b": [2.0, 3.5], "a": [3.0, 5.0, 8.0]}
+    found = reckon(times, started=4.0)
+    assert found.process == pytest.approx(2.0)  # 105 - 100, less an epoch of 3
+    assert found.per_trial == pytest.approx(7.5)  # 121 - 111.5, less an epoch of 2
+    assert found.per_epoch == pytest.approx(0.5)  # the median of 1, 0.5 and 0.5
+    assert found.cluster == 4.0
+
+
+def test_the_memory_of_a_process_is_ordered_as_its_kinds_are():
+    held = bench_memory.memory(os.getpid())
+    assert 0 < held.uss <= held.pss <= held.rss
+    assert bench_memory.memory(2**22 + 1) == bench_memory.Memory()
+
+
+def test_data_bytes_are_those_of_all_arrays():
+    prepared = prepare(TrialConfig.parse({"data": "digits"}).data)
+    images = len(prepared.train) + len(prepared.val) + len(prepared.test)
+    assert bench_memory.data_bytes(prepared) == images * (64 + 8)
+
+
+def test_the_benchmarks_of_the_room_are_listed():
+    assert list(ORCHESTRATION) == ["O1", "O2", "O3", "O4"]
+    assert ORCHESTRATION["O4"].extra == "--long"
+
+
+@pytest.mark.slow
+def test_a_run_is_compared_to_bare_processes(local_ray):
+    (row,) = bench_trials.o1(QUICK)
+    assert row.value > 0 and row.rounds == 1
+    assert row.context["trials"] == row.context["epochs"] == 2
+    (row,) = bench_trials.o4(Settings(rounds=1, quick=True))
+    assert row.bar is None and row.value > 0
+
+
+@pytest.mark.slow
+def test_what_ray_adds_is_measured(local_ray, config):
+    found = overhead(config, epochs=3)
+    assert found.process > 0
+    assert found.per_trial < found.process + 5
+    assert -1 < found.per_epoch < 5
+
+
+@pytest.mark.slow
+def test_the_memory_of_live_trials_is_measured(local_ray):
+    rows = {row.name: row for row in bench_memory.o3(QUICK)}
+    assert list(rows) == ["O3.a", "O3.b", "O3.c"]
+    if rows["O3.a"].reason:
+        assert "fashion" in rows["O3.a"].reason.lower()
+    else:
+        assert rows["O3.a"].context["trial_mb"]["rss"] > 100
+        assert rows["O3.c"].context["trials"] == [1, 2]
