@@ -34,7 +34,8 @@ class Training:
         model: the bare network, which is attacked and evaluated.
         wrapped: what the weights are trained through; the same network (`Exchange.wrap`).
         loader: batches of the training split. size: its number of images.
-        prepared: the data, where a pruner may ask for it. selection: what it chose last; None: every image.
+        prepared: the data, where a pruner may ask for it.
+        selection: what the pruner chose last; None: every image.
     """
 
     config: TrialConfig
