@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
@@ -53,10 +53,15 @@ class Exchange:
             return
         for module in model.modules():
             if isinstance(module, _BatchNorm):
-                for buffer in (module.running_mean, module.running_var):
-                    if buffer is not None:
-                        dist.all_reduce(buffer)
-                        buffer.div_(self.world_size)
+                buffers = (module.running_mean, module.running_var)
+                self.average([buffer for buffer in buffers if buffer is not None])
+
+    def average(self, tensors: list[Tensor]) -> None:
+        """Make each tensor its mean over the workers, in place."""
+        if self.world_size > 1:
+            for tensor in tensors:
+                dist.all_reduce(tensor)
+                tensor.div_(self.world_size)
 
     def sums(self, values: Mapping[str, Number]) -> dict[str, Number]:
         """Return each value summed over the workers: integers exactly, floats in double precision.

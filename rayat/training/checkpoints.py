@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +40,7 @@ class Checkpoint:
         rows: the reports of epochs 1..epoch, as they were or will be reported.
         model: the network's state by name, on the CPU.
         optimizer: the optimiser's state on the CPU; None in `best`.
+        inner: what attacks remember, by name (`Inner.state_dict`).
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Checkpoint:
     model: dict[str, Tensor]
     optimizer: dict[str, Any] | None
     selection: Selection | None = None
+    inner: dict[str, Any] = field(default_factory=dict)
 
 
 def save(
@@ -58,6 +60,7 @@ def save(
     model: nn.Module,
     optimizer: Optimizer | None = None,
     selection: Selection | None = None,
+    inner: dict[str, Any] | None = None,
 ) -> None:
     """Write `folder/name` durably; a crash at any point leaves the old or the new one complete.
 
@@ -74,6 +77,7 @@ def save(
                 "selection": None
                 if selection is None
                 else {"indices": selection.indices, "weights": selection.weights},
+                "inner": inner or {},
             }
         )
     body = {
@@ -137,14 +141,15 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
         content[file] = _read(path / file)
         if _sha256(content[file]) != sha256:
             raise _damaged(path / file, "its SHA-256 is not the one in meta.json")
-    optimizer, selection = None, None
+    optimizer, selection, inner = None, None, {}
     if "state.pt" in content:
         state = torch.load(io.BytesIO(content["state.pt"]), weights_only=True, map_location="cpu")
         optimizer = state["optimizer"]
         if state.get("selection") is not None:
             selection = Selection(**state["selection"])
+        inner = state.get("inner", {})
     model = safetensors.torch.load(content["model.safetensors"])
-    return Checkpoint(path, body["epoch"], body["rows"], model, optimizer, selection)
+    return Checkpoint(path, body["epoch"], body["rows"], model, optimizer, selection, inner)
 
 
 def _weights(model: nn.Module) -> bytes:

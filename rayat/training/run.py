@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from rayat.attacks.base import Moment
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays
-from rayat.data.loader import TrainLoader, eval_batches
+from rayat.data.loader import eval_batches
 from rayat.distributed.exchange import Exchange
 from rayat.errors import LedgerError
 from rayat.registry import ATTACKS
 from rayat.training import checkpoints
 from rayat.training.context import Context
-from rayat.training.counters import PARTS, Clock
-from rayat.training.epoch import Training, train_epoch
+from rayat.training.counters import PARTS
+from rayat.training.epoch import train_epoch
 from rayat.training.evaluate import evaluate, evaluation_eps
-from rayat.training.network import all_finite, build_model
+from rayat.training.network import all_finite
 from rayat.training.process import prepare_process
+from rayat.training.setup import Training, begin
 
 Row = dict[str, Any]
 
@@ -43,31 +45,20 @@ def run(config: TrialConfig, context: Context) -> None:
     exchange = Exchange(context.rank, context.world_size, context.device)
     prepared = context.data(config.data)
     config.pruning.fits(prepared)
-    model = build_model(config, prepared, context.device)
-    optimizer = config.optimizer.make(model.parameters(), config.lr.peak)
+    training = begin(config, prepared, exchange)
     rows: list[Row] = []
     checkpoint = checkpoints.load(context.folder, "last", config)
     if checkpoint is not None and checkpoint.optimizer is not None:
-        model.load_state_dict(checkpoint.model)
-        optimizer.load_state_dict(checkpoint.optimizer)
+        training.model.load_state_dict(checkpoint.model)
+        training.optimizer.load_state_dict(checkpoint.optimizer)
+        training.selection = checkpoint.selection
+        training.inner.load_state_dict(checkpoint.inner)
         rows = checkpoint.rows
     if exchange.sums({"epoch": len(rows)})["epoch"] != len(rows) * context.world_size:
         raise LedgerError(
             f"the workers read different checkpoints from {context.folder}; "
             "give the trial a folder on storage that all workers share"
         )
-    training = Training(
-        config,
-        model,
-        exchange.wrap(model),
-        optimizer,
-        TrainLoader(prepared, config.data, context.device),
-        len(prepared.train),
-        exchange,
-        Clock(context.device),
-        prepared,
-        None if checkpoint is None else checkpoint.selection,
-    )
     for row in rows:
         if row["epoch"] > context.reported:
             context.report(row)
@@ -90,7 +81,8 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     config, exchange, epoch = training.config, training.exchange, len(rows) + 1
     history = [r["val_robust_acc"] for r in rows if r["val_robust_acc"] is not None]
     row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
-    row["eps"] = config.attack.eps if row["attack_steps"] else 0.0
+    row["eps"] = training.inner.at(Moment(epoch, config.epochs, epoch / config.epochs)).eps
+    row["eps"] = row["eps"] if row["attack_steps"] else 0.0
     exchange.average_norms(training.model)
     skipped = row["samples"] == 0
     diverged = not skipped and not (math.isfinite(row["train_loss"]) and all_finite(training.model))
@@ -152,4 +144,5 @@ def write_checkpoints(training: Training, context: Context, rows: list[Row]) -> 
             training.model,
             training.optimizer,
             training.selection,
+            training.inner.state_dict(),
         )

@@ -19,7 +19,9 @@ from torch import nn
 from rayat.config import TrialConfig
 from rayat.distributed.exchange import Exchange
 from rayat.training.counters import Clock
-from rayat.training.epoch import Training, train_epoch
+from rayat.training.epoch import train_epoch
+from rayat.training.inner import Inner
+from rayat.training.setup import Training
 
 CONFIG = {
     "data": {"name": "digits", "train_size": 256, "val_size": 64},
@@ -71,6 +73,7 @@ def steps(rank: int, world: int, folder: Path) -> None:
         40,
         exchange,
         Clock(),
+        Inner(config, (1, 6, 6), 3, exchange),
     )
     reports = [train_epoch(training, epoch) for epoch in (1, 2, 3)]
     save_file(model.state_dict(), folder / f"weights-{world}-{rank}.safetensors")
