@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rayat.attacks._losses import Loss
-from rayat.attacks.pgd_early import PGDEarly
+from rayat.registry import ATTACKS
 from rayat.suites.base import Passes, Suite
 
 STEP = 1 / 8
@@ -46,12 +46,15 @@ class Ascent(Suite):
         passes: Passes,
     ) -> Tensor:
         """Return the images that no restart misclassified."""
-        attack = PGDEarly(
-            eps=eps,
-            norm=self.norm or "linf",
-            steps=self.steps,
-            step_size=eps * self.step,
-            loss=self.loss,
+        attack = ATTACKS.build(
+            {
+                "name": "pgd-early",  # stops a sample where it is first misclassified
+                "eps": eps,
+                "norm": self.norm or "linf",
+                "steps": self.steps,
+                "step_size": eps * self.step,
+                "loss": self.loss,
+            }
         )
         left = torch.arange(len(y), device=y.device)
         for _ in range(self.restarts):

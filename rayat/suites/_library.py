@@ -35,7 +35,7 @@ class Counted(nn.Module):
             def back(gradient: Tensor) -> None:
                 self.passes.backward += count
 
-            logits.register_hook(back)
+            logits.register_hook(back)  # type: ignore[no-untyped-call]
         return logits
 
 
@@ -47,7 +47,8 @@ def borrowed(generator: torch.Generator) -> Iterator[int]:
     of checks that `rayat evaluate` makes itself.
     """
     seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = list(range(torch.cuda.device_count())) if started else []
     logger, trace = logging.getLogger("auto-attack"), sys.gettrace()
     disabled, logger.disabled = logger.disabled, True
     try:

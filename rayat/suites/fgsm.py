@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rayat.attacks.fgsm import FGSM as Step
-from rayat.registry import SUITES
+from rayat.registry import ATTACKS, SUITES
 from rayat.suites.base import Passes, Suite
 
 
@@ -32,7 +31,8 @@ class FGSM(Suite):
         passes: Passes,
     ) -> Tensor:
         """Return the images that are still rightly classified after the step."""
-        adv = Step(eps=eps, norm=self.norm or "linf")(model, x, y, generator)
+        attack = ATTACKS.build({"name": "fgsm", "eps": eps, "norm": self.norm or "linf"})
+        adv = attack(model, x, y, generator)
         passes.forward += adv.forward + len(y)
         passes.backward += adv.backward
         survivors: Tensor = model(adv.x).argmax(1) == y

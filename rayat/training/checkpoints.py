@@ -112,8 +112,14 @@ def save(
         shutil.rmtree(old)
 
 
-def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
+def load(
+    folder: Path, name: Name, config: TrialConfig, sha256: str | None = None
+) -> Checkpoint | None:
     """Return the verified checkpoint `folder/name`, or None where there is none yet.
+
+    Args:
+        sha256: the configuration's hash when it was trained, where a ledger says so; a later
+            version of rayat may have added keys to it. Default: that of `config`.
 
     Raises:
         LedgerError: a file is missing, damaged, of a newer format or of another configuration. A
@@ -130,10 +136,11 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
             f"checkpoint {path} has format {body['format']}, this version reads up to {FORMAT}; "
             "read it with the version of rayat that wrote it"
         )
-    if body["config_sha256"] != config.sha256():
+    expected = sha256 or config.sha256()
+    if body["config_sha256"] != expected:
         raise LedgerError(
             f"checkpoint {path} belongs to another configuration (sha256 "
-            f"{body['config_sha256'][:12]}, this trial has {config.sha256()[:12]}); "
+            f"{body['config_sha256'][:12]}, this trial has {expected[:12]}); "
             "give this trial another folder"
         )
     content = {}

@@ -15,7 +15,6 @@ from rayat.attacks._view import attacked
 from rayat.attacks.base import Attack
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared
-from rayat.data.loader import eval_batches
 from rayat.distributed.exchange import Exchange
 from rayat.errors import LedgerError
 from rayat.registry import SUITES
@@ -87,6 +86,7 @@ def evaluate_checkpoint(
     split: Split = "test",
     device: str = "cpu",
     suite: Suite | None = None,
+    sha256: str | None = None,
     **asked: Any,
 ) -> dict[str, Any]:
     """Return the row of the `evals` table (without trial_id) for one checkpoint of a trial.
@@ -96,14 +96,15 @@ def evaluate_checkpoint(
     Args:
         folder: the trial's. name: which of its checkpoints. split: where to evaluate; the test set
             is for the end of a study.
-        suite: default: PGD with `eval.final_steps` steps (`final_suites`).
+        suite: default: PGD with `eval.final_steps` steps (`final_suites`). sha256: the
+            configuration's when it was trained (`checkpoints.load`).
         asked: other fields of `measure.Question`; their defaults are the configuration's.
 
     Raises:
         LedgerError: there is no such checkpoint, or it is damaged or of another configuration.
         ConfigError: the suite cannot attack such a network.
     """
-    checkpoint = checkpoints.load(folder, name, config)
+    checkpoint = checkpoints.load(folder, name, config, sha256)
     if checkpoint is None:
         raise LedgerError(
             f"no checkpoint {folder / name}: the trial ended before its first one; train it again"

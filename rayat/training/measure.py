@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from rayat.attacks._view import attacked
@@ -32,7 +33,7 @@ class Question:
         suite: with its norm (`Suite.within`). eps: radius.
         size: the first so many images; None: all. batch_size: fewer than `BATCH` per batch.
         seed: of the random starts, with the split and the batch's place. split: of the data.
-        device: torch device. folder: of the journal; None: an interruption costs everything.
+        device: torch device. journal: folder of the finished batches; None: they are not kept.
         tell: told the batches done and their number after each.
     """
 
@@ -43,7 +44,7 @@ class Question:
     seed: int = 0
     split: Split = "test"
     device: str = "cpu"
-    folder: Path | None = None
+    journal: Path | None = None
     tell: Callable[[int, int], object] = lambda done, of: None
 
 
@@ -64,9 +65,9 @@ def measure(model: nn.Module, prepared: Prepared, question: Question) -> dict[st
     size = min(len(arrays), question.size or len(arrays))
     batch_size = min(question.batch_size, BATCH)
     journal, done = None, {}
-    if question.folder is not None:
+    if question.journal is not None:
         journal = Journal(
-            question.folder,
+            question.journal,
             {
                 "weights": _fingerprint(model),
                 "data": [prepared.checksum, prepared.split_hash],
@@ -113,5 +114,6 @@ def _fingerprint(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()
