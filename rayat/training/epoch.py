@@ -65,7 +65,9 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
             own = batch[rank * share : (rank + 1) * share]
             step.weights = own, batch.sum() / exchange.world_size
         step.last = number == steps - 1
-        training.inner.at(Moment(epoch, config.epochs, progress, number)).step(step, x, y)
+        attack = training.inner.at(Moment(epoch, config.epochs, progress, number))
+        step.objective = config.objective.at(attack, noise)
+        attack.step(step, x, y)
         counters.samples += len(y)
     counters.comm_bytes = step.updates * exchange.bytes_per_step(training.model)
     row = _report(exchange, counters, step.sums, lr, step.grad_norm)
@@ -101,6 +103,8 @@ SKIPPED = {
             "train_robust_acc",
             "fosc",
             "grad_l1",
+            "start_size",
+            "start_agreement",
             "random_fill",
             "grad_norm",
         )
@@ -130,8 +134,7 @@ def _report(
         "train_loss": means.pop("loss"),
         "train_clean_acc": means.pop("clean", None),
         "train_robust_acc": means.pop("robust", None),
-        "fosc": None,
-        "grad_l1": None,
+        **dict.fromkeys(("fosc", "grad_l1", "start_size", "start_agreement")),
         "grad_norm": grad_norm,
         **means,
         **counts,

@@ -18,6 +18,7 @@ class Step:
     Attributes:
         weights: (this worker's weights of the batch (B,), the mean weight sum of the workers), set
             per batch where a pruner chose; None: all images count alike.
+        objective: that of the batch.
         last: whether this is the epoch's last batch, whose gradient norm is kept.
         sums: per-sample quantities so far. updates: of the weights so far.
         grad_norm: L2 norm of the weights' gradient at the last batch's last update.
@@ -27,6 +28,7 @@ class Step:
         self.training, self.counters, self.noise = training, counters, noise
         self.model: nn.Module = training.model
         self.weights: tuple[Tensor, Tensor] | None = None
+        self.objective = training.config.objective
         self.last = False
         self.sums, self.updates, self.grad_norm = Sums(), 0, 0.0
         self._autocast = torch.autocast(
@@ -45,7 +47,7 @@ class Step:
         training, counters = self.training, self.counters
         with training.clock.part("train"):
             with self._autocast:
-                outcome = training.config.objective.loss(training.wrapped, x, adv, y)
+                outcome = self.objective.loss(training.wrapped, x, adv, y)
             if self.weights is None:
                 loss = outcome.loss.mean()
             else:
@@ -60,7 +62,7 @@ class Step:
         self.updates += 1
         counters.fwd_passes += adv.forward + outcome.forward
         counters.bwd_passes += adv.backward + outcome.backward
-        counters.attack_steps += adv.backward
+        counters.attack_steps += adv.backward if adv.steps is None else adv.steps
         return outcome
 
 
