@@ -28,12 +28,14 @@ class Adversarial:
         forward: forward passes, summed over the samples of the batch.
         backward: backward passes, summed over the samples of the batch.
         info: per-sample statistics by column name (shape (B,)), such as `fosc`.
+        steps: gradient steps taken, summed over the samples; None: one for each backward pass.
     """
 
     x: Tensor
     forward: int
     backward: int
     info: dict[str, Tensor] = field(default_factory=dict)
+    steps: int | None = None
 
 
 @dataclass(frozen=True)

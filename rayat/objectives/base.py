@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from torch import Tensor, nn
 
-from rayat.attacks.base import Adversarial
+from rayat.attacks.base import Adversarial, Moment
 from rayat.registry import Part
 
 
@@ -35,6 +35,10 @@ class Objective(Part):
 
     inner: ClassVar[str] = "ce"
     """The loss that an attack maximises for it where the attack names none (`_losses.Loss`)."""
+
+    def at(self, moment: Moment) -> Self:
+        """Return the objective as it is at a moment of a training; most are always the same."""
+        return self
 
     @abstractmethod
     def loss(self, model: nn.Module, x: Tensor, adv: Adversarial, y: Tensor) -> Outcome:
