@@ -80,7 +80,9 @@ def select(training: Training, epoch: int, history: Sequence[float]) -> Selectio
     """Return the pruner's choice of images for the next epochs, made on worker 0 for all."""
     config, exchange = training.config, training.exchange
     assert training.prepared is not None
-    moment = Moment(epoch, config.epochs, (epoch - 1) / config.epochs)
+    # As in the first step of an epoch of all images: what a schedule gives the steps to come.
+    first = 1 / max(1, training.size // config.batch_size)
+    moment = Moment(epoch, config.epochs, (epoch - 1 + first) / config.epochs)
     context = SelectionContext(
         model=cast(Normalised, training.model),
         prepared=training.prepared,

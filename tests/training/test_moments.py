@@ -15,6 +15,10 @@ def rows(config, context):
 METHODS = {
     "dynamic": {"attack": {"name": "dynamic", "eps": 0.2, "steps": 3, "c_max": 0.1}},
     "self-weighted": {"objective.loss_weighting": "self"},
+    "ramp": {"attack_schedule": {"name": "ramp", "eps": 0.0, "steps": 0}},
+    "curriculum": {"attack_schedule": {"name": "curriculum"}},
+    "stages": {"attack_schedule": {"name": "stages", "stages": [[0.3, {"steps": 1}], [0.6, {}]]}},
+    "switch": {"attack_schedule": {"name": "switch", "to": "dynamic"}},
 }
 
 
@@ -60,3 +64,41 @@ def test_early_stopped_attacks_count_the_steps_that_moved(small, launch):
 def test_attacks_of_all_steps_report_their_gradient_and_not_what_costs_a_pass(small, launch):
     (row,) = rows(small(epochs=1), launch())
     assert row["grad_l1"] > 0 and row["fosc"] is None
+
+
+def test_a_curriculum_begins_with_clean_images_and_each_epoch_counts_its_own_steps(small, launch):
+    found = rows(small(epochs=3, attack_schedule="curriculum"), launch())
+    assert [row["attack_steps"] for row in found] == [0, 1, 2]
+    assert [row["fwd_passes"] for row in found] == [256 * (1 + k) for k in range(3)]
+    assert [row["eps"] for row in found] == [0.0, 0.2, 0.2]
+    assert found[0]["train_robust_acc"] is None and found[0]["train_clean_acc"] is not None
+    assert all(row["eval_bwd_passes"] == 64 * 2 for row in found), "the evaluation does not follow"
+
+
+def test_the_radius_reported_is_that_of_the_epochs_last_step(small, launch):
+    ramp = {"name": "ramp", "eps": 0.0, "until": 0.5}
+    found = rows(small(attack_schedule=ramp), launch())
+    assert [row["eps"] for row in found] == pytest.approx([0.1, 0.2, 0.2, 0.2])
+    stages = {"name": "stages", "stages": [[0.25, {"eps": 0.05}], [0.75, {}]]}
+    found = rows(small(attack_schedule=stages), launch("stages"))
+    assert [row["eps"] for row in found] == [0.2, 0.05, 0.05, 0.2]
+
+
+def test_an_attack_of_half_an_epoch_reports_the_mean_of_its_own_images(small, launch):
+    """A switch in the middle: FOSC is known of the second half alone."""
+    switch = {"name": "switch", "at": 0.5, "to": {"name": "dynamic", "threshold": 1e9}}
+    (row,) = rows(small(epochs=1, attack="none", attack_schedule=switch), launch())
+    assert row["attack_steps"] == 0.5 and row["fwd_passes"] == 256 * 2
+    (whole,) = rows(small(epochs=1, attack=switch["to"]), launch("whole"))
+    assert row["fosc"] == pytest.approx(whole["fosc"], rel=0.5)
+
+
+def test_selectors_look_with_the_attack_of_the_epoch_that_follows(small, launch):
+    """PGD-2 to the middle, then clean images: the second selection attacks nothing."""
+    config = small(
+        epochs=2,
+        pruning={"name": "glister", "every": 1},
+        attack_schedule={"name": "switch", "at": 0.5, "to": "none"},
+    )
+    first, second = rows(config, launch())
+    assert first["bwd_passes"] > 256 * 2 and second["bwd_passes"] == 128
