@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rayat.training import checkpoints
 from rayat.training.run import run
 
 
@@ -18,6 +19,7 @@ METHODS = {
     "ramp": {"attack_schedule": {"name": "ramp", "eps": 0.0, "steps": 0}},
     "curriculum": {"attack_schedule": {"name": "curriculum"}},
     "stages": {"attack_schedule": {"name": "stages", "stages": [[0.3, {"steps": 1}], [0.6, {}]]}},
+    "bullet-train": {"attack": {"name": "bullet-train", "eps": 0.2, "steps": 3}},
     "switch": {"attack_schedule": {"name": "switch", "to": "dynamic"}},
 }
 
@@ -102,3 +104,18 @@ def test_selectors_look_with_the_attack_of_the_epoch_that_follows(small, launch)
     )
     first, second = rows(config, launch())
     assert first["bwd_passes"] > 256 * 2 and second["bwd_passes"] == 128
+
+
+def test_bullet_train_counts_each_groups_own_steps_and_keeps_its_estimate(small, launch):
+    """1 forward + F_B N_B + F_R N_R + 1 (docs/papers.md 1.3)."""
+    attack = {"name": "bullet-train", "eps": 0.1, "steps": 4, "robust_steps": 1}
+    config = small(epochs=6, attack=attack, **{"lr.peak": 0.2})
+    context = launch()
+    found = rows(config, context)
+    for row in found:
+        steps = round(row["attack_steps"] * 256)
+        assert row["bwd_passes"] == steps + 256
+        assert row["fwd_passes"] == steps + 2 * 256
+        assert row["attack_steps"] < 4, "outliers take none"
+    estimate = checkpoints.load(context.folder, "last", config).inner["bullet-train"]["robust"]
+    assert 0 < estimate < 0.8
