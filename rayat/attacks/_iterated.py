@@ -44,10 +44,16 @@ class Iterated(Attack):
         y: Tensor,
         generator: torch.Generator,
         keep: Keep | None = None,
+        clean: Tensor | None = None,
+        look: bool = False,
     ) -> Adversarial:
         """Return the last iterate of every sample.
 
         Costs one forward and one backward pass per sample and step; `kl` one forward more.
+
+        Args:
+            keep, look: who goes on, and whether that is asked after the last step too (`ascend`).
+            clean: probabilities (B, classes) of `x` if they are known, which saves `kl` its pass.
         """
         around = ball(x, self.eps, self.norm)
         if self.random_start == "gaussian":
@@ -55,11 +61,15 @@ class Iterated(Attack):
             start = x + noise.normal_(0, GAUSSIAN_START, generator=generator)
         else:
             start = around.noisy(generator) if self.random_start else x.clone()
-        clean = None
-        if self.loss == "kl":
+        extra = 0
+        if self.loss != "kl":
+            clean = None
+        elif clean is None:
             with torch.no_grad():
                 clean = model(x).to(x.dtype).softmax(1)
+            extra = len(x)
         step_size = self.eps / 4 if self.step_size is None else self.step_size
-        adv = ascend(model, start, y, around, step_size, self.steps, keep, self.loss or "ce", clean)
-        adv.forward += 0 if clean is None else len(x)
+        loss = self.loss or "ce"
+        adv = ascend(model, start, y, around, step_size, self.steps, keep, loss, clean, look)
+        adv.forward += extra
         return adv

@@ -42,9 +42,10 @@ class LogitLoss(Protocol):
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Cross-entropy of the adversarial image: `p' - target`."""
+    """Cross-entropy of the adversarial image: `p' - target`, or the loss times that."""
 
     label_smoothing: float = 0.0
+    weighted: bool = False
     clean: bool = False
 
     def gradients(self, logits: tuple[Tensor, ...], y: Tensor) -> tuple[Tensor, ...]:
@@ -52,7 +53,10 @@ class CrossEntropy:
         (adversarial,) = logits
         target = _onehot(y, adversarial)
         smooth = (1 - self.label_smoothing) * target + self.label_smoothing / target.shape[1]
-        return (adversarial.softmax(1) - smooth,)
+        gradient = adversarial.softmax(1) - smooth
+        if self.weighted:  # by each loss' own value, held constant
+            gradient = gradient * -(smooth * adversarial.log_softmax(1)).sum(1, keepdim=True)
+        return (gradient,)
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class Mart:
 
 
 CLOSED_FORMS: dict[str, Callable[[Any], LogitLoss]] = {
-    "madry": lambda objective: CrossEntropy(objective.label_smoothing),
+    "madry": lambda objective: CrossEntropy(objective.label_smoothing, objective.weighted),
     "trades": lambda objective: Trades(objective.beta),
     "mart": lambda objective: Mart(objective.beta),
 }

@@ -20,6 +20,7 @@ class Step:
             per batch where a pruner chose; None: all images count alike.
         objective: that of the batch.
         last: whether this is the epoch's last batch, whose gradient norm is kept.
+        objective: as it is at this batch's moment.
         sums: per-sample quantities so far. updates: of the weights so far.
         grad_norm: L2 norm of the weights' gradient at the last batch's last update.
     """
@@ -70,16 +71,17 @@ class Sums:
     """Per-sample quantities summed on the device, so that no step waits for it.
 
     Attributes:
-        values: sum by name: `learned` (images shown to the objective), `loss`, `robust` and `clean`
-            (rightly classified), an attack's info.
+        values: sum by name: `loss`, `robust` and `clean` (rightly classified), an attack's info.
+        counts: how many images each sum is over: an attack of a part of the epoch tells of those.
     """
 
     def __init__(self) -> None:
         self.values: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
 
     def add(self, outcome: Outcome, adv: Adversarial, y: Tensor) -> None:
         """Add one batch."""
-        columns = {"learned": torch.ones_like(y), "loss": outcome.loss, **adv.info}
+        columns = {"loss": outcome.loss, **adv.info}
         if outcome.clean_logits is not None:
             columns["clean"] = outcome.clean_logits.argmax(1) == y
         if outcome.clean_logits is not outcome.adv_logits:  # there was something to be robust to
@@ -87,3 +89,4 @@ class Sums:
         for name, column in columns.items():
             total = column.detach().sum(dtype=torch.float64)
             self.values[name] = self.values[name] + total if name in self.values else total
+            self.counts[name] = self.counts.get(name, 0) + len(column)
