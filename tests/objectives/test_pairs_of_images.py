@@ -7,6 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from rayat.attacks.base import Adversarial
+from rayat.config import TrialConfig
+from rayat.errors import ConfigError
 from rayat.objectives.mart import mart_loss
 from rayat.pruning._logits import logit_loss
 from rayat.registry import OBJECTIVES
@@ -111,3 +113,12 @@ def test_trades_without_its_second_term_is_standard_training(case):
     model, x, _, y = case
     loss = OBJECTIVES.build({"name": "trades", "beta": 0}).loss(*case).loss
     torch.testing.assert_close(loss, F.cross_entropy(model(x), y, reduction="none"))
+
+
+@pytest.mark.parametrize("start", [True, "gaussian"])
+def test_an_attack_on_the_divergence_needs_a_start_beside_the_image(start):
+    tree = {"objective": "trades", "attack.random_start": False}
+    with pytest.raises(ConfigError, match=r"moves nothing: .* objective 'trades' asks for"):
+        TrialConfig.parse(tree)
+    assert TrialConfig.parse({**tree, "attack.loss": "ce"}).attack.loss == "ce"
+    assert TrialConfig.parse({**tree, "attack.random_start": start}).attack.random_start == start
