@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field
@@ -12,6 +12,7 @@ from rayat.attacks._ball import ball
 from rayat.attacks._loop import Keep, ascend
 from rayat.attacks._losses import Loss
 from rayat.attacks.base import Adversarial, Attack
+from rayat.errors import ConfigError
 
 GAUSSIAN_START = 0.001
 """Standard deviation of the start of TRADES and MART (docs/papers.md 7.1)."""
@@ -32,6 +33,16 @@ class Iterated(Attack):
         description="what is maximised: ce, kl (to the clean prediction), cw (margin); "
         "null: what the objective asks for",
     )
+
+    def check(self, config: Any) -> None:
+        """Refuse to climb the divergence from the clean image, where its gradient is zero."""
+        super().check(config)
+        if not self.random_start and (self.loss or config.objective.inner) == "kl":
+            raise ConfigError(
+                "attack.random_start=false with loss kl moves nothing: the divergence from the "
+                "clean prediction is flat at the clean image; use 'gaussian' or true, or another "
+                f"attack.loss (null is what objective {config.objective.kind!r} asks for)"
+            )
 
     def suited(self, loss: str) -> Self:
         """Return the attack with the objective's loss where it names none."""

@@ -56,6 +56,11 @@ def test_epochs(once, name):
     assert names == [f"{name.upper()}.{letter}" for part in PEER_ROWS for letter in part]
 
 
+def test_trades(once):
+    names = sound(steps.b8(once), once)
+    assert names == (["B8.a", "B8.b"] if fast_bf16() else ["B8.a"])
+
+
 @pytest.mark.parametrize("bf16", [True, False])
 def test_bars_follow_the_processor(once, monkeypatch, bf16):
     monkeypatch.setattr(steps, "fast_bf16", lambda: bf16)
