@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rayat.config import TrialConfig
-from rayat.errors import LedgerError
+from rayat.errors import ConfigError, LedgerError
 from rayat.pruning.base import Selection
 
 FORMAT = 1
@@ -84,6 +84,7 @@ def save(
         "format": FORMAT,
         "epoch": len(rows),
         "config_sha256": config.sha256(),
+        "config": config.tree(),
         "files": {file: _sha256(content) for file, content in files.items()},
         "rows": rows,
     }
@@ -130,7 +131,7 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
             f"checkpoint {path} has format {body['format']}, this version reads up to {FORMAT}; "
             "read it with the version of rayat that wrote it"
         )
-    if body["config_sha256"] != config.sha256():
+    if not _same(body, config):
         raise LedgerError(
             f"checkpoint {path} belongs to another configuration (sha256 "
             f"{body['config_sha256'][:12]}, this trial has {config.sha256()[:12]}); "
@@ -150,6 +151,19 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
         inner = state.get("inner", {})
     model = safetensors.torch.load(content["model.safetensors"])
     return Checkpoint(path, body["epoch"], body["rows"], model, optimizer, selection, inner)
+
+
+def _same(body: dict[str, Any], config: TrialConfig) -> bool:
+    """Return whether a checkpoint is of `config`, also if it knew fewer keys when it was written.
+
+    A key that a later version added has its default in the older trials.
+    """
+    if body["config_sha256"] == config.sha256():
+        return True
+    try:
+        return TrialConfig.parse(body["config"]).sha256() == config.sha256()
+    except (KeyError, ConfigError):
+        return False
 
 
 def _weights(model: nn.Module) -> bytes:
