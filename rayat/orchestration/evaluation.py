@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from rayat.config import TrialConfig
 from rayat.data.base import Prepared, Source
 from rayat.data.prepare import prepare
 from rayat.errors import ConfigError, LedgerError, nearest
-from rayat.ledger.reader import read_run
+from rayat.ledger.info import RUN, read_info
 from rayat.ledger.state import EVAL_KEY
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.request import CHECKPOINTS, Request
@@ -30,58 +29,39 @@ Row = dict[str, Any]
 Tell = Callable[[str], object]
 
 
-@dataclass(frozen=True)
-class Place:
-    """A trial as the ledger tells it: where its checkpoints lie and what they were trained by."""
-
-    trial_id: str
-    folder: Path
-    config: TrialConfig
-    sha256: str
-
-
-def place(run: Path, declared: Mapping[Any, Any]) -> Place:
-    """Return a trial's place from its row of the trials table (`Ledger.trials`, `Run.trials`).
-
-    Raises:
-        ConfigError: this version of rayat does not know a key of the trial's configuration.
-    """
-    config = TrialConfig.parse(json.loads(declared["config_json"]))
-    trial_id = declared["trial_id"]
-    return Place(trial_id, run / "checkpoints" / trial_id, config, declared["config_sha256"])
-
-
 class Evaluator:
     """Measures checkpoints; reads each data set once and checks that it is the run's.
 
     Args:
-        data: what `run.json` says of the data sets. tell: told in one line what is being done.
+        data: what `run.json` says of the data sets; None: nothing does. tell: told in one line
+            what is being done.
 
     Attributes:
         asked: the keys (`EVAL_KEY`) of the rows that the request asked for, so far.
     """
 
-    def __init__(self, request: Request, data: Sequence[dict[str, Any]], tell: Tell) -> None:
+    def __init__(self, request: Request, data: Sequence[dict[str, Any]] | None, tell: Tell) -> None:
         self.request, self.tell = request, tell
         self.asked: set[tuple[Any, ...]] = set()
-        self._known = list(data)
+        self._known = data
         self._prepared: dict[Any, Prepared] = {}
 
-    def rows(self, at: Place, name: Name, held: Iterable[Row]) -> list[Row]:
+    def rows(self, folder: Path, name: Name, config: TrialConfig, held: Iterable[Row]) -> list[Row]:
         """Return all rows of one checkpoint and split, flagged; none if it is not there.
 
         Args:
+            folder: the trial's, named after it. name: of the checkpoint.
             held: the ledger's rows of this checkpoint. Where one of this epoch answers a question
                 it is not measured again.
 
         Raises:
             LedgerError, DataError, ConfigError: the checkpoint, the data or a suite does not do.
         """
-        found = checkpoints.load(at.folder, name, at.config, at.sha256)
+        found = checkpoints.load(folder, name, config)
         if found is None:
-            self.tell(f"{at.trial_id} has no checkpoint {name}")
+            self.tell(f"{folder.name} has no checkpoint {name}")
             return []
-        request, config = self.request, at.config
+        request = self.request
         of_now = [
             r for r in held if (r.get("split"), r.get("epoch")) == (request.split, found.epoch)
         ]
@@ -90,27 +70,26 @@ class Evaluator:
         prepared = self._data(config)
         size = self._size(config, prepared)
         for suite, eps in request.questions(evaluation_eps(config), config.attack.norm):
-            line = f"{at.trial_id} {name} {suite.title} at {eps:g}"
-            row_key = (at.trial_id, name, suite.title, request.split, eps, size)
+            line = f"{folder.name} {name} {suite.title} at {eps:g}"
+            row_key = (folder.name, name, suite.title, request.split, eps, size)
             self.asked.add(row_key)
             if row_key in rows and not request.again:
                 self.tell(f"{line}: held")
                 continue
             measured = evaluate_checkpoint(
-                at.folder,
+                folder,
                 name,
                 config,
                 prepared,
                 request.split,
                 request.device,
                 suite,
-                at.sha256,
                 eps=eps,
                 size=size,
-                journal=at.folder,
+                journal=folder,
                 tell=_batches(self.tell, line),
             )
-            rows[row_key] = {"trial_id": at.trial_id, **measured}
+            rows[row_key] = {"trial_id": folder.name, **measured}
         return flagged(list(rows.values()))
 
     def _size(self, config: TrialConfig, prepared: Prepared) -> int:
@@ -124,7 +103,8 @@ class Evaluator:
         key = source_key(config.data)
         if key not in self._prepared:
             prepared = prepare(config.data)
-            same_data(self._known, [describe(prepared)])
+            if self._known is not None:
+                same_data(list(self._known), [describe(prepared)])
             self._prepared[key] = prepared
         return self._prepared[key]
 
@@ -163,47 +143,37 @@ def evaluate_run(
         chosen = trial_ids or [t for t in declared if ledger.status(t) in ENDED]
         evaluator = Evaluator(request, ledger.info["data"], tell)
         for trial_id in chosen:
-            at = place(folder, declared[trial_id])
+            config = TrialConfig.parse(json.loads(declared[trial_id]["config_json"]))
+            place = folder / "checkpoints" / trial_id
             for name in request.checkpoints:
                 held = [
                     row
                     for row in ledger.evaluations()
                     if (row["trial_id"], row["checkpoint"]) == (trial_id, name)
                 ]
-                for row in evaluator.rows(at, name, held):
+                for row in evaluator.rows(place, name, config, held):
                     ledger.evaluation(row)
-            forget(at.folder)
+            forget(place)
         return [row for row in ledger.evaluations() if key(row) in evaluator.asked]
 
 
 def evaluate_one(checkpoint: Path, request: Request, tell: Tell = lambda line: None) -> list[Row]:
-    """Evaluate one checkpoint in its place below a run; its ledger is read and not written.
+    """Evaluate one checkpoint where it lies; the ledger of its run, if any, is not written.
 
     Args:
-        checkpoint: `RUN/checkpoints/TRIAL/best` or `last`.
+        checkpoint: a trial's folder `best` or `last`.
 
     Raises:
-        LedgerError: it does not lie in a run, or is damaged.
+        LedgerError: it is damaged, or of a version that did not store the configuration.
     """
-    checkpoint = checkpoint.absolute()
-    name, trial_id = checkpoint.name, checkpoint.parent.name
-    if name not in CHECKPOINTS or checkpoint.parents[1].name != "checkpoints":
-        raise LedgerError(
-            f"{checkpoint} is neither a run nor a checkpoint of one: give RUN or "
-            "RUN/checkpoints/TRIAL/best; for a network from elsewhere use --model and --weights"
-        )
-    run = read_run(checkpoint.parents[2])
-    found = run.trials[run.trials["trial_id"] == trial_id].to_dict("records")
-    if not found:
-        raise LedgerError(
-            f"{run.folder} has no trial {trial_id!r}{nearest(trial_id, run.trials['trial_id'])}"
-        )
-    evaluator = Evaluator(request, run.info["data"], tell)
-    at = place(run.folder, found[0])
-    rows = evaluator.rows(at, name, [])
-    if not rows:
-        raise LedgerError(f"no checkpoint {checkpoint}: the trial ended before its first one")
-    forget(at.folder)
+    folder, name = checkpoint.absolute().parent, checkpoint.name
+    if name not in CHECKPOINTS:
+        raise LedgerError(f"a checkpoint's folder is named best or last, got {checkpoint}")
+    config = checkpoints.configuration(checkpoint)
+    run = folder.parents[1]
+    known = read_info(run)["data"] if (run / RUN).exists() else None
+    rows = Evaluator(request, known, tell).rows(folder, name, config, [])
+    forget(folder)
     return rows
 
 

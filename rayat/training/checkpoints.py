@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rayat.config import TrialConfig
-from rayat.errors import LedgerError
+from rayat.errors import ConfigError, LedgerError
 from rayat.pruning.base import Selection
 
 FORMAT = 1
@@ -84,6 +84,7 @@ def save(
         "format": FORMAT,
         "epoch": len(rows),
         "config_sha256": config.sha256(),
+        "config": config.tree(),
         "files": {file: _sha256(content) for file, content in files.items()},
         "rows": rows,
     }
@@ -112,14 +113,8 @@ def save(
         shutil.rmtree(old)
 
 
-def load(
-    folder: Path, name: Name, config: TrialConfig, sha256: str | None = None
-) -> Checkpoint | None:
+def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
     """Return the verified checkpoint `folder/name`, or None where there is none yet.
-
-    Args:
-        sha256: the configuration's hash when it was trained, where a ledger says so; a later
-            version of rayat may have added keys to it. Default: that of `config`.
 
     Raises:
         LedgerError: a file is missing, damaged, of a newer format or of another configuration. A
@@ -136,11 +131,10 @@ def load(
             f"checkpoint {path} has format {body['format']}, this version reads up to {FORMAT}; "
             "read it with the version of rayat that wrote it"
         )
-    expected = sha256 or config.sha256()
-    if body["config_sha256"] != expected:
+    if not _same(body, config):
         raise LedgerError(
             f"checkpoint {path} belongs to another configuration (sha256 "
-            f"{body['config_sha256'][:12]}, this trial has {expected[:12]}); "
+            f"{body['config_sha256'][:12]}, this trial has {config.sha256()[:12]}); "
             "give this trial another folder"
         )
     content = {}
@@ -157,6 +151,35 @@ def load(
         inner = state.get("inner", {})
     model = safetensors.torch.load(content["model.safetensors"])
     return Checkpoint(path, body["epoch"], body["rows"], model, optimizer, selection, inner)
+
+
+def configuration(path: Path) -> TrialConfig:
+    """Return the configuration that a checkpoint's folder holds.
+
+    Raises:
+        LedgerError: it is damaged, or older than the first version that stored it.
+        ConfigError: this version of rayat does not know one of its keys.
+    """
+    body = _meta(path)
+    if "config" not in body:
+        raise LedgerError(
+            f"checkpoint {path} does not hold its configuration, as those of earlier versions; "
+            "evaluate the run that it belongs to"
+        )
+    return TrialConfig.parse(body["config"])
+
+
+def _same(body: dict[str, Any], config: TrialConfig) -> bool:
+    """Return whether a checkpoint is of `config`, also if it knew fewer keys when it was written.
+
+    A key that a later version added has its default in the older trials.
+    """
+    if body["config_sha256"] == config.sha256():
+        return True
+    try:
+        return TrialConfig.parse(body["config"]).sha256() == config.sha256()
+    except (KeyError, ConfigError):
+        return False
 
 
 def _weights(model: nn.Module) -> bytes:

@@ -86,7 +86,6 @@ def evaluate_checkpoint(
     split: Split = "test",
     device: str = "cpu",
     suite: Suite | None = None,
-    sha256: str | None = None,
     **asked: Any,
 ) -> dict[str, Any]:
     """Return the row of the `evals` table (without trial_id) for one checkpoint of a trial.
@@ -96,15 +95,14 @@ def evaluate_checkpoint(
     Args:
         folder: the trial's. name: which of its checkpoints. split: where to evaluate; the test set
             is for the end of a study.
-        suite: default: PGD with `eval.final_steps` steps (`final_suites`). sha256: the
-            configuration's when it was trained (`checkpoints.load`).
+        suite: default: PGD with `eval.final_steps` steps (`final_suites`).
         asked: other fields of `measure.Question`; their defaults are the configuration's.
 
     Raises:
         LedgerError: there is no such checkpoint, or it is damaged or of another configuration.
         ConfigError: the suite cannot attack such a network.
     """
-    checkpoint = checkpoints.load(folder, name, config, sha256)
+    checkpoint = checkpoints.load(folder, name, config)
     if checkpoint is None:
         raise LedgerError(
             f"no checkpoint {folder / name}: the trial ended before its first one; train it again"
