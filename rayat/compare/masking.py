@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import permutations
 from typing import Any
 
 FGSM_MARGIN = 0.10
@@ -38,8 +37,9 @@ def flagged(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def flags(rows: Sequence[Row]) -> dict[str, dict[str, float]] | None:
     """Return the signs in the rows of one checkpoint and split; None: nothing to compare.
 
-    Signs: `fgsm_above_pgd` (by more than `FGSM_MARGIN`), `square_below_white_box`,
-    `rises_with_eps` (PGD at a larger radius finds less), each beyond `ERRORS` standard errors. Of
+    Signs: `fgsm_above_pgd` (FGSM leaves `FGSM_MARGIN` more than the strongest PGD),
+    `square_below_white_box` (Square leaves less than the strongest attack that sees gradients),
+    `rises_with_eps` (PGD leaves more at a larger radius); each beyond `ERRORS` standard errors. Of
     several pairs the one with the largest difference is told.
     """
     signs: dict[str, dict[str, float]] = {}
@@ -57,16 +57,29 @@ def flags(rows: Sequence[Row]) -> dict[str, dict[str, float]] | None:
 
 def _pairs(rows: Sequence[Row]) -> Iterator[tuple[str, Row, Row, float]]:
     """Yield a sign's name, the row that must not be above the other, that one, and the margin."""
-    for a, b in permutations(rows, 2):
-        if a.get("n") != b.get("n") or _norm(a) != _norm(b) or None in (a.get("eps"), b.get("eps")):
-            continue
-        if a["eps"] == b["eps"]:
-            if _is(a, "fgsm") and _is(b, "pgd"):
-                yield "fgsm_above_pgd", a, b, FGSM_MARGIN
-            if _is(a, *WHITE_BOX) and _is(b, "square"):
-                yield "square_below_white_box", a, b, 0.0
-        elif a["suite"] == b["suite"] and _is(a, "pgd") and a["eps"] > b["eps"]:
-            yield "rises_with_eps", a, b, 0.0
+    same: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row.get("eps") is not None and row.get("n") is not None:
+            same.setdefault((row["n"], _norm(row), row["eps"]), []).append(row)
+    for group in same.values():
+        fgsm, pgd = _strongest(group, "fgsm"), _strongest(group, "pgd")
+        square, white = _strongest(group, "square"), _strongest(group, *WHITE_BOX)
+        if fgsm and pgd:
+            yield "fgsm_above_pgd", fgsm, pgd, FGSM_MARGIN
+        if square and white:
+            yield "square_below_white_box", white, square, 0.0
+    for (n, norm, eps), group in same.items():
+        for (other_n, other_norm, larger), others in same.items():
+            if (n, norm) == (other_n, other_norm) and larger > eps:
+                pgds = {row["suite"]: row for row in group if _is(row, "pgd")}
+                for row in others:
+                    if row["suite"] in pgds:
+                        yield "rises_with_eps", row, pgds[row["suite"]], 0.0
+
+
+def _strongest(rows: Sequence[Row], *kinds: str) -> Row | None:
+    of_kind = [row for row in rows if _is(row, *kinds)]
+    return min(of_kind, key=lambda row: float(row["robust_acc"]), default=None)
 
 
 def _is(row: Row, *kinds: str) -> bool:

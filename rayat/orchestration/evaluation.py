@@ -154,7 +154,8 @@ def evaluate_run(
                 for row in evaluator.rows(place, name, config, held):
                     ledger.evaluation(row)
             forget(place)
-        return [row for row in ledger.evaluations() if key(row) in evaluator.asked]
+        rows = {key(row): row for row in ledger.evaluations()}
+        return [rows[asked] for asked in sorted(evaluator.asked) if asked in rows]
 
 
 def evaluate_one(checkpoint: Path, request: Request, tell: Tell = lambda line: None) -> list[Row]:

@@ -85,7 +85,9 @@ def test_a_checkpoint_evaluates_to_the_same_row_every_time(small, launch):
     assert first == second
     assert first["suite"] == "pgd-3" and first["split"] == "test" and first["n"] == 64
     assert first["eps"] == 0.2 and first["precision"] == "fp32"
-    assert (first["fwd_passes"], first["bwd_passes"]) == (64 * 5, 64 * 3)
+    right = round(first["clean_acc"] * 64)  # what is wrong as it is is not attacked
+    assert 64 + right <= first["fwd_passes"] <= 64 + right * 4
+    assert first["bwd_passes"] <= right * 3
     assert 0 <= first["robust_acc"] <= first["clean_acc"] <= 1
 
 
