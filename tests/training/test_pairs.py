@@ -25,7 +25,10 @@ GIVEN: dict[str, dict[str, Any]] = {
 """Parameters that make a method do something in two epochs, where it has them."""
 NEEDED: dict[tuple[str, str], dict[str, Any]] = {}
 """Parameters that a method does not work without."""
-REFUSED: set[tuple[str, str]] = set()
+REFUSED: set[tuple[str, str]] = {
+    ("objective:gradalign", "pruning:glister"),
+    ("objective:gradalign", "pruning:grad-match"),
+}
 """Pairs that make no sense, as (room:name, room:name): the list that the documentation gives."""
 
 BASE = {
