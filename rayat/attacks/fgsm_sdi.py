@@ -30,7 +30,7 @@ class FGSMSDI(Attack):
     width: int = Field(64, ge=1, description="channels of the generator")
     every: int = Field(20, ge=1, description="steps between updates of the generator")
     q: float = Field(
-        0.5, gt=0, le=1, description="mass of the true class in the generator's loss; 1: plain"
+        1.0, gt=0, le=1, description="mass of the true class in the generator's loss; 1: plain"
     )
     clip: bool = Field(True, description="clip to the pixel box; false: as released")
 

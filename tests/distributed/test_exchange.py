@@ -43,7 +43,7 @@ def start(folder: Path, world: int, *modes: str) -> None:
 def pair(tmp_path_factory):
     """Return the folder in which two workers did everything."""
     folder = tmp_path_factory.mktemp("pair")
-    start(folder, 2, "steps", "norms", "sums", "trial")
+    start(folder, 2, "steps", "norms", "sums", "learned", "trial")
     return folder
 
 
@@ -101,6 +101,13 @@ def test_norm_statistics_become_the_mean_over_the_workers(pair):
 def test_sums_are_exact(pair):
     for rank in (0, 1):
         assert read(pair / f"sums-{rank}.json") == {"big": 2**54 + 1, "zero": 0, "small": 0.1 + 0.2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["model", "starter"])
+def test_a_network_and_what_its_attack_learned_are_the_same_on_both(pair, what):
+    one, other = (load_file(pair / f"{what}-{rank}.safetensors") for rank in (0, 1))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.slow
