@@ -24,7 +24,8 @@ class Estimate:
     """The cost of one configuration, alone on this machine.
 
     Passes are exact where every sample costs the same; an attack that lets finished samples go
-    costs what it cost at the untrained network. Seconds of several workers are those of one with
+    costs what it cost at the untrained network, and adversarial weight perturbation counts from
+    the first step on. Seconds of several workers are those of one with
     its share of the batch: the exchange of gradients is not in them.
 
     Attributes:
@@ -79,7 +80,7 @@ def estimate(
     size, batch = len(prepared.train), min(config.batch_size, len(prepared.train))
     share = max(1, batch // config.workers)
     # One worker's part; everything else is the trial's own.
-    part = config.replace({"workers": 1, "batch_size": share})
+    part = config.replace({"workers": 1, "batch_size": share, "weights.awp_start": 0})
     training = _training(part, prepared, share, device)
     seconds, row = _timed(training)
     if seconds < SLOW_STEP_SECONDS:
