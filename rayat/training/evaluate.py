@@ -26,7 +26,7 @@ from rayat.training.streams import stream
 
 Split = Literal["val", "test"]
 CPU_PART = 128
-"""Images computed at a time on a CPU, as many as a training batch: 500 at once hold more memory than
+"""Images computed at a time on a CPU, like a training batch: 500 at once hold more memory than
 training does, 60 MB on Fashion-MNIST, and a process keeps it. It takes up to 6 % longer."""
 
 
