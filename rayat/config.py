@@ -33,6 +33,7 @@ from rayat.registry import (
     SCHEDULES,
     SHAPES,
     SOURCES,
+    SUITES,
     Part,
     Registry,
     explain,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from rayat.pruning.base import Pruner
     from rayat.schedules.base import AttackSchedule
     from rayat.shapes.base import LRShape
+    from rayat.suites.base import Suite
 else:
 
     def _part(registry: Registry[Any]) -> Any:
@@ -59,6 +61,7 @@ else:
     Source, Model, Optimizer = _part(SOURCES), _part(MODELS), _part(OPTIMIZERS)
     LRShape, Attack, Objective = _part(SHAPES), _part(ATTACKS), _part(OBJECTIVES)
     Pruner, AttackSchedule = _part(PRUNERS), _part(SCHEDULES)
+    Suite = _part(SUITES)
 
 PART_KEYS: dict[str, Registry[Any]] = {
     "data": SOURCES,
@@ -75,8 +78,8 @@ PART_KEYS: dict[str, Registry[Any]] = {
 class EvalConfig(BaseModel):
     """What is measured on the validation split each epoch, and on the test set once at the end.
 
-    Both attacks are PGD with a random start from the evaluation stream, step `eps / 4` for the
-    tracking attack and `eps / 8` for the final one (docs/papers.md 1.5: PGD-10/20 for tracking).
+    The tracking attack is PGD with one random start and step `eps / 4`; the final one is the suite
+    `pgd`, and whatever `suites` adds (docs/evaluation.md).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -85,6 +88,7 @@ class EvalConfig(BaseModel):
     every: int = Field(1, ge=1, description="epochs between validations; the last is always one")
     size: int | None = Field(None, ge=1, description="validation images attacked; null: all")
     final_steps: int = Field(20, ge=1, description="PGD steps of the final attack on test images")
+    suites: tuple[Suite, ...] = Field((), description="further suites at the end: autoattack, ...")
     final_size: int | None = Field(None, ge=1, description="test images attacked; null: all")
     batch_size: int = Field(500, ge=1, description="images per evaluation batch")
     eps: float | None = Field(None, ge=0, le=1, description="evaluation radius; null: attack.eps")

@@ -23,6 +23,7 @@ KINDS = (
     "objectives",
     "optimizers",
     "pruners",
+    "suites",
     "studies",
 )
 """The registries' rooms, and the shipped studies."""

@@ -173,6 +173,22 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
     )
 
 
+def configuration(path: Path) -> TrialConfig:
+    """Return the configuration that a checkpoint's folder holds.
+
+    Raises:
+        LedgerError: it is damaged, or older than the first version that stored it.
+        ConfigError: this version of rayat does not know one of its keys.
+    """
+    body = _meta(path)
+    if "config" not in body:
+        raise LedgerError(
+            f"checkpoint {path} does not hold its configuration, as those of earlier versions; "
+            "evaluate the run that it belongs to"
+        )
+    return TrialConfig.parse(body["config"])
+
+
 def _same(body: dict[str, Any], config: TrialConfig) -> bool:
     """Return whether a checkpoint is of `config`, also if it knew fewer keys when it was written.
 
