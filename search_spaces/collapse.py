@@ -24,7 +24,17 @@ study = Study(
         "fgsm-rs": {"attack": "fgsm-rs"},
         "n-fgsm": {"attack": "n-fgsm"},
         "gradalign": {"attack": "fgsm", "objective": "gradalign"},
+        # Plain cross-entropy, and both players smoothed as in the two releases: q of the true class
+        # is a label smoothing of (1 - q) C / (C - 1) over C classes (docs/papers.md 6.2).
         "fgsm-sdi": {"attack": {"name": "fgsm-sdi", "width": 8}},
+        "fgsm-sdi-q0.9": {
+            "attack": {"name": "fgsm-sdi", "width": 8, "q": 0.9},
+            "objective": {"name": "madry", "label_smoothing": 1 / 9},
+        },
+        "fgsm-sdi-q0.5": {
+            "attack": {"name": "fgsm-sdi", "width": 8, "q": 0.5},
+            "objective": {"name": "madry", "label_smoothing": 5 / 9},
+        },
     },
     # Collapse was seen at 0.3 on pilot trials with seed 17, which is not among the seeds.
     space={"attack.eps": tune.grid_search([0.1, 0.2, 0.3])},
