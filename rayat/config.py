@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from rayat.collapse import SPAN
 from rayat.errors import ConfigError, nearest
 from rayat.registry import (
     ATTACKS,
@@ -93,6 +94,35 @@ class EvalConfig(BaseModel):
     eps: float | None = Field(None, ge=0, le=1, description="evaluation radius; null: attack.eps")
 
 
+class WeightsConfig(BaseModel):
+    """What is done with the weights besides the optimiser's updates (docs/weights.md)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    awp: float = Field(
+        0.0, ge=0, lt=1, description="adversarial perturbation, share of a tensor's length; 0: off"
+    )
+    awp_start: float = Field(0.0, ge=0, lt=1, description="progress after which awp acts")
+    average: Literal["none", "ema", "swa"] = Field(
+        "none", description="validate and keep a mean of the weights: of steps, of epochs' ends"
+    )
+    decay: float = Field(0.999, ge=0, lt=1, description="ema: most that a step leaves of the mean")
+    average_from: float | None = Field(
+        None, ge=0, lt=1, description="progress after which it averages; null: 0, swa 0.75"
+    )
+
+    @property
+    def averages_after(self) -> float:
+        """Return the progress after which weights are averaged."""
+        if self.average_from is not None:
+            return self.average_from
+        return 0.75 if self.average == "swa" else 0.0
+
+
+GROUPS: dict[str, type[BaseModel]] = {"eval": EvalConfig, "weights": WeightsConfig}
+"""Keys that hold plain groups of values."""
+
+
 class TrialConfig(BaseModel):
     """Everything that determines one training run.
 
@@ -117,14 +147,24 @@ class TrialConfig(BaseModel):
     threads: int = Field(1, ge=1, description="torch threads per worker")
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_every: int = Field(1, ge=1, description="epochs between resumable checkpoints")
+    on_collapse: Literal["stop", "rollback"] = Field(
+        "stop",
+        description="catastrophic overfitting ends the trial or takes back its best weights",
+    )
     seed: int = Field(0, ge=0, lt=2**32)
     eval: EvalConfig = Field(default_factory=lambda: EvalConfig.model_validate({}))
+    weights: WeightsConfig = Field(default_factory=lambda: WeightsConfig.model_validate({}))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.batch_size % self.workers:
             raise ValueError(
                 f"batch_size must be a multiple of workers={self.workers}, got {self.batch_size}"
+            )
+        if self.on_collapse == "rollback" and self.eval.every > SPAN:
+            raise ValueError(
+                f"on_collapse='rollback' compares validations at most {SPAN} epochs apart, got "
+                f"eval.every={self.eval.every}; use eval.every=1"
             )
         for key in PART_KEYS:
             getattr(self, key).check(self)
@@ -145,7 +185,10 @@ class TrialConfig(BaseModel):
         try:
             return cls(**tree)
         except ValidationError as error:
-            known = list(cls.model_fields) + [f"eval.{name}" for name in EvalConfig.model_fields]
+            known = list(cls.model_fields)
+            known += [
+                f"{key}.{name}" for key, group in GROUPS.items() for name in group.model_fields
+            ]
             raise ConfigError(explain(error, "", known)) from None
 
     def replace(self, changes: Mapping[str, Any]) -> TrialConfig:

@@ -37,7 +37,7 @@ class NFGSM(Attack):
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
     ) -> Adversarial:
-        """Return `clip_[0,1](noisy + step_size * sign(grad at noisy))`, noisy = x + U(-k eps, k eps).
+        """Return `clip_[0,1](noisy + step_size * sign(grad))`, noisy = x + U(-k eps, k eps).
 
         The gradient is taken at the noisy image as it is, also where that leaves the pixel box.
         """

@@ -32,6 +32,7 @@ EPOCHS = _schema(
     pa.field("train_robust_acc", f),  # under the training attack
     pa.field("val_clean_acc", f),
     pa.field("val_robust_acc", f),
+    pa.field("rollback_epoch", i),  # whose weights were taken back after it collapsed; null: none
     pa.field("fosc", f),  # mean first-order stationary condition
     pa.field("grad_l1", f),  # mean l1 norm of the attack's last input gradient
     pa.field("start_size", f),  # mean |start| / eps of a learned starting point

@@ -117,8 +117,8 @@ CLOSED_FORMS: dict[str, Callable[[Any], LogitLoss]] = {
 }
 
 
-def logit_loss(objective: Objective) -> LogitLoss:
-    """Return the objective as a loss of logits.
+def logit_loss(objective: Objective, pruner: str = "this") -> LogitLoss:
+    """Return the objective as a loss of logits; `pruner` is who asks.
 
     Raises:
         ConfigError: the objective gives none; the text names those that do.
@@ -129,8 +129,8 @@ def logit_loss(objective: Objective) -> LogitLoss:
         return own
     if objective.kind not in CLOSED_FORMS:
         raise ConfigError(
-            f"objective {objective.kind!r} gives no gradient with respect to logits, which this "
-            f"pruning selects by; use objective {', '.join(CLOSED_FORMS)}, or pruning random"
+            f"objective {objective.kind!r} gives no gradient with respect to logits, by which "
+            f"{pruner} pruning selects; use objective {', '.join(CLOSED_FORMS)}, or pruning random"
         )
     return CLOSED_FORMS[objective.kind](objective)
 

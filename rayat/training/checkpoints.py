@@ -38,9 +38,10 @@ class Checkpoint:
     Attributes:
         path: the folder it was read from. epoch: the last epoch trained.
         rows: the reports of epochs 1..epoch, as they were or will be reported.
-        model: the network's state by name, on the CPU.
+        model: the state by name of the network that was validated, on the CPU.
         optimizer: the optimiser's state on the CPU; None in `best`.
         inner: what attacks remember, by name (`Inner.state_dict`).
+        trained: the state that training goes on from, where `model` is a mean of `averaged` ones.
     """
 
     path: Path
@@ -50,6 +51,8 @@ class Checkpoint:
     optimizer: dict[str, Any] | None
     selection: Selection | None = None
     inner: dict[str, Any] = field(default_factory=dict)
+    trained: dict[str, Tensor] | None = None
+    averaged: int = 0
 
 
 def save(
@@ -61,13 +64,17 @@ def save(
     optimizer: Optimizer | None = None,
     selection: Selection | None = None,
     inner: dict[str, Any] | None = None,
+    trained: nn.Module | None = None,
+    averaged: int = 0,
 ) -> None:
     """Write `folder/name` durably; a crash at any point leaves the old or the new one complete.
 
     Args:
         folder: the trial's; made if absent. One process at a time may write there.
         rows: the reports of epochs 1 to the one just trained; JSON values only.
-        model: the bare network. optimizer: given where training may resume from here.
+        model: the bare network that was validated. optimizer: given where training may resume from
+            here; with it `trained`, the network that is trained where `model` is a mean of
+            `averaged` of its states.
     """
     files = {"model.safetensors": _weights(model)}
     if optimizer is not None:
@@ -78,6 +85,8 @@ def save(
                 if selection is None
                 else {"indices": selection.indices, "weights": selection.weights},
                 "inner": inner or {},
+                "trained": None if trained is None else trained.state_dict(),
+                "averaged": averaged,
             }
         )
     body = {
@@ -142,15 +151,26 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
         content[file] = _read(path / file)
         if _sha256(content[file]) != sha256:
             raise _damaged(path / file, "its SHA-256 is not the one in meta.json")
-    optimizer, selection, inner = None, None, {}
+    optimizer, selection, inner, trained, averaged = None, None, {}, None, 0
     if "state.pt" in content:
         state = torch.load(io.BytesIO(content["state.pt"]), weights_only=True, map_location="cpu")
         optimizer = state["optimizer"]
         if state.get("selection") is not None:
             selection = Selection(**state["selection"])
         inner = state.get("inner", {})
+        trained, averaged = state.get("trained"), state.get("averaged", 0)
     model = safetensors.torch.load(content["model.safetensors"])
-    return Checkpoint(path, body["epoch"], body["rows"], model, optimizer, selection, inner)
+    return Checkpoint(
+        path,
+        body["epoch"],
+        body["rows"],
+        model,
+        optimizer,
+        selection,
+        inner,
+        trained,
+        averaged,
+    )
 
 
 def configuration(path: Path) -> TrialConfig:

@@ -64,13 +64,13 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
             batch = weights[plan.rows[number * size : (number + 1) * size]]
             own = batch[rank * share : (rank + 1) * share]
             step.weights = own, batch.sum() / exchange.world_size
-        step.last = number == steps - 1
+        step.last, step.progress = number == steps - 1, progress
         moment = Moment(epoch, config.epochs, progress, number)
         attack = training.inner.at(moment)
         step.objective = config.objective.at(moment, attack, noise)
         attack.step(step, x, y)
         counters.samples += len(y)
-    counters.comm_bytes = step.updates * exchange.bytes_per_step(training.model)
+    counters.comm_bytes = step.exchanges * exchange.bytes_per_step(training.model)
     row = _report(exchange, counters, step.sums, lr, step.grad_norm)
     row["data_fraction"] = training.images / training.size
     row["random_fill"] = kept.random_fill if kept and phase == "select" else None

@@ -24,6 +24,10 @@ from rayat.training.measure import Question, Split, measure
 from rayat.training.network import build_model
 from rayat.training.streams import stream
 
+CPU_PART = 128
+"""Images computed at a time on a CPU, like a training batch: 500 at once hold more memory than
+training does, 60 MB on Fashion-MNIST, and a process keeps it. It takes up to 6 % longer."""
+
 
 @dataclass
 class Tally:
@@ -53,7 +57,7 @@ def evaluate(
 
     The random start of batch i comes from a stream of (seed, split, i) alone: the counts are the
     same however many workers share the batches and however often it is asked, and no stream of the
-    training moves.
+    training moves. On a CPU the parts of a batch draw from its stream one after another.
 
     Args:
         model: the bare network, in fp32. batches: images in [0, 1] and labels, all of them on every
@@ -68,12 +72,15 @@ def evaluate(
         for index, (x, y) in enumerate(batches):
             if index % exchange.world_size != exchange.rank:
                 continue
-            adv = attack(model, x, y, stream(seed, split, index, device=x.device))
-            clean = clean + (frozen(x).argmax(1) == y).sum()
-            robust = robust + (frozen(adv.x).argmax(1) == y).sum()
-            tally.n += len(y)
-            tally.forward += 2 * len(y) + adv.forward
-            tally.backward += adv.backward
+            noise = stream(seed, split, index, device=x.device)
+            part = CPU_PART if x.device.type == "cpu" else len(x)
+            for some, labels in zip(torch.split(x, part), torch.split(y, part), strict=True):
+                adv = attack(model, some, labels, noise)
+                clean = clean + (frozen(some).argmax(1) == labels).sum()
+                robust = robust + (frozen(adv.x).argmax(1) == labels).sum()
+                tally.n += len(labels)
+                tally.forward += 2 * len(labels) + adv.forward
+                tally.backward += adv.backward
     tally.clean, tally.robust = int(clean), int(robust)  # the only wait for the device
     return Tally(**exchange.sums(dataclasses.asdict(tally)))
 

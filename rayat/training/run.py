@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from rayat.attacks.base import Moment
+from rayat.collapse import Watch
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays
 from rayat.data.loader import eval_batches
@@ -36,6 +37,9 @@ def run(config: TrialConfig, context: Context) -> None:
     A loss, weight or metric that is not finite ends the training with a last row that holds
     `outcome="diverged"` and None for what is not finite; `best` and `last` stay as they were.
 
+    With `on_collapse="rollback"` an epoch that collapsed is reported as it was measured, with the
+    `rollback_epoch` from whose weights the next one starts (see `roll_back`).
+
     Raises:
         ConfigError, DataError: the configuration and the data do not fit.
         LedgerError: the checkpoint is damaged, of another configuration, or not the same for all
@@ -47,9 +51,13 @@ def run(config: TrialConfig, context: Context) -> None:
     config.pruning.fits(prepared)
     training = begin(config, prepared, exchange)
     rows: list[Row] = []
+    watch = Watch()
     checkpoint = checkpoints.load(context.folder, "last", config)
     if checkpoint is not None and checkpoint.optimizer is not None:
-        training.model.load_state_dict(checkpoint.model)
+        training.model.load_state_dict(checkpoint.trained or checkpoint.model)
+        if training.average is not None and checkpoint.trained is not None:
+            training.average.network.load_state_dict(checkpoint.model)
+            training.average.count = checkpoint.averaged
         training.optimizer.load_state_dict(checkpoint.optimizer)
         training.selection = checkpoint.selection
         training.inner.load_state_dict(checkpoint.inner)
@@ -60,10 +68,14 @@ def run(config: TrialConfig, context: Context) -> None:
             "give the trial a folder on storage that all workers share"
         )
     for row in rows:
+        watch.add(row["epoch"], row)
         if row["epoch"] > context.reported:
             context.report(row)
     while len(rows) < config.epochs:
         row = train_and_validate(training, prepared.val, rows)
+        if config.on_collapse == "rollback" and watch.fall(row["epoch"], row):
+            row["rollback_epoch"] = roll_back(training, context)
+        watch.add(row["epoch"], row)
         rows.append(row)
         if "outcome" not in row:
             with training.clock.part("checkpoint"):
@@ -85,8 +97,12 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     row["eps"] = row["eps"] if row["attack_steps"] else 0.0
     exchange.average_norms(training.model)
     skipped = row["samples"] == 0
+    if training.average is not None and not skipped:
+        training.average.after_epoch(training.model, epoch / config.epochs)
+        exchange.average_norms(training.average.network)
     diverged = not skipped and not (math.isfinite(row["train_loss"]) and all_finite(training.model))
-    row.update(dict.fromkeys(("val_clean_acc", "val_robust_acc")), eval_fwd_passes=0)
+    absent = ("val_clean_acc", "val_robust_acc", "rollback_epoch")
+    row.update(dict.fromkeys(absent), eval_fwd_passes=0)
     row["eval_bwd_passes"] = 0
     if not (diverged or skipped) and (epoch % config.eval.every == 0 or epoch == config.epochs):
         with training.clock.part("eval"):
@@ -109,7 +125,7 @@ def validate(training: Training, val: Arrays) -> Row:
     attack = ATTACKS.build({"name": "pgd", "eps": eps, "steps": config.eval.steps})
     device = training.exchange.device
     batches = eval_batches(val, config.eval.batch_size, device, config.eval.size)
-    tally = evaluate(training.model, batches, attack, config.seed, "val", training.exchange)
+    tally = evaluate(training.validated, batches, attack, config.seed, "val", training.exchange)
     return {
         "val_clean_acc": tally.clean / tally.n,
         "val_robust_acc": tally.robust / tally.n,
@@ -128,21 +144,42 @@ def seconds(training: Training) -> Row:
     return {name: value / training.exchange.world_size for name, value in total.items()}
 
 
+def roll_back(training: Training, context: Context) -> int:
+    """Take back the weights of `best` and return its epoch.
+
+    The optimiser and the attack's memory, which led into the collapse, start anew. Nothing else
+    changes: the learning rate and the epochs go on, and with them the random streams.
+    """
+    with training.clock.part("checkpoint"):
+        best = checkpoints.load(context.folder, "best", training.config)
+        if best is None:
+            raise LedgerError(
+                f"no checkpoint {context.folder / 'best'} to roll back to, although an epoch was "
+                "validated; restore it from a copy, or train this trial again from its first epoch"
+            )
+        training.model.load_state_dict(best.model)
+        training.optimizer.state.clear()
+        training.inner.load_state_dict({})
+    return best.epoch
+
+
 def write_checkpoints(training: Training, context: Context, rows: list[Row]) -> None:
     """Write `best` if the newest epoch is the best so far, and `last` where it is due."""
     config, epoch = training.config, len(rows)
     value = rows[-1]["val_robust_acc"]
     earlier = [r["val_robust_acc"] for r in rows[:-1] if r["val_robust_acc"] is not None]
     if value is not None and value > max(earlier, default=-1.0):
-        checkpoints.save(context.folder, "best", config, rows, training.model)
+        checkpoints.save(context.folder, "best", config, rows, training.validated)
     if epoch % config.checkpoint_every == 0 or epoch == config.epochs:
         checkpoints.save(
             context.folder,
             "last",
             config,
             rows,
-            training.model,
+            training.validated,
             training.optimizer,
             training.selection,
             training.inner.state_dict(),
+            None if training.validated is training.model else training.model,
+            0 if training.average is None else training.average.count,
         )

@@ -13,6 +13,7 @@ from rayat.data.loader import TrainLoader
 from rayat.distributed.exchange import Exchange
 from rayat.errors import DataError
 from rayat.pruning.base import Selection
+from rayat.training.average import Average
 from rayat.training.counters import Clock
 from rayat.training.inner import Inner
 from rayat.training.network import build_model
@@ -29,6 +30,7 @@ class Training:
         inner: the training attack, with what it remembers.
         prepared: the data, where a pruner may ask for it.
         selection: what the pruner chose last; None: every image.
+        average: the mean of the weights, where one is kept.
     """
 
     config: TrialConfig
@@ -42,6 +44,14 @@ class Training:
     inner: Inner
     prepared: Prepared | None = None
     selection: Selection | None = None
+    average: Average | None = None
+
+    @property
+    def validated(self) -> nn.Module:
+        """Return the network that is validated and kept: the mean, once there is one."""
+        if self.average is None or self.average.count == 0:
+            return self.model
+        return self.average.network
 
     @property
     def images(self) -> int:
@@ -79,6 +89,7 @@ def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = N
     """
     exchange = exchange or Exchange()
     model = build_model(config, prepared, str(exchange.device))
+    averaged = config.weights.average != "none"
     return Training(
         config,
         model,
@@ -90,4 +101,5 @@ def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = N
         Clock(exchange.device),
         Inner(config, prepared.shape, len(prepared.classes), exchange),
         prepared,
+        average=Average(config.weights, model) if averaged else None,
     )

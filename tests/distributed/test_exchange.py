@@ -43,7 +43,7 @@ def start(folder: Path, world: int, *modes: str) -> None:
 def pair(tmp_path_factory):
     """Return the folder in which two workers did everything."""
     folder = tmp_path_factory.mktemp("pair")
-    start(folder, 2, "steps", "norms", "sums", "trial")
+    start(folder, 2, "steps", "perturbed", "norms", "sums", "learned", "trial")
     return folder
 
 
@@ -59,7 +59,9 @@ def four(tmp_path_factory):
 def alone(tmp_path_factory):
     """Return the folder in which this process trained alone."""
     folder = tmp_path_factory.mktemp("alone")
-    runpy.run_path(str(WORKER))["steps"](0, 1, folder)
+    worker = runpy.run_path(str(WORKER))
+    worker["steps"](0, 1, folder)
+    worker["perturbed"](0, 1, folder)
     return folder
 
 
@@ -88,6 +90,21 @@ def test_workers_with_a_share_of_the_batch_equal_one_with_all_of_it(world, group
 
 
 @pytest.mark.slow
+def test_workers_perturb_and_average_as_one_does(pair, alone):
+    pair, alone = pair / "perturbed", alone / "perturbed"
+    expected = load_file(alone / "weights-1-0.safetensors")
+    for rank in (0, 1):
+        weights = load_file(pair / f"weights-2-{rank}.safetensors")
+        for name, value in expected.items():
+            torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=0)
+    ours, one = read(pair / "reports-2-0.json"), read(alone / "reports-1-0.json")
+    assert [row["fwd_passes"] for row in ours] == [row["fwd_passes"] for row in one]
+    assert [row["train_loss"] for row in ours] == pytest.approx([row["train_loss"] for row in one])
+    size = 4 * sum(value.numel() for value in expected.values())
+    assert ours[0]["comm_bytes"] == 2 * 2 * size, "two exchanges in each of two steps"
+
+
+@pytest.mark.slow
 def test_norm_statistics_become_the_mean_over_the_workers(pair):
     before = [load_file(pair / f"before-{rank}.safetensors") for rank in (0, 1)]
     after = [load_file(pair / f"after-{rank}.safetensors") for rank in (0, 1)]
@@ -101,6 +118,13 @@ def test_norm_statistics_become_the_mean_over_the_workers(pair):
 def test_sums_are_exact(pair):
     for rank in (0, 1):
         assert read(pair / f"sums-{rank}.json") == {"big": 2**54 + 1, "zero": 0, "small": 0.1 + 0.2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["model", "starter"])
+def test_a_network_and_what_its_attack_learned_are_the_same_on_both(pair, what):
+    one, other = (load_file(pair / f"{what}-{rank}.safetensors") for rank in (0, 1))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.slow

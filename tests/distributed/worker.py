@@ -10,6 +10,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -18,6 +19,7 @@ from torch import nn
 
 from rayat.config import TrialConfig
 from rayat.distributed.exchange import Exchange
+from rayat.training.average import Average
 from rayat.training.counters import Clock
 from rayat.training.epoch import train_epoch
 from rayat.training.inner import Inner
@@ -56,15 +58,29 @@ def network(*extra: nn.Module) -> nn.Module:
     )
 
 
-def steps(rank: int, world: int, folder: Path) -> None:
+def perturbed(rank: int, world: int, folder: Path) -> None:
+    """Train with perturbed weights, and average them."""
+    steps(rank, world, folder / "perturbed", {"awp": 0.05, "average": "ema", "decay": 0.8})
+
+
+def steps(rank: int, world: int, folder: Path, weights: dict[str, Any] | None = None) -> None:
     """Train three epochs without BatchNorm and randomness; keep weights and reports."""
-    config = TrialConfig.parse(CONFIG)
-    model, exchange = network(), Exchange(rank, world)
+    folder.mkdir(exist_ok=True)
+    config = TrialConfig.parse({**CONFIG, "weights": weights or {}})
+    model = network()
     if rank:  # the wrapper must bring every worker to rank 0's weights
         with torch.no_grad():
             for p in model.parameters():
                 p.add_(1.0)
-    training = Training(
+    training = begin(config, model, Exchange(rank, world))
+    reports = [train_epoch(training, epoch) for epoch in (1, 2, 3)]
+    save_file(training.validated.state_dict(), folder / f"weights-{world}-{rank}.safetensors")
+    (folder / f"reports-{world}-{rank}.json").write_text(json.dumps(reports))
+
+
+def begin(config: TrialConfig, model: nn.Module, exchange: Exchange) -> Training:
+    """Return a training on the 40 images."""
+    return Training(
         config,
         model,
         exchange.wrap(model),
@@ -74,10 +90,20 @@ def steps(rank: int, world: int, folder: Path) -> None:
         exchange,
         Clock(),
         Inner(config, (1, 6, 6), 3, exchange),
+        average=Average(config.weights, model) if config.weights.average != "none" else None,
     )
-    reports = [train_epoch(training, epoch) for epoch in (1, 2, 3)]
-    save_file(model.state_dict(), folder / f"weights-{world}-{rank}.safetensors")
-    (folder / f"reports-{world}-{rank}.json").write_text(json.dumps(reports))
+
+
+def learned(rank: int, world: int, folder: Path) -> None:
+    """Train with an attack that learns and an objective that asks the bare network."""
+    attack = {"name": "fgsm-sdi", "eps": 0.2, "width": 4, "every": 2}
+    config = TrialConfig.parse(CONFIG).replace({"attack": attack, "objective.name": "gradalign"})
+    model = network()
+    training = begin(config, model, Exchange(rank, world))
+    train_epoch(training, 1)
+    save_file(model.state_dict(), folder / f"model-{rank}.safetensors")
+    starter = training.inner.state_dict()["fgsm-sdi"]["net"]
+    save_file(starter, folder / f"starter-{rank}.safetensors")
 
 
 def norms(rank: int, world: int, folder: Path) -> None:
@@ -141,5 +167,5 @@ if __name__ == "__main__":
     store = dist.FileStore(str(folder / "store"), world)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
     for mode in sys.argv[4:]:
-        {"steps": steps, "norms": norms, "trial": trial, "sums": sums}[mode](rank, world, folder)
+        globals()[mode](rank, world, folder)
     dist.destroy_process_group()

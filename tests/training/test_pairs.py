@@ -28,10 +28,11 @@ NEEDED: dict[tuple[str, str], dict[str, Any]] = {
     ("attack_schedule", "stages"): {"stages": [[0.5, {"eps": 0.05}]]},
 }
 """Parameters that a method does not work without."""
+SINGLE_STEP = ("fgsm", "fgsm-ckpt", "fgsm-rs", "fgsm-sdi", "free", "n-fgsm", "none")
 REFUSED: set[tuple[str, str]] = {
-    ("attack:fgsm", "attack_schedule:curriculum"),
-    ("attack:fgsm-rs", "attack_schedule:curriculum"),
-    ("attack:none", "attack_schedule:curriculum"),
+    *((f"attack:{name}", "attack_schedule:curriculum") for name in SINGLE_STEP),
+    ("objective:gradalign", "pruning:glister"),
+    ("objective:gradalign", "pruning:grad-match"),
 }
 """Pairs that make no sense, as (room:name, room:name): the list that the documentation gives."""
 
