@@ -115,7 +115,8 @@ class TrialConfig(BaseModel):
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_every: int = Field(1, ge=1, description="epochs between resumable checkpoints")
     on_collapse: Literal["stop", "rollback"] = Field(
-        "stop", description="catastrophic overfitting ends the trial, or takes back the best weights"
+        "stop",
+        description="catastrophic overfitting ends the trial, or takes back the best weights",
     )
     seed: int = Field(0, ge=0, lt=2**32)
     eval: EvalConfig = Field(default_factory=lambda: EvalConfig.model_validate({}))

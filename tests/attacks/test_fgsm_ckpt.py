@@ -31,9 +31,7 @@ def case():
 
 def literal(model, x, y, c):
     """One sample at a time; also its forward and backward passes and where it ended (j)."""
-    noise = torch.empty_like(x).uniform_(
-        -EPS, EPS, generator=torch.Generator().manual_seed(7)
-    )
+    noise = torch.empty_like(x).uniform_(-EPS, EPS, generator=torch.Generator().manual_seed(7))
     images, forward, backward, ends = [], 0, 0, []
     for i in range(len(x)):
         clean, label = x[i : i + 1], y[i : i + 1]

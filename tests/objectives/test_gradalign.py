@@ -68,9 +68,9 @@ def test_is_the_formula_and_its_gradient(case, strength):
         torch.testing.assert_close(one, other)
     if strength:
         alone = weight_gradients(model, F.cross_entropy(model(adv.x), y))
-        assert any(
-            not torch.allclose(a, b, rtol=1e-3) for a, b in zip(ours, alone, strict=True)
-        ), "the regulariser must reach the weights"
+        assert any(not torch.allclose(a, b, rtol=1e-3) for a, b in zip(ours, alone, strict=True)), (
+            "the regulariser must reach the weights"
+        )
 
 
 def test_statistics_move_by_the_adversarial_pass_alone_and_the_mode_stays(case):

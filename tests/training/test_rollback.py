@@ -27,21 +27,17 @@ def touchy(monkeypatch):
 
 @pytest.fixture(params=PARTS, ids=lambda p: p["name"])
 def config(request, small):
-    return small(
-        attack=request.param, on_collapse="rollback", epochs=5, **{"lr.shape": "constant"}
-    )
+    return small(attack=request.param, on_collapse="rollback", epochs=5, **{"lr.shape": "constant"})
 
 
-def test_an_epoch_that_collapsed_is_reported_and_the_best_weights_go_on(
-    config, launch, touchy
-):
+def test_an_epoch_that_collapsed_is_reported_and_the_best_weights_go_on(config, launch, touchy):
     context = launch()
     run(config, context)
     backs = [row["rollback_epoch"] for row in context.rows]
     assert backs[0] is None and any(back is not None for back in backs)
     for epoch, (row, back) in enumerate(zip(context.rows, backs, strict=True), 1):
         if back is not None:
-            vals = [r["val_robust_acc"] for r in context.rows[:epoch - 1]]
+            vals = [r["val_robust_acc"] for r in context.rows[: epoch - 1]]
             assert back == vals.index(max(vals)) + 1
             assert row["val_robust_acc"] is not None and row["samples"] == 256
 
