@@ -69,6 +69,9 @@ def evaluate(
     seed: Annotated[
         int, typer.Option("--seed", metavar="S", min=0, help="Of its random starts.")
     ] = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="W", min=1, help="Trials of a RUN measured at once.")
+    ] = 1,
     device: Annotated[str, typer.Option("--device", metavar="D", help="Torch device.")] = "cpu",
     out: Annotated[
         Path | None,
@@ -103,7 +106,9 @@ def evaluate(
     else:
         place = cast(Path, what)
         if (place / "run.json").exists() or not (place / "meta.json").exists():
-            rows = evaluation.evaluate_run(place.absolute(), request, _names(trials), _tell)
+            rows = evaluation.evaluate_run(
+                place.absolute(), request, _names(trials), _tell, workers
+            )
         else:
             rows = evaluation.evaluate_one(place, request, _tell)
     if target is not None:

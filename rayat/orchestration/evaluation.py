@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +117,17 @@ def evaluate_run(
     request: Request,
     trial_ids: Sequence[str] = (),
     tell: Tell = lambda line: None,
+    workers: int = 1,
 ) -> list[Row]:
     """Evaluate the checkpoints of a run's ended trials; return the rows that were asked for.
 
-    Each checkpoint's rows are durable when it is done. Interrupted and started again, it goes on
+    Each trial's rows are durable when it is done. Interrupted and started again, it goes on
     behind the last finished batch.
 
     Args:
         trial_ids: only these; all that have ended if left out.
+        workers: processes that measure at the same time, each one trial; the rows do not depend on
+            their number.
 
     Raises:
         LockedError: a driver is writing the run.
@@ -141,21 +147,71 @@ def evaluate_run(
                     f"change; end it first by `rayat resume {folder}`"
                 )
         chosen = trial_ids or [t for t in declared if ledger.status(t) in ENDED]
-        evaluator = Evaluator(request, ledger.info["data"], tell)
-        for trial_id in chosen:
-            config = TrialConfig.parse(json.loads(declared[trial_id]["config_json"]))
-            place = folder / "checkpoints" / trial_id
-            for name in request.checkpoints:
-                held = [
-                    row
-                    for row in ledger.evaluations()
-                    if (row["trial_id"], row["checkpoint"]) == (trial_id, name)
-                ]
-                for row in evaluator.rows(place, name, config, held):
-                    ledger.evaluation(row)
-            forget(place)
-        rows = {key(row): row for row in ledger.evaluations()}
-        return [rows[asked] for asked in sorted(evaluator.asked) if asked in rows]
+        known, held = ledger.info["data"], list(ledger.evaluations())
+        tasks = [
+            Task(
+                request,
+                known,
+                folder / "checkpoints" / trial_id,
+                declared[trial_id]["config_json"],
+                [row for row in held if row["trial_id"] == trial_id],
+            )
+            for trial_id in chosen
+        ]
+        asked: set[tuple[Any, ...]] = set()
+        for task, (rows, keys) in measured(tasks, workers, tell):
+            asked |= keys
+            for row in rows:
+                ledger.evaluation(row)
+            forget(task.place)
+        found = {key(row): row for row in ledger.evaluations()}
+        return [found[name] for name in sorted(asked) if name in found]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One trial's checkpoints to measure, in whichever process.
+
+    Attributes:
+        known: what `run.json` says of the data sets. place: the trial's folder of checkpoints.
+        config: its configuration as JSON. held: the ledger's evaluations of it.
+    """
+
+    request: Request
+    known: Sequence[dict[str, Any]] | None
+    place: Path
+    config: str
+    held: list[Row]
+
+    def __call__(self, tell: Tell = print) -> tuple[list[Row], set[tuple[Any, ...]]]:
+        """Return the rows of all checkpoints asked for, and the keys of those that were asked."""
+        evaluator = Evaluator(self.request, self.known, tell)
+        config, rows = TrialConfig.parse(json.loads(self.config)), []
+        for name in self.request.checkpoints:
+            held = [row for row in self.held if row["checkpoint"] == name]
+            rows += evaluator.rows(self.place, name, config, held)
+        return rows, evaluator.asked
+
+
+def measured(
+    tasks: Sequence[Task], workers: int, tell: Tell
+) -> Iterator[tuple[Task, tuple[list[Row], set[tuple[Any, ...]]]]]:
+    """Yield each task with what it gave as it is done; several processes tell no batches."""
+    if workers == 1:
+        for task in tasks:
+            yield task, task(tell)
+        return
+    # Spawned: a fork of a process that has used torch's threads may hang.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        waiting = {pool.submit(task, _quiet): task for task in tasks}
+        for number, future in enumerate(as_completed(waiting), 1):
+            task = waiting[future]
+            tell(f"{task.place.name} measured; {number} of {len(tasks)} trials")
+            yield task, future.result()
+
+
+def _quiet(line: str) -> None:
+    """Tell nothing."""
 
 
 def evaluate_one(checkpoint: Path, request: Request, tell: Tell = lambda line: None) -> list[Row]:
