@@ -185,6 +185,7 @@ ATTACKS: Registry[Any] = Registry("attack", "rayat.attacks")
 OBJECTIVES: Registry[Any] = Registry("objective", "rayat.objectives")
 OPTIMIZERS: Registry[Any] = Registry("optimizer", "rayat.optimizers")
 PRUNERS: Registry[Any] = Registry("pruning", "rayat.pruning")
+EXCHANGES: Registry[Any] = Registry("exchange", "rayat.exchanges")
 
 ROOMS: dict[str, Registry[Any]] = {
     "shapes": SHAPES,
@@ -195,5 +196,6 @@ ROOMS: dict[str, Registry[Any]] = {
     "objectives": OBJECTIVES,
     "optimizers": OPTIMIZERS,
     "pruners": PRUNERS,
+    "exchanges": EXCHANGES,
 }
 """What `rayat ls` lists, by the word a user types."""

@@ -23,6 +23,7 @@ KINDS = (
     "objectives",
     "optimizers",
     "pruners",
+    "exchanges",
     "studies",
 )
 """The registries' rooms, and the shipped studies."""

@@ -1,7 +1,8 @@
 """Checkpoints on disk: complete or absent at every instant, and named when damaged.
 
 A trial's folder holds `last` (to resume from) and `best` (to evaluate), each with
-`model.safetensors`, `meta.json` and, for `last`, `state.pt`. A new one is written beside the old
+`model.safetensors`, `meta.json` and, for `last`, `state.pt` and whatever each worker's gradient
+exchange remembers, `exchange-RANK.safetensors`. A new one is written beside the old
 one and renamed into place; the old one is kept as `.last.old` until then, so that a process killed
 between the two renames still finds it. Nothing on disk is a pickle that could run code.
 """
@@ -14,7 +15,8 @@ import json
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +42,7 @@ class Checkpoint:
         rows: the reports of epochs 1..epoch, as they were or will be reported.
         model: the network's state by name, on the CPU.
         optimizer: the optimiser's state on the CPU; None in `best`.
+        exchange: what this worker's gradient exchange remembers, on the CPU; may be empty.
     """
 
     path: Path
@@ -48,6 +51,7 @@ class Checkpoint:
     model: dict[str, Tensor]
     optimizer: dict[str, Any] | None
     selection: Selection | None = None
+    exchange: dict[str, Tensor] = field(default_factory=dict)
 
 
 def save(
@@ -58,6 +62,7 @@ def save(
     model: nn.Module,
     optimizer: Optimizer | None = None,
     selection: Selection | None = None,
+    exchange: Sequence[bytes] = (),
 ) -> None:
     """Write `folder/name` durably; a crash at any point leaves the old or the new one complete.
 
@@ -65,6 +70,7 @@ def save(
         folder: the trial's; made if absent. One process at a time may write there.
         rows: the reports of epochs 1 to the one just trained; JSON values only.
         model: the bare network. optimizer: given where training may resume from here.
+        exchange: what each worker's gradient exchange remembers (`Exchange.collect`).
     """
     files = {"model.safetensors": _weights(model)}
     if optimizer is not None:
@@ -76,6 +82,7 @@ def save(
                 else {"indices": selection.indices, "weights": selection.weights},
             }
         )
+    files |= {_exchange(rank): content for rank, content in enumerate(exchange)}
     body = {
         "format": FORMAT,
         "epoch": len(rows),
@@ -108,8 +115,11 @@ def save(
         shutil.rmtree(old)
 
 
-def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
+def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkpoint | None:
     """Return the verified checkpoint `folder/name`, or None where there is none yet.
+
+    Args:
+        rank: the worker whose state is read; the others' is neither read nor verified.
 
     Raises:
         LedgerError: a file is missing, damaged, of a newer format or of another configuration. A
@@ -134,6 +144,8 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
         )
     content = {}
     for file, sha256 in body["files"].items():
+        if file.startswith("exchange-") and file != _exchange(rank):
+            continue
         content[file] = _read(path / file)
         if _sha256(content[file]) != sha256:
             raise _damaged(path / file, "its SHA-256 is not the one in meta.json")
@@ -144,7 +156,13 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
         if state.get("selection") is not None:
             selection = Selection(**state["selection"])
     model = safetensors.torch.load(content["model.safetensors"])
-    return Checkpoint(path, body["epoch"], body["rows"], model, optimizer, selection)
+    own = content.get(_exchange(rank))
+    exchange = {} if own is None else safetensors.torch.load(own)
+    return Checkpoint(path, body["epoch"], body["rows"], model, optimizer, selection, exchange)
+
+
+def _exchange(rank: int) -> str:
+    return f"exchange-{rank}.safetensors"
 
 
 def _weights(model: nn.Module) -> bytes:

@@ -17,6 +17,7 @@ from rayat.data.base import Prepared
 from rayat.data.loader import TrainLoader
 from rayat.distributed.exchange import Exchange
 from rayat.errors import DataError
+from rayat.exchanges.base import Reducer, bytes_per_step
 from rayat.models.base import Normalised
 from rayat.objectives.base import Outcome
 from rayat.pruning.base import Selection, SelectionContext
@@ -36,6 +37,7 @@ class Training:
         loader: batches of the training split. size: its number of images.
         prepared: the data, where a pruner may ask for it.
         selection: what the pruner chose last; None: every image.
+        reducer: the hook of `wrapped`, where the exchange has one.
     """
 
     config: TrialConfig
@@ -48,6 +50,7 @@ class Training:
     clock: Clock
     prepared: Prepared | None = None
     selection: Selection | None = None
+    reducer: Reducer | None = None
 
     @property
     def images(self) -> int:
@@ -108,13 +111,18 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
     training.wrapped.train()
     torch.manual_seed(derive(config.seed, "network", epoch, rank))  # dropout draws from the global
     noise = stream(config.seed, "attack", epoch, rank, device=device)
+    if training.reducer is not None:
+        # Ranks end below the number of workers: that place is one for all.
+        places = (rank, exchange.world_size)
+        draws = [stream(config.seed, "rounding", epoch, place, device=device) for place in places]
+        training.reducer.begin(*draws)
     with training.clock.part("data"):
         order = stream(config.seed, "data", epoch)
         plan = training.loader.plan(order, *([] if kept is None else [kept.indices]))
     grad_norm = torch.zeros(())
     for step in range(steps):
         progress = ((epoch - 1) * steps + step + 1) / (config.epochs * steps)
-        lr = config.lr.lr(progress, config.epochs, history)
+        lr = config.rate(progress, history)
         for group in training.optimizer.param_groups:
             group["lr"] = lr
         with training.clock.part("data"):
@@ -143,7 +151,8 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
         counters.fwd_passes += adv.forward + outcome.forward
         counters.bwd_passes += adv.backward + outcome.backward
         counters.attack_steps += adv.backward
-    counters.comm_bytes = steps * exchange.bytes_per_step(training.model)
+    shapes = [p.shape for p in training.model.parameters() if p.requires_grad]
+    counters.comm_bytes = steps * bytes_per_step(config.exchange, shapes, exchange.world_size)
     row = _report(exchange, counters, sums, lr, float(grad_norm))
     row["data_fraction"] = training.images / training.size
     return row
@@ -161,7 +170,7 @@ def select(training: Training, epoch: int, history: Sequence[float]) -> Selectio
         generator=stream(config.seed, "selection", epoch, 0),
         noise=stream(config.seed, "selection", epoch, 1, device=exchange.device),
         batch_size=config.batch_size,
-        lr=config.lr.lr((epoch - 1) / config.epochs, config.epochs, history),
+        lr=config.rate((epoch - 1) / config.epochs, history),
         device=exchange.device,
     )
     return shared(lambda: config.pruning.select(epoch, context), exchange)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from torch import Tensor, nn
+
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays
 from rayat.data.loader import TrainLoader, eval_batches
 from rayat.distributed.exchange import Exchange
 from rayat.errors import LedgerError
+from rayat.exchanges.base import Reducer
+from rayat.models._synced import synchronise
 from rayat.registry import ATTACKS
 from rayat.training import checkpoints
 from rayat.training.context import Context
@@ -44,12 +48,17 @@ def run(config: TrialConfig, context: Context) -> None:
     prepared = context.data(config.data)
     config.pruning.fits(prepared)
     model = build_model(config, prepared, context.device)
+    if config.batch_norm == "sync" and context.world_size > 1:
+        synchronise(model)
     optimizer = config.optimizer.make(model.parameters(), config.lr.peak)
+    reducer = make_reducer(config, model, exchange)
     rows: list[Row] = []
-    checkpoint = checkpoints.load(context.folder, "last", config)
+    checkpoint = checkpoints.load(context.folder, "last", config, context.rank)
     if checkpoint is not None and checkpoint.optimizer is not None:
         model.load_state_dict(checkpoint.model)
         optimizer.load_state_dict(checkpoint.optimizer)
+        if reducer is not None and checkpoint.exchange:
+            reducer.load_state_dict(checkpoint.exchange)
         rows = checkpoint.rows
     if exchange.sums({"epoch": len(rows)})["epoch"] != len(rows) * context.world_size:
         raise LedgerError(
@@ -59,7 +68,7 @@ def run(config: TrialConfig, context: Context) -> None:
     training = Training(
         config,
         model,
-        exchange.wrap(model),
+        exchange.wrap(model, reducer),
         optimizer,
         TrainLoader(prepared, config.data, context.device),
         len(prepared.train),
@@ -67,6 +76,7 @@ def run(config: TrialConfig, context: Context) -> None:
         Clock(context.device),
         prepared,
         None if checkpoint is None else checkpoint.selection,
+        reducer,
     )
     for row in rows:
         if row["epoch"] > context.reported:
@@ -76,13 +86,31 @@ def run(config: TrialConfig, context: Context) -> None:
         rows.append(row)
         if "outcome" not in row:
             with training.clock.part("checkpoint"):
+                states = exchange.collect(state(training)) if due(config, len(rows)) else []
                 if context.rank == 0:
-                    write_checkpoints(training, context, rows)
+                    write_checkpoints(training, context, rows, states)
                 exchange.barrier()
         if row["epoch"] > context.reported:
             context.report(row)
         if "outcome" in row:
             return
+
+
+def make_reducer(config: TrialConfig, model: nn.Module, exchange: Exchange) -> Reducer | None:
+    """Return this worker's side of the gradient exchange; None where DDP's mean, or nothing, is."""
+    if exchange.world_size == 1:
+        return None
+    return config.exchange.reducer([p for p in model.parameters() if p.requires_grad], exchange)
+
+
+def state(training: Training) -> dict[str, Tensor]:
+    """Return what this worker's gradient exchange remembers."""
+    return {} if training.reducer is None else training.reducer.state_dict()
+
+
+def due(config: TrialConfig, epoch: int) -> bool:
+    """Return whether training may resume from the end of `epoch`."""
+    return epoch % config.checkpoint_every == 0 or epoch == config.epochs
 
 
 def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
@@ -91,7 +119,7 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     history = [r["val_robust_acc"] for r in rows if r["val_robust_acc"] is not None]
     row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
     row["eps"] = config.attack.eps if row["attack_steps"] else 0.0
-    exchange.average_norms(training.model)
+    exchange.settle_norms(training.model, config.batch_norm)
     skipped = row["samples"] == 0
     diverged = not skipped and not (math.isfinite(row["train_loss"]) and all_finite(training.model))
     row.update(dict.fromkeys(("val_clean_acc", "val_robust_acc")), eval_fwd_passes=0)
@@ -136,14 +164,20 @@ def seconds(training: Training) -> Row:
     return {name: value / training.exchange.world_size for name, value in total.items()}
 
 
-def write_checkpoints(training: Training, context: Context, rows: list[Row]) -> None:
-    """Write `best` if the newest epoch is the best so far, and `last` where it is due."""
+def write_checkpoints(
+    training: Training, context: Context, rows: list[Row], states: list[bytes]
+) -> None:
+    """Write `best` if the newest epoch is the best so far, and `last` where it is due.
+
+    Args:
+        states: of every worker's gradient exchange; empty where it remembers nothing.
+    """
     config, epoch = training.config, len(rows)
     value = rows[-1]["val_robust_acc"]
     earlier = [r["val_robust_acc"] for r in rows[:-1] if r["val_robust_acc"] is not None]
     if value is not None and value > max(earlier, default=-1.0):
         checkpoints.save(context.folder, "best", config, rows, training.model)
-    if epoch % config.checkpoint_every == 0 or epoch == config.epochs:
+    if due(config, epoch):
         checkpoints.save(
             context.folder,
             "last",
@@ -152,4 +186,5 @@ def write_checkpoints(training: Training, context: Context, rows: list[Row]) -> 
             training.model,
             training.optimizer,
             training.selection,
+            states,
         )

@@ -12,8 +12,9 @@ from typing import Literal
 
 import torch
 
-Name = Literal["init", "data", "attack", "network", "selection", "val", "test"]
-"""Weights; order and augmentation; training attack; dropout; pruning; attack on a split."""
+Name = Literal["init", "data", "attack", "network", "selection", "rounding", "val", "test"]
+"""Weights; order and augmentation; training attack; dropout; pruning; gradient exchange; attack on
+a split."""
 
 
 def derive(seed: int, name: Name, *place: int) -> int:
