@@ -1,7 +1,7 @@
 """One worker of a group, as a script: `worker.py RANK WORLD FOLDER MODE...`.
 
-Each mode is a function and leaves what the tests compare in FOLDER; the group is one for all modes, because starting
-processes is what takes the time.
+Each mode is a function and leaves what the tests compare in FOLDER; the group is one for all modes,
+because starting processes is what takes the time.
 """
 
 from __future__ import annotations
