@@ -58,10 +58,10 @@ class Codec:
             generator: of the rounding, on x's device.
         """
         norms = self._norms(x)
-        # A group of zeros has the norm 0: its levels are 0 and not 0 / 0.
-        share = x.abs() / self._spread(torch.where(norms == 0, 1.0, norms))
+        share = x.abs() / self._spread(norms)
         noise = torch.rand(x.shape, generator=generator, device=x.device)
-        # Rounding may lift a coordinate that is its whole group above s, where the sign's bit is.
+        # Squares that underflow make a norm too small: above s is the sign's bit. In a group of
+        # zeros 0 / 0 is level 0.
         level = share.mul_(self.levels).add_(noise).floor_().clamp_(max=self.levels)
         code = level.nan_to_num_(0.0).to(torch.int16)
         code |= x.signbit().to(torch.int16) << self.bits

@@ -71,6 +71,14 @@ def test_a_zero_group_does_not_disturb_its_neighbour():
     assert torch.equal(draws(Codec((4, 1, 3), 3), x, 5), x.expand(5, 8))
 
 
+@pytest.mark.parametrize("bits", BITS)
+def test_a_norm_that_underflows_does_not_turn_the_sign(bits):
+    x = torch.tensor([4.47e-23, 0.0])
+    assert x.norm() < 0.9 * x[0]
+    decoded = draws(Codec((2,), bits), x, 20)
+    assert (decoded[:, 0] > 0).all() and not decoded[:, 1].any()
+
+
 def test_an_empty_vector_has_an_empty_message():
     codec = Codec((), 4)
     message = codec.encode(torch.empty(0), stream())
