@@ -1,8 +1,8 @@
 """One trial's configuration: a strict, frozen tree with a canonical JSON and a content hash.
 
-The parts that are methods (data, model, optimizer, lr, attack, objective, pruning, exchange) come
-from the registries: their keys are the method's own parameters. A dotted key addresses a leaf, such
-as `attack.eps`.
+The parts that are methods (data, model, optimizer, lr, attack, attack_schedule, objective, pruning,
+exchange) come from the registries: their keys are the method's own parameters. A dotted key
+addresses a leaf: `attack.eps`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from rayat.registry import (
     OBJECTIVES,
     OPTIMIZERS,
     PRUNERS,
+    SCHEDULES,
     SHAPES,
     SOURCES,
     Part,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from rayat.objectives.base import Objective
     from rayat.optimizers.base import Optimizer
     from rayat.pruning.base import Pruner
+    from rayat.schedules.base import AttackSchedule
     from rayat.shapes.base import LRShape
 else:
 
@@ -57,7 +59,8 @@ else:
 
     Source, Model, Optimizer = _part(SOURCES), _part(MODELS), _part(OPTIMIZERS)
     LRShape, Attack, Objective = _part(SHAPES), _part(ATTACKS), _part(OBJECTIVES)
-    Pruner, GradientExchange = _part(PRUNERS), _part(EXCHANGES)
+    Pruner, AttackSchedule = _part(PRUNERS), _part(SCHEDULES)
+    GradientExchange = _part(EXCHANGES)
 
 PART_KEYS: dict[str, Registry[Any]] = {
     "data": SOURCES,
@@ -65,6 +68,7 @@ PART_KEYS: dict[str, Registry[Any]] = {
     "optimizer": OPTIMIZERS,
     "lr": SHAPES,
     "attack": ATTACKS,
+    "attack_schedule": SCHEDULES,
     "objective": OBJECTIVES,
     "pruning": PRUNERS,
     "exchange": EXCHANGES,
@@ -104,6 +108,7 @@ class TrialConfig(BaseModel):
     optimizer: Optimizer = Field(default_factory=lambda: OPTIMIZERS.build("sgd"))
     lr: LRShape = Field(default_factory=lambda: SHAPES.build({"shape": "onecycle", "peak": 0.2}))
     attack: Attack = Field(default_factory=lambda: ATTACKS.build("pgd"))
+    attack_schedule: AttackSchedule = Field(default_factory=lambda: SCHEDULES.build("none"))
     objective: Objective = Field(default_factory=lambda: OBJECTIVES.build("madry"))
     pruning: Pruner = Field(default_factory=lambda: PRUNERS.build("none"))
     workers: int = Field(1, ge=1, le=10_000, description="data-parallel workers of the trial")

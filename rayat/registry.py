@@ -182,6 +182,7 @@ POLICIES: Registry[Any] = Registry("policy", "rayat.policies")
 SOURCES: Registry[Any] = Registry("data", "rayat.data.sources")
 MODELS: Registry[Any] = Registry("model", "rayat.models")
 ATTACKS: Registry[Any] = Registry("attack", "rayat.attacks")
+SCHEDULES: Registry[Any] = Registry("attack_schedule", "rayat.schedules")
 OBJECTIVES: Registry[Any] = Registry("objective", "rayat.objectives")
 OPTIMIZERS: Registry[Any] = Registry("optimizer", "rayat.optimizers")
 PRUNERS: Registry[Any] = Registry("pruning", "rayat.pruning")
@@ -193,6 +194,7 @@ ROOMS: dict[str, Registry[Any]] = {
     "data": SOURCES,
     "models": MODELS,
     "attacks": ATTACKS,
+    "schedules": SCHEDULES,
     "objectives": OBJECTIVES,
     "optimizers": OPTIMIZERS,
     "pruners": PRUNERS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ from rayat.errors import ConfigError, StudyError, nearest
 from rayat.ledger.schema import REPORT_KEYS
 from rayat.registry import POLICIES, Part, explain
 
+ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+"""Names of arms: nothing that separates arms and axes in a label."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names that become folders: no separators, no leading dot or dash."""
 
@@ -60,6 +63,10 @@ class Study(BaseModel):
     description: str = ""
     base: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Any] = Field(default_factory=dict)
+    arms: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="methods by name, each with its changes to the base: an axis of its own",
+    )
     scientific: tuple[str, ...] | None = Field(
         None, description="axes that are compared; null: every grid_search of the space"
     )
@@ -93,6 +100,19 @@ class Study(BaseModel):
             raise StudyError(
                 f"a study's name becomes a folder: use letters, digits, . _ -, got {self.name!r}"
             )
+        for name, changes in self.arms.items():
+            if not ARM.fullmatch(name):
+                raise StudyError(
+                    f"an arm's name may hold letters, digits and . _ + -, got {name!r}"
+                )
+            for axis in self.space:
+                if any(key == axis or key.startswith(f"{axis}.") for key in changes):
+                    raise StudyError(
+                        f"arm {name!r} sets {axis!r}, which is an axis of the space and would hide "
+                        "it; take it out of one of them"
+                    )
+        if "arm" in self.space:
+            raise StudyError("'arm' is no configuration key: name the methods in `arms`")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise StudyError(f"seeds must be distinct and at least one, got {self.seeds}")
         if self.metric not in REPORT_KEYS:
@@ -139,13 +159,17 @@ class Study(BaseModel):
         base = merge({}, self.base)
         trials: list[Trial] = []
         seen: dict[tuple[str, int], str] = {}
-        for point in _variants({k: self.space[k] for k in scientific}, 0):
-            arm = ",".join(f"{k}={label(point[k])}" for k in scientific) or "all"
+        points = _variants({k: self.space[k] for k in scientific}, 0)
+        for (name, changes), point in itertools.product((self.arms or {"": {}}).items(), points):
+            axes = [("arm", name)] if self.arms else []
+            axes += [(k, label(point[k])) for k in scientific]
+            arm = ",".join(f"{k}={v}" for k, v in axes) or "all"
+            named = self._named(name, base, changes)
             for draw in range(self.draws):
                 # The same draws for every arm: an equal budget, and paired comparisons.
                 drawn = _variants({k: self.space[k] for k in nuisance}, self.draw_seed + draw)
                 for number, extra in enumerate(drawn):
-                    tree = merge(base, {**point, **extra})
+                    tree = merge(named, {**point, **extra})
                     for seed in self.seeds:
                         config = TrialConfig.parse({**tree, "seed": seed})
                         key = (config.config_id, seed)
@@ -162,6 +186,13 @@ class Study(BaseModel):
                         )
         self._check_baseline(list(dict.fromkeys(trial.arm for trial in trials)))
         return trials
+
+    @staticmethod
+    def _named(name: str, base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return merge(base, changes)
+        except ConfigError as error:
+            raise ConfigError(f"arm {name!r}: {error}") from None
 
     def _check_baseline(self, arms: list[str]) -> None:
         if self.baseline is not None and not any(

@@ -36,6 +36,38 @@ def test_every_arm_has_every_seed_and_seeds_are_innermost():
     assert trials[0].config.config_id == trials[1].config.config_id
 
 
+METHODS = {"madry": {"attack": "pgd"}, "fast": {"attack.name": "fgsm-rs", "epochs": 3}}
+
+
+def test_named_arms_change_several_keys_and_cross_with_the_space():
+    trials = study(arms=METHODS, seeds=(0,), baseline="arm=madry,lr.shape=cosine").trials()
+    assert [t.arm for t in trials] == [
+        "arm=madry,lr.shape=constant",
+        "arm=madry,lr.shape=cosine",
+        "arm=fast,lr.shape=constant",
+        "arm=fast,lr.shape=cosine",
+    ]
+    assert [t.config.attack.kind for t in trials] == ["pgd", "pgd", "fgsm-rs", "fgsm-rs"]
+    assert [t.config.epochs for t in trials] == [10, 10, 3, 3]
+    alone = Study(name="a", arms=METHODS, seeds=(0,), baseline="arm=fast").trials()
+    assert [t.arm for t in alone] == ["arm=madry", "arm=fast"]
+
+
+@pytest.mark.parametrize(
+    ("arms", "error", "text"),
+    [
+        ({"a,b": {}}, StudyError, "an arm's name may hold .*got 'a,b'"),
+        ({"a": {"lr.shape": "linear"}}, StudyError, "arm 'a' sets 'lr.shape', which is an axis"),
+        ({"a": {"attack.epss": 1}}, ConfigError, "epss.*attack.eps"),
+        ({"a": {"atack": "pgd"}}, ConfigError, "arm 'a': unknown key 'atack'"),
+        ({"a": {}, "b": {}}, StudyError, "two points of the space are the same"),
+    ],
+)
+def test_named_arms_that_make_no_study_are_refused(arms, error, text):
+    with pytest.raises(error, match=text):
+        study(arms=arms).trials()
+
+
 def test_an_empty_space_is_one_arm():
     assert [t.arm for t in Study(name="one", seeds=(0,)).trials()] == ["all"]
 

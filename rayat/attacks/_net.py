@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from rayat.models._folded import Layer
 from rayat.models.base import Normalised
+
+Error = Callable[[Tensor], Tensor]
+"""Logits (B, classes) to the gradient of a loss with respect to them (`_losses.error`)."""
 
 
 class Folded(nn.Module):
@@ -38,12 +41,10 @@ class Folded(nn.Module):
         return logits
 
     @torch.no_grad()
-    def cross_entropy_gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits and the gradient of the summed cross-entropy, without autograd."""
+    def input_gradient(self, x: Tensor, error: Error) -> tuple[Tensor, Tensor]:
+        """Return the logits and the images' gradient (see `input_gradient`), without autograd."""
         logits, kept = self.run(x)
-        error = logits.softmax(1)
-        error.scatter_add_(1, y[:, None], torch.full_like(error[:, :1], -1))
-        return logits, self.back(error, kept, x)
+        return logits, self.back(error(logits), kept, x)
 
     def run(self, x: Tensor) -> tuple[Tensor, Any]:
         """Return the logits and what `back` needs."""
@@ -85,23 +86,25 @@ def fold(model: nn.Module) -> Folded | None:
     return None if layer is None else Folded(model.mean, layer, dtype)
 
 
-def cross_entropy_gradient(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the logits and the gradient of the summed cross-entropy with respect to the images.
+def input_gradient(model: nn.Module, x: Tensor, error: Error) -> tuple[Tensor, Tensor]:
+    """Return the logits and the gradient of a loss of them with respect to the images.
 
     One forward and one backward pass of each sample. The gradient may be an expanded view: it must
     not be written to.
 
     Args:
-        model: frozen (see `_view.attacked`). x: images without a graph. y: labels (B,).
+        model: frozen (see `_view.attacked`). x: images without a graph.
+        error: gives the loss' gradient with respect to the logits, as a new tensor.
     """
     if isinstance(model, Folded):
-        return model.cross_entropy_gradient(x, y)
+        return model.input_gradient(x, error)
     leaf = x.detach().requires_grad_(True)
     with torch.enable_grad():
         logits = model(leaf)
-        loss = F.cross_entropy(logits, y, reduction="sum")
-    (gradient,) = torch.autograd.grad(loss, leaf)
-    return logits.detach(), gradient
+    plain = logits.detach()
+    wide = plain.float() if plain.dtype.itemsize < 4 else plain
+    (gradient,) = torch.autograd.grad(logits, leaf, error(wide).to(plain.dtype))
+    return wide, gradient
 
 
 def _hooked(module: nn.Module) -> bool:

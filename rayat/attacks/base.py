@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, PrivateAttr, model_validator
 from torch import Tensor, nn
 
+from rayat.attacks._ball import Norm
 from rayat.registry import Part
+
+if TYPE_CHECKING:
+    from rayat.objectives.base import Outcome
 
 
 @dataclass
@@ -31,18 +36,92 @@ class Adversarial:
     info: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Moment:
+    """How far a training is.
+
+    Attributes:
+        epoch: 1-based. epochs: of the whole training.
+        progress: share of all steps done when the present one ends, in (0, 1].
+        step: 0-based within the epoch; None outside of a training step, as in a selection.
+    """
+
+    epoch: int
+    epochs: int
+    progress: float
+    step: int | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an attack with a memory must know of the trial.
+
+    Attributes:
+        shape: (C, H, W) of the images. classes: number of labels. batch: this worker's images per
+            step. seed: of the memory's first values, the same on every worker.
+        device: torch device. average: makes tensors the mean over the workers, in place.
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+    batch: int
+    seed: int
+    device: torch.device | str = "cpu"
+    average: Callable[[list[Tensor]], None] = lambda tensors: None
+
+
+class Memory(Protocol):
+    """What an attack keeps from step to step of a trial; saved and loaded with its checkpoint."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors, numbers and containers of them (`torch.load(weights_only=True)`)."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Take back what `state_dict` gave."""
+
+
+class Learner(Protocol):
+    """The training loop, as an attack that runs the steps of a batch itself sees it."""
+
+    model: nn.Module
+
+    def attack(self, attack: Attack, x: Tensor, y: Tensor) -> Adversarial:
+        """Return the attack's images of the present network, made in the trial's precision."""
+
+    def learn(self, x: Tensor, adv: Adversarial, y: Tensor) -> Outcome:
+        """Update the weights once on the objective's loss and count what it cost.
+
+        Where `adv.x` requires a gradient, the same backward pass fills `adv.x.grad`.
+        """
+
+
 class Attack(Part):
     """Maximise the loss inside the ball around x.
 
     Subclasses write `perturb`; calling the attack adds the contract: the model's mode, its
     parameters' `requires_grad` and `.grad`, and its BatchNorm buffers are exactly as found.
+
+    An attack that changes with the training reads `self._moment`; one that learns keeps a memory
+    (`remember`) and reads `self._memory`. Both are None where it is called by itself, and it must
+    work then too.
     """
 
-    eps: float = Field(8 / 255, ge=0, le=1, description="radius, pixel scale [0, 1]")
-    norm: Literal["linf"] = Field("linf", description="the ball's norm")
+    eps: float = Field(8 / 255, ge=0, description="radius: pixel scale [0, 1], or l2 length")
+    norm: Norm = Field("linf", description="the ball's norm")
     bn_mode: Literal["eval", "batch"] = Field(
-        "eval", description="BatchNorm statistics during the attack (papers.md 1.7)"
+        "eval", description="BatchNorm statistics during the attack (docs/papers.md 1.7)"
     )
+
+    _moment: Moment | None = PrivateAttr(None)
+    _memory: Any = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _in_pixel_scale(self) -> Self:
+        if self.norm == "linf" and self.eps > 1:
+            raise ValueError(
+                f"eps must be at most 1, got {self.eps:g}; pixels are in [0, 1], so 8/255 is 0.0314"
+            )
+        return self
 
     @abstractmethod
     def perturb(
@@ -74,3 +153,24 @@ class Attack(Part):
         from rayat.attacks._view import attacked
 
         return attacked(model, self.bn_mode)
+
+    def suited(self, loss: str) -> Attack:
+        """Return the attack with the loss that the objective asks for, if it leaves that open."""
+        return self
+
+    def remember(self, setting: Setting) -> Memory | None:
+        """Return a fresh memory for a trial, None for an attack that needs none."""
+        return None
+
+    def at(self, moment: Moment, memory: Memory | None = None) -> Self:
+        """Return the attack as it is at a moment of a training, with the trial's memory of it."""
+        now = self.model_copy()
+        now._moment, now._memory = moment, memory
+        return now
+
+    def step(self, learner: Learner, x: Tensor, y: Tensor) -> None:
+        """Train on one batch: attack it, then update the weights once.
+
+        A method that merges the inner and the outer loop overrides this.
+        """
+        learner.learn(x, learner.attack(self, x, y), y)

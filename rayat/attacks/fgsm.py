@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rayat.attacks._loop import ascend, bounds
+from rayat.attacks._ball import ball
+from rayat.attacks._loop import ascend
 from rayat.attacks.base import Adversarial, Attack
 from rayat.registry import ATTACKS
 
 
 @ATTACKS.register("fgsm")
 class FGSM(Attack):
-    """One sign step of length eps from the clean image.
+    """One step of length eps from the clean image.
 
     Costs one forward and one backward pass per sample; deterministic, the generator is not used.
     """
@@ -21,4 +22,4 @@ class FGSM(Attack):
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
     ) -> Adversarial:
         """Return `clip(x + eps * sign(grad))`."""
-        return ascend(model, x.clone(), y, *bounds(x, self.eps), self.eps, 1)
+        return ascend(model, x.clone(), y, ball(x, self.eps, self.norm), self.eps, 1)

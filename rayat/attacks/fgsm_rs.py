@@ -6,24 +6,27 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rayat.attacks._loop import ascend, bounds, noisy
+from rayat.attacks._ball import ball
+from rayat.attacks._loop import ascend
 from rayat.attacks.base import Adversarial, Attack
 from rayat.registry import ATTACKS
 
 
 @ATTACKS.register("fgsm-rs")
 class FGSMRS(Attack):
-    """One long sign step from a random point of the ball, clipped back into the ball.
+    """One long step from a random point of the ball, clipped back into the ball.
 
     Costs one forward and one backward pass per sample.
     """
 
-    step_size: float | None = Field(None, gt=0, le=1, description="pixel scale; null: 1.25 eps")
+    step_size: float | None = Field(
+        None, gt=0, description="pixel scale, or l2 length; null: 1.25 eps"
+    )
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
     ) -> Adversarial:
         """Return `clip(x + noise + step_size * sign(grad at x + noise))`."""
         step_size = 1.25 * self.eps if self.step_size is None else self.step_size
-        start = noisy(x, self.eps, generator)
-        return ascend(model, start, y, *bounds(x, self.eps), step_size, 1)
+        around = ball(x, self.eps, self.norm)
+        return ascend(model, around.noisy(generator), y, around, step_size, 1)

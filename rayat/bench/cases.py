@@ -9,12 +9,10 @@ import numpy as np
 
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays, Prepared
-from rayat.data.loader import TrainLoader
 from rayat.data.prepare import channel_statistics, pad, prepare
 from rayat.distributed.exchange import Exchange
-from rayat.training.counters import Clock
-from rayat.training.epoch import Training, train_epoch
-from rayat.training.network import build_model
+from rayat.training.epoch import train_epoch
+from rayat.training.setup import Training, begin
 
 CNN = {"name": "cnn", "width": 116, "hidden": 16, "norm": "batch"}
 """58 MFLOP forward and 0.68 million weights at 32x32x3: the plain net of engine.md section 2.2."""
@@ -92,18 +90,7 @@ def noise(config: TrialConfig, shape: tuple[int, int, int], images: int) -> Prep
 
 def training(case: Case, device: str = "cpu") -> Training:
     """Return the engine's training of the case, before its first step."""
-    config, prepared = case.config, case.prepared
-    model = build_model(config, prepared, device)
-    return Training(
-        config,
-        model,
-        model,
-        config.optimizer.make(model.parameters(), config.lr.peak),
-        TrainLoader(prepared, config.data, device),
-        len(prepared.train),
-        Exchange(device=device),
-        Clock(device),
-    )
+    return begin(case.config, case.prepared, Exchange(device=device))
 
 
 class Engine:

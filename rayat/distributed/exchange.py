@@ -72,13 +72,19 @@ class Exchange:
             return
         for module in model.modules():
             if isinstance(module, _BatchNorm):
-                for buffer in (module.running_mean, module.running_var):
-                    if buffer is None:
-                        continue
-                    if policy == "mean":
-                        buffer.copy_(self.mean(buffer))
-                    else:
+                buffers = [b for b in (module.running_mean, module.running_var) if b is not None]
+                if policy == "mean":
+                    self.average(buffers)
+                else:
+                    for buffer in buffers:
                         dist.broadcast(buffer, src=0)
+
+    def average(self, tensors: list[Tensor]) -> None:
+        """Make each tensor its mean over the workers, in place: the same bits on each of them."""
+        if self.world_size > 1:
+            for tensor in tensors:
+                dist.all_reduce(tensor)
+                tensor.div_(self.world_size)
 
     def sums(self, values: Mapping[str, Number]) -> dict[str, Number]:
         """Return each value summed over the workers: integers exactly, floats in double precision.
@@ -97,12 +103,6 @@ class Exchange:
     def barrier(self) -> None:
         """Wait until every worker is here."""
         self.sums({"here": 1})
-
-    def mean(self, x: Tensor) -> Tensor:
-        """Return the mean over the workers, the same bits on each of them."""
-        total = x.clone()
-        dist.all_reduce(total)
-        return total.div_(self.world_size)
 
     def gather(self, message: Tensor) -> Tensor:
         """Return everyone's message, (M, n), of this worker's, (n,); n is the same on all."""

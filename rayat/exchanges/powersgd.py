@@ -90,7 +90,8 @@ class PowerReducer(WholeReducer):
         """Return the workers' means, all sent as one."""
         if not tensors:
             return []
-        flat = self.workers.mean(torch.cat([t.reshape(-1) for t in tensors]))
+        flat = torch.cat([t.reshape(-1) for t in tensors])
+        self.workers.average([flat])
         sizes = [t.numel() for t in tensors]
         return [f.view(t.shape) for f, t in zip(torch.split(flat, sizes), tensors, strict=True)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -31,6 +32,9 @@ class Outcome:
 
 class Objective(Part):
     """What the weights minimise."""
+
+    inner: ClassVar[str] = "ce"
+    """The loss that an attack maximises for it where the attack names none (`_losses.Loss`)."""
 
     @abstractmethod
     def loss(self, model: nn.Module, x: Tensor, adv: Adversarial, y: Tensor) -> Outcome:

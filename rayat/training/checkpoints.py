@@ -42,6 +42,7 @@ class Checkpoint:
         rows: the reports of epochs 1..epoch, as they were or will be reported.
         model: the network's state by name, on the CPU.
         optimizer: the optimiser's state on the CPU; None in `best`.
+        inner: what attacks remember, by name (`Inner.state_dict`).
         exchange: what this worker's gradient exchange remembers, on the CPU; may be empty.
     """
 
@@ -51,6 +52,7 @@ class Checkpoint:
     model: dict[str, Tensor]
     optimizer: dict[str, Any] | None
     selection: Selection | None = None
+    inner: dict[str, Any] = field(default_factory=dict)
     exchange: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -62,6 +64,7 @@ def save(
     model: nn.Module,
     optimizer: Optimizer | None = None,
     selection: Selection | None = None,
+    inner: dict[str, Any] | None = None,
     exchange: Sequence[bytes] = (),
 ) -> None:
     """Write `folder/name` durably; a crash at any point leaves the old or the new one complete.
@@ -80,6 +83,7 @@ def save(
                 "selection": None
                 if selection is None
                 else {"indices": selection.indices, "weights": selection.weights},
+                "inner": inner or {},
             }
         )
     files |= {_exchange(rank): content for rank, content in enumerate(exchange)}
@@ -149,16 +153,19 @@ def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkp
         content[file] = _read(path / file)
         if _sha256(content[file]) != sha256:
             raise _damaged(path / file, "its SHA-256 is not the one in meta.json")
-    optimizer, selection = None, None
+    optimizer, selection, inner = None, None, {}
     if "state.pt" in content:
         state = torch.load(io.BytesIO(content["state.pt"]), weights_only=True, map_location="cpu")
         optimizer = state["optimizer"]
         if state.get("selection") is not None:
             selection = Selection(**state["selection"])
+        inner = state.get("inner", {})
     model = safetensors.torch.load(content["model.safetensors"])
     own = content.get(_exchange(rank))
     exchange = {} if own is None else safetensors.torch.load(own)
-    return Checkpoint(path, body["epoch"], body["rows"], model, optimizer, selection, exchange)
+    return Checkpoint(
+        path, body["epoch"], body["rows"], model, optimizer, selection, inner, exchange
+    )
 
 
 def _exchange(rank: int) -> str:

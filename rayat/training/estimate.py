@@ -9,13 +9,11 @@ from typing import Any
 
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays, Prepared
-from rayat.data.loader import TrainLoader
 from rayat.distributed.exchange import Exchange
-from rayat.training.counters import Clock
-from rayat.training.epoch import Training, train_epoch
-from rayat.training.network import build_model
+from rayat.training.epoch import train_epoch
 from rayat.training.process import prepare_process
 from rayat.training.run import validate
+from rayat.training.setup import Training, begin
 
 SLOW_STEP_SECONDS = 2.0
 """A first step that takes this long is the measure itself: warming up no longer matters."""
@@ -112,18 +110,7 @@ def _training(config: TrialConfig, prepared: Prepared, images: int, device: str)
     rows = Arrays(prepared.train.x[:images], prepared.train.y[:images])
     windows = None if prepared.windows is None else prepared.windows[:images]
     short = dataclasses.replace(prepared, train=rows, windows=windows)
-    model = build_model(config, short, device)
-    return Training(
-        config,
-        model,
-        model,
-        config.optimizer.make(model.parameters(), config.lr.peak),
-        TrainLoader(short, config.data, device),
-        len(rows),
-        Exchange(device=device),
-        Clock(device),
-        short,
-    )
+    return begin(config, short, Exchange(device=device))
 
 
 def _timed(training: Training) -> tuple[float, dict[str, Any]]:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from rayat.attacks.base import Moment
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays
-from rayat.data.loader import TrainLoader, eval_batches
+from rayat.data.loader import eval_batches
 from rayat.distributed.exchange import Exchange
 from rayat.errors import LedgerError
-from rayat.exchanges.base import Reducer
-from rayat.models._synced import synchronise
 from rayat.registry import ATTACKS
 from rayat.training import checkpoints
 from rayat.training.context import Context
-from rayat.training.counters import PARTS, Clock
-from rayat.training.epoch import Training, train_epoch
+from rayat.training.counters import PARTS
+from rayat.training.epoch import train_epoch
 from rayat.training.evaluate import evaluate, evaluation_eps
-from rayat.training.network import all_finite, build_model
+from rayat.training.network import all_finite
 from rayat.training.process import prepare_process
+from rayat.training.setup import Training, begin
 
 Row = dict[str, Any]
 
@@ -47,37 +47,22 @@ def run(config: TrialConfig, context: Context) -> None:
     exchange = Exchange(context.rank, context.world_size, context.device)
     prepared = context.data(config.data)
     config.pruning.fits(prepared)
-    model = build_model(config, prepared, context.device)
-    if config.batch_norm == "sync" and context.world_size > 1:
-        synchronise(model)
-    optimizer = config.optimizer.make(model.parameters(), config.lr.peak)
-    reducer = make_reducer(config, model, exchange)
+    training = begin(config, prepared, exchange)
     rows: list[Row] = []
     checkpoint = checkpoints.load(context.folder, "last", config, context.rank)
     if checkpoint is not None and checkpoint.optimizer is not None:
-        model.load_state_dict(checkpoint.model)
-        optimizer.load_state_dict(checkpoint.optimizer)
-        if reducer is not None and checkpoint.exchange:
-            reducer.load_state_dict(checkpoint.exchange)
+        training.model.load_state_dict(checkpoint.model)
+        training.optimizer.load_state_dict(checkpoint.optimizer)
+        training.selection = checkpoint.selection
+        training.inner.load_state_dict(checkpoint.inner)
+        if training.reducer is not None and checkpoint.exchange:
+            training.reducer.load_state_dict(checkpoint.exchange)
         rows = checkpoint.rows
     if exchange.sums({"epoch": len(rows)})["epoch"] != len(rows) * context.world_size:
         raise LedgerError(
             f"the workers read different checkpoints from {context.folder}; "
             "give the trial a folder on storage that all workers share"
         )
-    training = Training(
-        config,
-        model,
-        exchange.wrap(model, reducer),
-        optimizer,
-        TrainLoader(prepared, config.data, context.device),
-        len(prepared.train),
-        exchange,
-        Clock(context.device),
-        prepared,
-        None if checkpoint is None else checkpoint.selection,
-        reducer,
-    )
     for row in rows:
         if row["epoch"] > context.reported:
             context.report(row)
@@ -96,13 +81,6 @@ def run(config: TrialConfig, context: Context) -> None:
             return
 
 
-def make_reducer(config: TrialConfig, model: nn.Module, exchange: Exchange) -> Reducer | None:
-    """Return this worker's side of the gradient exchange; None where DDP's mean, or nothing, is."""
-    if exchange.world_size == 1:
-        return None
-    return config.exchange.reducer([p for p in model.parameters() if p.requires_grad], exchange)
-
-
 def state(training: Training) -> dict[str, Tensor]:
     """Return what this worker's gradient exchange remembers."""
     return {} if training.reducer is None else training.reducer.state_dict()
@@ -118,7 +96,8 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     config, exchange, epoch = training.config, training.exchange, len(rows) + 1
     history = [r["val_robust_acc"] for r in rows if r["val_robust_acc"] is not None]
     row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
-    row["eps"] = config.attack.eps if row["attack_steps"] else 0.0
+    row["eps"] = training.inner.at(Moment(epoch, config.epochs, epoch / config.epochs)).eps
+    row["eps"] = row["eps"] if row["attack_steps"] else 0.0
     exchange.settle_norms(training.model, config.batch_norm)
     skipped = row["samples"] == 0
     diverged = not skipped and not (math.isfinite(row["train_loss"]) and all_finite(training.model))
@@ -186,5 +165,6 @@ def write_checkpoints(
             training.model,
             training.optimizer,
             training.selection,
+            training.inner.state_dict(),
             states,
         )

@@ -38,13 +38,14 @@ def assert_same(before, after):
         assert (a is None and b is None) or torch.equal(a, b)
 
 
+@pytest.mark.parametrize(("norm", "order"), [("linf", float("inf")), ("l2", 2)])
 @pytest.mark.parametrize("eps", [0.01, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("bn_mode", ["eval", "batch"])
-def test_output_is_in_the_ball_and_the_pixel_box(make, net, batch, eps, bn_mode):
+def test_output_is_in_the_ball_and_the_pixel_box(make, net, batch, eps, bn_mode, norm, order):
     x, y = batch
-    adv = make(eps=eps, bn_mode=bn_mode)(net, x, y, generator())
+    adv = make(eps=eps, bn_mode=bn_mode, norm=norm)(net, x, y, generator())
     assert adv.x.shape == x.shape and adv.x.dtype == x.dtype
-    assert (adv.x - x).abs().max() <= eps + 1e-6
+    assert torch.linalg.vector_norm((adv.x - x).flatten(1), order, 1).max() <= eps + 1e-6
     assert adv.x.min() >= 0 and adv.x.max() <= 1
     assert not adv.x.requires_grad and adv.x.grad_fn is None
 
@@ -54,6 +55,19 @@ def test_radius_zero_is_the_identity_at_no_cost(make, net, batch):
     adv = make(eps=0.0)(net, x, y, generator())
     assert adv.x is x
     assert (adv.forward, adv.backward) == (0, 0)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 9])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_more_steps_are_never_weaker_on_a_convex_toy(make, batch, steps, norm):
+    """Cross-entropy of a linear model is convex: on it steps of any attack may only climb."""
+    torch.manual_seed(0)
+    linear, (x, y) = nn.Sequential(nn.Flatten(), nn.Linear(36, 3)), batch
+    few = make(eps=EPS, norm=norm, random_start=False, steps=steps)(linear, x, y, generator())
+    more = make(eps=EPS, norm=norm, random_start=False, steps=steps + 5)(linear, x, y, generator())
+    with torch.no_grad():
+        losses = [F.cross_entropy(linear(adv.x), y, reduction="sum") for adv in (few, more)]
+    assert losses[1] >= losses[0] - 1e-4
 
 
 @pytest.mark.parametrize("bn_mode", ["eval", "batch"])
@@ -148,10 +162,11 @@ def test_passes_are_what_the_model_saw(make, net, batch):
     assert (adv.forward, adv.backward) == (seen["forward"], seen["backward"])
 
 
-def test_loss_is_not_lower_than_without_attack(make, net, batch):
+@pytest.mark.parametrize(("norm", "eps"), [("linf", EPS), ("l2", 0.5)])
+def test_loss_is_not_lower_than_without_attack(make, net, batch, norm, eps):
     x, y = batch
     net.eval()
-    adv = make(eps=EPS)(net, x, y, generator())
+    adv = make(eps=eps, norm=norm)(net, x, y, generator())
     with torch.no_grad():
         assert F.cross_entropy(net(adv.x), y) >= F.cross_entropy(net(x), y)
 

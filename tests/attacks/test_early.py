@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from rayat.attacks import _loop
-from rayat.attacks._loop import ascend, bounds
+from rayat.attacks._ball import LinfBall
+from rayat.attacks._loop import ascend
 from rayat.attacks.pgd import PGD
 from rayat.attacks.pgd_early import PGDEarly
 
@@ -90,11 +91,11 @@ def test_stopped_samples_never_move_whatever_is_answered_later(smooth):
         assert len(probe.logits) == len(probe.x) == len(probe.gradient) == len(probe.rows)
         return probe.rows != probe.step
 
-    adv = ascend(model, x.clone(), y, *bounds(x, 0.3), 0.01, 12, keep)
+    adv = ascend(model, x.clone(), y, LinfBall(x, 0.3), 0.01, 12, keep)
     for i, image in enumerate(adv.x):
         stop = min(i, 12)
         alone = ascend(
-            model, x[i : i + 1].clone(), y[i : i + 1], *bounds(x[i : i + 1], 0.3), 0.01, stop
+            model, x[i : i + 1].clone(), y[i : i + 1], LinfBall(x[i : i + 1], 0.3), 0.01, stop
         )
         assert torch.equal(image, alone.x[0])
     sizes = [len(rows) for rows in seen]
@@ -106,7 +107,7 @@ def test_stopped_samples_never_move_whatever_is_answered_later(smooth):
 def test_everyone_stopping_ends_the_attack(smooth):
     model, x, y = smooth
     adv = ascend(
-        model, x.clone(), y, *bounds(x, 0.3), 0.01, 9, lambda probe: torch.zeros(24).bool()
+        model, x.clone(), y, LinfBall(x, 0.3), 0.01, 9, lambda probe: torch.zeros(24).bool()
     )
     assert torch.equal(adv.x, x) and adv.forward == 24
 
@@ -121,5 +122,5 @@ def test_images_keep_their_layout_when_others_leave(smooth):
         layouts.append(probe.x.is_contiguous(memory_format=torch.channels_last))
         return probe.rows % 2 == 0
 
-    adv = ascend(linear, last.clone(), y, *bounds(last, 0.3), 0.01, 3, keep)
+    adv = ascend(linear, last.clone(), y, LinfBall(last, 0.3), 0.01, 3, keep)
     assert adv.x.is_contiguous(memory_format=torch.channels_last) and all(layouts)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn import functional as F
 
-from rayat.attacks._net import Folded, cross_entropy_gradient, fold
+from rayat.attacks._losses import error
+from rayat.attacks._net import Folded, fold, input_gradient
 from rayat.attacks._view import attacked
 from rayat.attacks.pgd import PGD
 from rayat.registry import MODELS
@@ -24,7 +27,7 @@ def small():
 def slow(net, x, y):
     with attacked(net, fast=False) as frozen:
         assert frozen is net
-        return cross_entropy_gradient(frozen, x, y)
+        return input_gradient(frozen, x, partial(error, "ce", y))
 
 
 def test_the_cross_entropy_gradient_is_autograds(small):
@@ -32,7 +35,7 @@ def test_the_cross_entropy_gradient_is_autograds(small):
     expected = slow(net, x, y)
     with attacked(net) as frozen:
         assert isinstance(frozen, Folded)
-        got = cross_entropy_gradient(frozen, x, y)
+        got = input_gradient(frozen, x, partial(error, "ce", y))
     for a, b in zip(got, expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
 
@@ -65,7 +68,7 @@ def test_its_precision_is_that_of_autocast_which_is_off_inside(small):
     net, x, y = small
     with torch.autocast("cpu", torch.bfloat16), attacked(net) as frozen:
         assert frozen.dtype == torch.bfloat16 and not torch.is_autocast_enabled("cpu")
-        logits, gradient = cross_entropy_gradient(frozen, x, y)
+        logits, gradient = input_gradient(frozen, x, partial(error, "ce", y))
     assert logits.dtype == gradient.dtype == torch.float32
     assert F.cosine_similarity(gradient, slow(net, x, y)[1], dim=0).mean() > 0.9
     assert fold(net).dtype == torch.float32

@@ -21,8 +21,10 @@ from rayat.config import TrialConfig
 from rayat.distributed.exchange import Exchange
 from rayat.models._synced import synchronise
 from rayat.training.counters import Clock
-from rayat.training.epoch import Training, train_epoch
-from rayat.training.run import make_reducer, run, state
+from rayat.training.epoch import train_epoch
+from rayat.training.inner import Inner
+from rayat.training.run import run, state
+from rayat.training.setup import Training, make_reducer
 
 CONFIG = {
     "data": {"name": "digits", "train_size": 256, "val_size": 64},
@@ -91,6 +93,7 @@ def prepared(config: TrialConfig, model: nn.Module, exchange: Exchange) -> Train
         40,
         exchange,
         Clock(),
+        Inner(config, (1, 6, 6), 3, exchange),
         reducer=reducer,
     )
 
@@ -169,7 +172,7 @@ def means(rank: int, world: int, folder: Path) -> None:
     weights = [nn.Parameter(torch.zeros(shape)) for shape in ((5, 7), (1,), (40,), (0,), (3,))]
     gradient = torch.randn(79, generator=torch.Generator().manual_seed(rank))
     gradient[-3:] = 0
-    true = exchange.mean(gradient)
+    exchange.average([true := gradient.clone()])
     for name, spec in EXCHANGES.items():
         if not name.startswith("qsgd") or name == "qsgd-feedback":
             continue

@@ -14,8 +14,8 @@ from rayat.registry import EXCHANGES
 class Same(Exchange):
     """Workers whose tensors are all this worker's."""
 
-    def mean(self, x):
-        return x.clone()
+    def average(self, tensors):
+        pass
 
 
 def reducer(*shapes, rank=2):

@@ -5,13 +5,12 @@ import torch
 from torch import nn
 
 from rayat.attacks.base import Adversarial
-from rayat.data.loader import TrainLoader
 from rayat.distributed.exchange import Exchange
 from rayat.errors import DataError
 from rayat.objectives.base import Outcome
-from rayat.training.counters import Clock
-from rayat.training.epoch import Sums, Training, train_epoch
-from rayat.training.network import build_model
+from rayat.training.epoch import train_epoch
+from rayat.training.setup import Training, begin
+from rayat.training.step import Sums
 
 
 @pytest.fixture
@@ -21,12 +20,10 @@ def training(small, launch):
     def make(exchange: Exchange | None = None, size: int | None = None, **changes) -> Training:
         config = small(**changes)
         prepared = launch().data(config.data)
-        model = build_model(config, prepared)
-        optimizer = config.optimizer.make(model.parameters(), config.lr.peak)
-        loader = TrainLoader(prepared, config.data)
-        size = len(prepared.train) if size is None else size
-        exchange = exchange or Exchange()
-        return Training(config, model, model, optimizer, loader, size, exchange, Clock())
+        made = begin(config, prepared)
+        made.size = made.size if size is None else size
+        made.exchange = exchange or made.exchange
+        return made
 
     return make
 
@@ -106,7 +103,7 @@ def test_sums_keep_an_attacks_statistics_and_tell_clean_from_robust():
     sums.add(Outcome(torch.tensor([0.5, 0.25]), other, logits, 2, 2), adv, y)
     sums.add(Outcome(torch.tensor([0.5, 0.25]), other, logits, 2, 2), adv, y)
     values = {name: float(value) for name, value in sums.values.items()}
-    assert values == {"loss": 1.5, "fosc": 8.0, "clean": 4.0, "robust": 0.0}
+    assert values == {"learned": 4.0, "loss": 1.5, "fosc": 8.0, "clean": 4.0, "robust": 0.0}
 
 
 def test_every_epoch_and_worker_draws_its_own_order_and_noise(training, monkeypatch):

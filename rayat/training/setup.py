@@ -1,0 +1,108 @@
+"""Everything that one worker trains with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+from torch.optim import Optimizer
+
+from rayat.config import TrialConfig
+from rayat.data.base import Prepared
+from rayat.data.loader import TrainLoader
+from rayat.distributed.exchange import Exchange
+from rayat.errors import DataError
+from rayat.exchanges.base import Reducer
+from rayat.models._synced import synchronise
+from rayat.pruning.base import Selection
+from rayat.training.counters import Clock
+from rayat.training.inner import Inner
+from rayat.training.network import build_model
+
+
+@dataclass
+class Training:
+    """Everything one worker trains with.
+
+    Attributes:
+        model: the bare network, which is attacked and evaluated.
+        wrapped: what the weights are trained through; the same network (`Exchange.wrap`).
+        loader: batches of the training split. size: its number of images.
+        inner: the training attack, with what it remembers.
+        prepared: the data, where a pruner may ask for it.
+        selection: what the pruner chose last; None: every image.
+        reducer: the hook of `wrapped`, where the exchange has one.
+    """
+
+    config: TrialConfig
+    model: nn.Module
+    wrapped: nn.Module
+    optimizer: Optimizer
+    loader: TrainLoader
+    size: int
+    exchange: Exchange
+    clock: Clock
+    inner: Inner
+    prepared: Prepared | None = None
+    selection: Selection | None = None
+    reducer: Reducer | None = None
+
+    @property
+    def images(self) -> int:
+        """Return how many images an epoch shows: all, or those selected."""
+        return self.size if self.selection is None else len(self.selection.indices)
+
+    @property
+    def share(self) -> int:
+        """Return this worker's images per step: an equal part of the global batch.
+
+        A training split smaller than the batch is one batch.
+
+        Raises:
+            DataError: fewer training images than workers.
+        """
+        share = min(self.config.batch_size, self.images) // self.exchange.world_size
+        if share == 0:
+            raise DataError(
+                f"{self.size} training images cannot be split over workers="
+                f"{self.exchange.world_size}; use fewer workers or more images"
+            )
+        return share
+
+    @property
+    def steps(self) -> int:
+        """Return the optimiser steps of an epoch; an incomplete last batch is dropped."""
+        return self.images // (self.share * self.exchange.world_size)
+
+
+def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = None) -> Training:
+    """Return the training of a configuration before its first step.
+
+    Raises:
+        ConfigError, DataError: the configuration and the data do not fit.
+    """
+    exchange = exchange or Exchange()
+    model = build_model(config, prepared, str(exchange.device))
+    if config.batch_norm == "sync" and exchange.world_size > 1:
+        synchronise(model)
+    reducer = make_reducer(config, model, exchange)
+    return Training(
+        config,
+        model,
+        exchange.wrap(model, reducer),
+        config.optimizer.make(model.parameters(), config.lr.peak),
+        TrainLoader(prepared, config.data, exchange.device),
+        len(prepared.train),
+        exchange,
+        Clock(exchange.device),
+        Inner(config, prepared.shape, len(prepared.classes), exchange),
+        prepared,
+        reducer=reducer,
+    )
+
+
+def make_reducer(config: TrialConfig, model: nn.Module, exchange: Exchange) -> Reducer | None:
+    """Return this worker's side of the gradient exchange; None where DDP's mean, or nothing, is."""
+    if exchange.world_size == 1:
+        return None
+    return config.exchange.reducer([p for p in model.parameters() if p.requires_grad], exchange)

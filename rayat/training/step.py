@@ -1,0 +1,87 @@
+"""One batch: the attack's images, the objective's pass, the update of the weights, the counts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rayat.attacks.base import Adversarial, Attack
+from rayat.objectives.base import Outcome
+from rayat.pruning.weighted import weighted_mean
+from rayat.training.counters import Counters
+from rayat.training.setup import Training
+
+
+class Step:
+    """What an attack's `step` works with (`attacks.base.Learner`), for all batches of an epoch.
+
+    Attributes:
+        weights: (this worker's weights of the batch (B,), the mean weight sum of the workers), set
+            per batch where a pruner chose; None: all images count alike.
+        last: whether this is the epoch's last batch, whose gradient norm is kept.
+        sums: per-sample quantities so far. updates: of the weights so far.
+        grad_norm: L2 norm of the weights' gradient at the last batch's last update.
+    """
+
+    def __init__(self, training: Training, counters: Counters, noise: torch.Generator) -> None:
+        self.training, self.counters, self.noise = training, counters, noise
+        self.model: nn.Module = training.model
+        self.weights: tuple[Tensor, Tensor] | None = None
+        self.last = False
+        self.sums, self.updates, self.grad_norm = Sums(), 0, 0.0
+        self._autocast = torch.autocast(
+            torch.device(training.exchange.device).type,
+            torch.bfloat16,
+            enabled=training.config.precision == "bf16",
+        )
+
+    def attack(self, attack: Attack, x: Tensor, y: Tensor) -> Adversarial:
+        """Return the attack's images of the bare network."""
+        with self.training.clock.part("attack"), self._autocast:
+            return attack(self.model, x, y, self.noise)
+
+    def learn(self, x: Tensor, adv: Adversarial, y: Tensor) -> Outcome:
+        """Update the weights once; see `attacks.base.Learner.learn`."""
+        training, counters = self.training, self.counters
+        with training.clock.part("train"):
+            with self._autocast:
+                outcome = training.config.objective.loss(training.wrapped, x, adv, y)
+            if self.weights is None:
+                loss = outcome.loss.mean()
+            else:
+                loss = weighted_mean(outcome.loss, *self.weights)
+            torch.autograd.backward(loss)
+            if self.last:
+                grads = [p.grad for p in training.model.parameters() if p.grad is not None]
+                self.grad_norm = float(torch.nn.utils.get_total_norm(grads))
+            training.optimizer.step()
+            training.optimizer.zero_grad(set_to_none=True)
+            self.sums.add(outcome, adv, y)
+        self.updates += 1
+        counters.fwd_passes += adv.forward + outcome.forward
+        counters.bwd_passes += adv.backward + outcome.backward
+        counters.attack_steps += adv.backward
+        return outcome
+
+
+class Sums:
+    """Per-sample quantities summed on the device, so that no step waits for it.
+
+    Attributes:
+        values: sum by name: `learned` (images shown to the objective), `loss`, `robust` and `clean`
+            (rightly classified), an attack's info.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, Tensor] = {}
+
+    def add(self, outcome: Outcome, adv: Adversarial, y: Tensor) -> None:
+        """Add one batch."""
+        columns = {"learned": torch.ones_like(y), "loss": outcome.loss, **adv.info}
+        if outcome.clean_logits is not None:
+            columns["clean"] = outcome.clean_logits.argmax(1) == y
+        if outcome.clean_logits is not outcome.adv_logits:  # there was something to be robust to
+            columns["robust"] = outcome.adv_logits.argmax(1) == y
+        for name, column in columns.items():
+            total = column.detach().sum(dtype=torch.float64)
+            self.values[name] = self.values[name] + total if name in self.values else total
