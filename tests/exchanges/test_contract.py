@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -60,12 +61,36 @@ def test_half_precision_halves_the_bytes(name):
         assert half == pytest.approx(bytes_per_step(EXCHANGES.build("none"), RESNET18, world) / 2)
 
 
-@pytest.mark.parametrize("shapes", [RESNET18, FASHION], ids=["resnet18", "fashion"])
+@pytest.mark.parametrize(
+    "shapes", [RESNET18, FASHION, SMALL], ids=["resnet18", "fashion", "digits"]
+)
 def test_seven_bits_send_at_most_27_percent_for_any_number_of_workers(shapes):
     none, qsgd = EXCHANGES.build("none"), EXCHANGES.build({"name": "qsgd", "bits": 7})
     for world in range(2, 65):
         share = bytes_per_step(qsgd, shapes, world) / bytes_per_step(none, shapes, world)
         assert 0.25 <= share <= 0.27, world
+
+
+def test_the_documented_table_is_what_is_sent():
+    page = Path(__file__).parents[2] / "docs" / "distributed.md"
+    rows = [line.strip("| \n").split(" | ") for line in page.read_text().splitlines()]
+    rows = [row for row in rows if len(row) == 8 and row[0].isdigit()]
+    columns = [
+        EXCHANGES.build(spec)
+        for spec in (
+            "none",
+            "fp16",
+            "powersgd",
+            "qsgd",
+            {"name": "qsgd", "bits": 4},
+            {"name": "qsgd", "sides": 1},
+            {"name": "qsgd", "sides": 1, "scheme": "gather"},
+        )
+    ]
+    assert [int(row[0]) for row in rows] == [2, 3, 4, 8, 16, 32, 64]
+    for world, *cells in rows:
+        sent = [bytes_per_step(part, RESNET18, int(world)) for part in columns]
+        assert cells == [f"{value / 1e6:.2f}" for value in sent]
 
 
 def test_a_configuration_names_its_exchange_and_refuses_what_is_none():
