@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from rayat.collapse import SPAN
 from rayat.errors import ConfigError, nearest
 from rayat.registry import (
     ATTACKS,
@@ -121,6 +122,10 @@ class TrialConfig(BaseModel):
     threads: int = Field(1, ge=1, description="torch threads per worker")
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_every: int = Field(1, ge=1, description="epochs between resumable checkpoints")
+    on_collapse: Literal["stop", "rollback"] = Field(
+        "stop",
+        description="catastrophic overfitting ends the trial, or takes back the best weights",
+    )
     seed: int = Field(0, ge=0, lt=2**32)
     eval: EvalConfig = Field(default_factory=lambda: EvalConfig.model_validate({}))
 
@@ -129,6 +134,11 @@ class TrialConfig(BaseModel):
         if self.batch_size % self.workers:
             raise ValueError(
                 f"batch_size must be a multiple of workers={self.workers}, got {self.batch_size}"
+            )
+        if self.on_collapse == "rollback" and self.eval.every > SPAN:
+            raise ValueError(
+                f"on_collapse='rollback' compares validations at most {SPAN} epochs apart, got "
+                f"eval.every={self.eval.every}; use eval.every=1"
             )
         for key in PART_KEYS:
             getattr(self, key).check(self)

@@ -93,6 +93,9 @@ class Reducer(ABC):
     def load_state_dict(self, state: dict[str, Tensor]) -> None:  # noqa: B027
         """Go on from what `state_dict` returned on this worker."""
 
+    def forget(self) -> None:  # noqa: B027
+        """Start anew, as if no step had been."""
+
 
 class WholeReducer(Reducer):
     """A reducer that sees the whole gradient as one vector, in the model's order.

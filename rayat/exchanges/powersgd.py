@@ -105,3 +105,8 @@ class PowerReducer(WholeReducer):
         device = self.left_out.device
         self.left_out = state["left_out"].to(device)
         self.right = [state[f"right.{i}"].to(device) for i in range(len(state) - 1)]
+
+    def forget(self) -> None:
+        """Owe nothing any more; the next epoch draws new right factors."""
+        self.left_out.zero_()
+        self.right = []

@@ -153,3 +153,8 @@ class QuantisedReducer(WholeReducer):
         """Go on from `state_dict`."""
         if self.left_out is not None:
             self.left_out.copy_(state["left_out"])
+
+    def forget(self) -> None:
+        """Owe nothing any more."""
+        if self.left_out is not None:
+            self.left_out.zero_()

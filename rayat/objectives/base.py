@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
-from rayat.attacks.base import Adversarial
+from rayat.attacks.base import Adversarial, Attack, Moment
 from rayat.registry import Part
 
 
@@ -36,10 +37,19 @@ class Objective(Part):
     inner: ClassVar[str] = "ce"
     """The loss that an attack maximises for it where the attack names none (`_losses.Loss`)."""
 
+    def at(self, moment: Moment, attack: Attack, noise: torch.Generator) -> Self:
+        """Return the objective as it is at a moment of a training; most are always the same.
+
+        An objective that looks around the images reads the radius from the moment's attack and
+        draws from `noise` alone. It is also called by itself, and must work then too.
+        """
+        return self
+
     @abstractmethod
     def loss(self, model: nn.Module, x: Tensor, adv: Adversarial, y: Tensor) -> Outcome:
         """Return per-sample losses; the model is in training mode and may be DDP-wrapped.
 
         One call makes one forward of the (possibly wrapped) model, on a concatenation where clean
-        and adversarial images are both needed, so that DDP exchanges gradients once.
+        and adversarial images are both needed, so that DDP exchanges gradients once. What it asks
+        of the network besides, it asks the bare one (`distributed.exchange.bare`).
         """

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from rayat.collapse import Watch
 from rayat.policies.base import Decision
-from rayat.policies.groups import measured
-
-FALL = 0.20
-"""Validation robust accuracy lost in a collapse, as a fraction (docs/papers.md 1.6: 20 points)."""
-SPAN = 2
-"""Epochs within which it is lost: the fall is sudden, a slow decline is something else."""
-TIE = 1e-9
-"""0.60 - 0.40 is a fall of 0.20 although its rounded difference is a little less."""
-
-
-@dataclass(frozen=True)
-class _Seen:
-    epoch: int
-    val: float
-    train: float
 
 
 class Outcomes:
-    """Watches every trial of a run for the two ends that no policy decides.
+    """Watches every trial of a run for what no policy decides: two bad ends, and a rescue.
 
     Args:
         metric: the study's metric; like the training loss it must stay finite. A value that was
@@ -35,14 +20,15 @@ class Outcomes:
 
     def __init__(self, metric: str = "val_robust_acc") -> None:
         self.metric = metric
-        self._seen: dict[str, list[_Seen]] = {}
+        self._watches: dict[str, Watch] = {}
 
     def observe(self, trial_id: str, epoch: int, row: Mapping[str, Any]) -> Decision | None:
-        """Take one report and return the stop it calls for, or None.
+        """Take one report and return what it calls for, or None.
 
         Rule `diverged`: the trial says so itself (`row["outcome"]`), or the training loss or the
-        metric is not finite. Rule `collapsed`: validation robust accuracy fell by 0.20 or more from
-        one of the last two epochs while robust accuracy on the training batches rose.
+        metric is not finite. Rule `collapsed`: catastrophic overfitting (`collapse.Watch`). Rule
+        `rolled-back`: the same of a trial that then took back earlier weights by itself; it goes
+        on, and no policy should judge the weights that are no more.
 
         Args:
             trial_id: the trial that reported.
@@ -64,26 +50,26 @@ class Outcomes:
         return None
 
     def _collapsed(self, trial_id: str, epoch: int, row: Mapping[str, Any]) -> Decision | None:
-        past = [seen for seen in self._seen.get(trial_id, []) if epoch - SPAN <= seen.epoch < epoch]
-        self._seen[trial_id] = past
-        val, train = measured(row, "val_robust_acc"), measured(row, "train_robust_acc")
-        if val is None or train is None:
+        watch = self._watches.setdefault(trial_id, Watch())
+        fall = watch.fall(epoch, row)
+        watch.add(epoch, row)
+        if fall is None:
             return None
-        self._seen[trial_id] = [*past, _Seen(epoch, val, train)]
-        for before in past:
-            if before.val - val >= FALL - TIE and train > before.train:
-                return Decision(
-                    "stop",
-                    "collapsed",
-                    f"catastrophic overfitting: validation robust accuracy fell from "
-                    f"{before.val:.4f} (epoch {before.epoch}) to {val:.4f} (epoch {epoch}) while "
-                    f"training robust accuracy rose from {before.train:.4f} to {train:.4f}",
-                    {
-                        "from_epoch": before.epoch,
-                        "val_before": before.val,
-                        "val_now": val,
-                        "train_before": before.train,
-                        "train_now": train,
-                    },
-                )
-        return None
+        before, now = fall
+        sentence = (
+            f"catastrophic overfitting: validation robust accuracy fell from "
+            f"{before.val:.4f} (epoch {before.epoch}) to {now.val:.4f} (epoch {epoch}) while "
+            f"training robust accuracy rose from {before.train:.4f} to {now.train:.4f}"
+        )
+        evidence = {
+            "from_epoch": before.epoch,
+            "val_before": before.val,
+            "val_now": now.val,
+            "train_before": before.train,
+            "train_now": now.train,
+        }
+        back = row.get("rollback_epoch")
+        if back is None:
+            return Decision("stop", "collapsed", sentence, evidence)
+        sentence += f"; it goes on from the weights of epoch {back}"
+        return Decision("continue", "rolled-back", sentence, {**evidence, "rollback_epoch": back})

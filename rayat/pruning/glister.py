@@ -42,7 +42,7 @@ class Glister(Pruner):
     def check(self, config: Any) -> None:
         """Refuse too small a validation split and an objective that gives no gradient of logits."""
         super().check(config)
-        logit_loss(config.objective)
+        logit_loss(config.objective, self.kind)
         size = config.data.val_size
         if size is not None and size < MIN_VALIDATION:
             raise ConfigError(

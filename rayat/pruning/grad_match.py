@@ -48,7 +48,7 @@ class GradMatch(Pruner):
     def check(self, config: Any) -> None:
         """Refuse an objective that gives no gradient of logits."""
         super().check(config)
-        logit_loss(config.objective)
+        logit_loss(config.objective, self.kind)
 
     def choose(self, epoch: int, context: SelectionContext) -> Selection:
         """Return the matched images, random ones where the solver stopped short.

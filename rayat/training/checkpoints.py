@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rayat.config import TrialConfig
-from rayat.errors import LedgerError
+from rayat.errors import ConfigError, LedgerError
 from rayat.pruning.base import Selection
 
 FORMAT = 1
@@ -91,6 +91,7 @@ def save(
         "format": FORMAT,
         "epoch": len(rows),
         "config_sha256": config.sha256(),
+        "config": config.tree(),
         "files": {file: _sha256(content) for file, content in files.items()},
         "rows": rows,
     }
@@ -140,7 +141,7 @@ def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkp
             f"checkpoint {path} has format {body['format']}, this version reads up to {FORMAT}; "
             "read it with the version of rayat that wrote it"
         )
-    if body["config_sha256"] != config.sha256():
+    if not _same(body, config):
         raise LedgerError(
             f"checkpoint {path} belongs to another configuration (sha256 "
             f"{body['config_sha256'][:12]}, this trial has {config.sha256()[:12]}); "
@@ -170,6 +171,19 @@ def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkp
 
 def _exchange(rank: int) -> str:
     return f"exchange-{rank}.safetensors"
+
+
+def _same(body: dict[str, Any], config: TrialConfig) -> bool:
+    """Return whether a checkpoint is of `config`, also if it knew fewer keys when it was written.
+
+    A key that a later version added has its default in the older trials.
+    """
+    if body["config_sha256"] == config.sha256():
+        return True
+    try:
+        return TrialConfig.parse(body["config"]).sha256() == config.sha256()
+    except (KeyError, ConfigError):
+        return False
 
 
 def _weights(model: nn.Module) -> bytes:

@@ -71,7 +71,10 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
             own = batch[rank * share : (rank + 1) * share]
             step.weights = own, batch.sum() / exchange.world_size
         step.last = number == steps - 1
-        training.inner.at(Moment(epoch, config.epochs, progress, number)).step(step, x, y)
+        moment = Moment(epoch, config.epochs, progress, number)
+        attack = training.inner.at(moment)
+        step.objective = config.objective.at(moment, attack, noise)
+        attack.step(step, x, y)
         counters.samples += len(y)
     shapes = [p.shape for p in training.model.parameters() if p.requires_grad]
     counters.comm_bytes = step.updates * bytes_per_step(
@@ -87,13 +90,18 @@ def select(training: Training, epoch: int, history: Sequence[float]) -> Selectio
     """Return the pruner's choice of images for the next epochs, made on worker 0 for all."""
     config, exchange = training.config, training.exchange
     assert training.prepared is not None
+    # As in the first step of an epoch of all images: what a schedule gives the steps to come.
+    first = 1 / max(1, training.size // config.batch_size)
+    moment = Moment(epoch, config.epochs, (epoch - 1 + first) / config.epochs)
+    attack = training.inner.at(moment)
+    noise = stream(config.seed, "selection", epoch, 1, device=exchange.device)
     context = SelectionContext(
         model=cast(Normalised, training.model),
         prepared=training.prepared,
-        attack=training.inner.at(Moment(epoch, config.epochs, (epoch - 1) / config.epochs)),
-        objective=config.objective,
+        attack=attack,
+        objective=config.objective.at(moment, attack, noise),
         generator=stream(config.seed, "selection", epoch, 0),
-        noise=stream(config.seed, "selection", epoch, 1, device=exchange.device),
+        noise=noise,
         batch_size=config.batch_size,
         lr=config.rate((epoch - 1) / config.epochs, history),
         device=exchange.device,
@@ -110,6 +118,8 @@ SKIPPED = {
             "train_robust_acc",
             "fosc",
             "grad_l1",
+            "start_size",
+            "start_agreement",
             "random_fill",
             "grad_norm",
         )
@@ -130,8 +140,8 @@ def _report(
     comm_bytes = counters.comm_bytes  # of one worker, by definition
     counts = exchange.sums(dataclasses.asdict(counters))
     totals = exchange.sums({name: float(value) for name, value in sums.values.items()})
-    learned = totals.pop("learned")
-    means = {name: total / learned for name, total in totals.items()}
+    seen = exchange.sums(sums.counts)
+    means = {name: total / seen[name] for name, total in totals.items()}
     return {
         "lr": lr,
         "attack_steps": counts.pop("attack_steps") / counts["samples"],
@@ -139,8 +149,7 @@ def _report(
         "train_loss": means.pop("loss"),
         "train_clean_acc": means.pop("clean", None),
         "train_robust_acc": means.pop("robust", None),
-        "fosc": None,
-        "grad_l1": None,
+        **dict.fromkeys(("fosc", "grad_l1", "start_size", "start_agreement")),
         "grad_norm": grad_norm,
         **means,
         **counts,

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from rayat.attacks.base import Moment
+from rayat.collapse import Watch
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays
 from rayat.data.loader import eval_batches
@@ -38,6 +39,9 @@ def run(config: TrialConfig, context: Context) -> None:
     A loss, weight or metric that is not finite ends the training with a last row that holds
     `outcome="diverged"` and None for what is not finite; `best` and `last` stay as they were.
 
+    With `on_collapse="rollback"` an epoch that collapsed is reported as it was measured, with the
+    `rollback_epoch` from whose weights the next one starts (see `roll_back`).
+
     Raises:
         ConfigError, DataError: the configuration and the data do not fit.
         LedgerError: the checkpoint is damaged, of another configuration, or not the same for all
@@ -49,6 +53,7 @@ def run(config: TrialConfig, context: Context) -> None:
     config.pruning.fits(prepared)
     training = begin(config, prepared, exchange)
     rows: list[Row] = []
+    watch = Watch()
     checkpoint = checkpoints.load(context.folder, "last", config, context.rank)
     if checkpoint is not None and checkpoint.optimizer is not None:
         training.model.load_state_dict(checkpoint.model)
@@ -64,10 +69,14 @@ def run(config: TrialConfig, context: Context) -> None:
             "give the trial a folder on storage that all workers share"
         )
     for row in rows:
+        watch.add(row["epoch"], row)
         if row["epoch"] > context.reported:
             context.report(row)
     while len(rows) < config.epochs:
         row = train_and_validate(training, prepared.val, rows)
+        if config.on_collapse == "rollback" and watch.fall(row["epoch"], row):
+            row["rollback_epoch"] = roll_back(training, context)
+        watch.add(row["epoch"], row)
         rows.append(row)
         if "outcome" not in row:
             with training.clock.part("checkpoint"):
@@ -101,7 +110,8 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     exchange.settle_norms(training.model, config.batch_norm)
     skipped = row["samples"] == 0
     diverged = not skipped and not (math.isfinite(row["train_loss"]) and all_finite(training.model))
-    row.update(dict.fromkeys(("val_clean_acc", "val_robust_acc")), eval_fwd_passes=0)
+    absent = ("val_clean_acc", "val_robust_acc", "rollback_epoch")
+    row.update(dict.fromkeys(absent), eval_fwd_passes=0)
     row["eval_bwd_passes"] = 0
     if not (diverged or skipped) and (epoch % config.eval.every == 0 or epoch == config.epochs):
         with training.clock.part("eval"):
@@ -141,6 +151,28 @@ def seconds(training: Training) -> Row:
     own = {f"{part}_seconds": spent for part, spent in training.clock.take().items()}
     total = training.exchange.sums(own)
     return {name: value / training.exchange.world_size for name, value in total.items()}
+
+
+def roll_back(training: Training, context: Context) -> int:
+    """Take back the weights of `best` and return its epoch.
+
+    The optimiser and what attack and gradient exchange remember, which led into the collapse, start
+    anew. Nothing else changes: the learning rate and the epochs go on, and with them the random
+    streams.
+    """
+    with training.clock.part("checkpoint"):
+        best = checkpoints.load(context.folder, "best", training.config)
+        if best is None:
+            raise LedgerError(
+                f"no checkpoint {context.folder / 'best'} to roll back to, although an epoch was "
+                "validated; restore it from a copy, or train this trial again from its first epoch"
+            )
+        training.model.load_state_dict(best.model)
+        training.optimizer.state.clear()
+        training.inner.load_state_dict({})
+        if training.reducer is not None:
+            training.reducer.forget()
+    return best.epoch
 
 
 def write_checkpoints(

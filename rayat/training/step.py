@@ -18,7 +18,9 @@ class Step:
     Attributes:
         weights: (this worker's weights of the batch (B,), the mean weight sum of the workers), set
             per batch where a pruner chose; None: all images count alike.
+        objective: that of the batch.
         last: whether this is the epoch's last batch, whose gradient norm is kept.
+        objective: as it is at this batch's moment.
         sums: per-sample quantities so far. updates: of the weights so far.
         grad_norm: L2 norm of the weights' gradient at the last batch's last update.
     """
@@ -27,6 +29,7 @@ class Step:
         self.training, self.counters, self.noise = training, counters, noise
         self.model: nn.Module = training.model
         self.weights: tuple[Tensor, Tensor] | None = None
+        self.objective = training.config.objective
         self.last = False
         self.sums, self.updates, self.grad_norm = Sums(), 0, 0.0
         self._autocast = torch.autocast(
@@ -45,7 +48,7 @@ class Step:
         training, counters = self.training, self.counters
         with training.clock.part("train"):
             with self._autocast:
-                outcome = training.config.objective.loss(training.wrapped, x, adv, y)
+                outcome = self.objective.loss(training.wrapped, x, adv, y)
             if self.weights is None:
                 loss = outcome.loss.mean()
             else:
@@ -60,7 +63,7 @@ class Step:
         self.updates += 1
         counters.fwd_passes += adv.forward + outcome.forward
         counters.bwd_passes += adv.backward + outcome.backward
-        counters.attack_steps += adv.backward
+        counters.attack_steps += adv.backward if adv.steps is None else adv.steps
         return outcome
 
 
@@ -68,16 +71,17 @@ class Sums:
     """Per-sample quantities summed on the device, so that no step waits for it.
 
     Attributes:
-        values: sum by name: `learned` (images shown to the objective), `loss`, `robust` and `clean`
-            (rightly classified), an attack's info.
+        values: sum by name: `loss`, `robust` and `clean` (rightly classified), an attack's info.
+        counts: how many images each sum is over: an attack of a part of the epoch tells of those.
     """
 
     def __init__(self) -> None:
         self.values: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
 
     def add(self, outcome: Outcome, adv: Adversarial, y: Tensor) -> None:
         """Add one batch."""
-        columns = {"learned": torch.ones_like(y), "loss": outcome.loss, **adv.info}
+        columns = {"loss": outcome.loss, **adv.info}
         if outcome.clean_logits is not None:
             columns["clean"] = outcome.clean_logits.argmax(1) == y
         if outcome.clean_logits is not outcome.adv_logits:  # there was something to be robust to
@@ -85,3 +89,4 @@ class Sums:
         for name, column in columns.items():
             total = column.detach().sum(dtype=torch.float64)
             self.values[name] = self.values[name] + total if name in self.values else total
+            self.counts[name] = self.counts.get(name, 0) + len(column)

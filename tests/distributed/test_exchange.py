@@ -47,7 +47,8 @@ def pair(tmp_path_factory):
     """Return the folder in which two workers did everything."""
     folder = tmp_path_factory.mktemp("pair")
     # `exchanges` is the last: it counts what every later collective would send.
-    start(folder, 2, "steps", "norms", "sums", "trial", "synced", "means", "resumed", "exchanges")
+    modes = ("steps", "norms", "sums", "learned", "trial", "synced", "means", "resumed")
+    start(folder, 2, *modes, "exchanges")
     return folder
 
 
@@ -185,6 +186,13 @@ def drop_seconds(row):
 def test_sums_are_exact(pair):
     for rank in (0, 1):
         assert read(pair / f"sums-{rank}.json") == {"big": 2**54 + 1, "zero": 0, "small": 0.1 + 0.2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["model", "starter"])
+def test_a_network_and_what_its_attack_learned_are_the_same_on_both(pair, what):
+    one, other = (load_file(pair / f"{what}-{rank}.safetensors") for rank in (0, 1))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.slow

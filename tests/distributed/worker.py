@@ -81,7 +81,7 @@ def network(*extra: nn.Module) -> nn.Module:
     )
 
 
-def prepared(config: TrialConfig, model: nn.Module, exchange: Exchange) -> Training:
+def begin(config: TrialConfig, model: nn.Module, exchange: Exchange) -> Training:
     """Return the model's training on the 40 images."""
     reducer = make_reducer(config, model, exchange)
     return Training(
@@ -106,10 +106,22 @@ def steps(rank: int, world: int, folder: Path) -> None:
         with torch.no_grad():
             for p in model.parameters():
                 p.add_(1.0)
-    training = prepared(config, model, exchange)
+    training = begin(config, model, exchange)
     reports = [train_epoch(training, epoch) for epoch in range(1, 6)]
     save_file(model.state_dict(), folder / f"weights-{world}-{rank}.safetensors")
     (folder / f"reports-{world}-{rank}.json").write_text(json.dumps(reports))
+
+
+def learned(rank: int, world: int, folder: Path) -> None:
+    """Train with an attack that learns and an objective that asks the bare network."""
+    attack = {"name": "fgsm-sdi", "eps": 0.2, "width": 4, "every": 2}
+    config = TrialConfig.parse(CONFIG).replace({"attack": attack, "objective.name": "gradalign"})
+    model = network()
+    training = begin(config, model, Exchange(rank, world))
+    train_epoch(training, 1)
+    save_file(model.state_dict(), folder / f"model-{rank}.safetensors")
+    starter = training.inner.state_dict()["fgsm-sdi"]["net"]
+    save_file(starter, folder / f"starter-{rank}.safetensors")
 
 
 def synced(rank: int, world: int, folder: Path) -> None:
@@ -118,7 +130,7 @@ def synced(rank: int, world: int, folder: Path) -> None:
     model, exchange = network(nn.BatchNorm2d(6)), Exchange(rank, world)
     if world > 1:
         synchronise(model)
-    training = prepared(config, model, exchange)
+    training = begin(config, model, exchange)
     for epoch in range(1, 6):
         train_epoch(training, epoch)
     save_file(model.state_dict(), folder / f"synced-{world}-{rank}.safetensors")
@@ -150,7 +162,7 @@ def exchanges(rank: int, world: int, folder: Path) -> None:
     sent, kept = Sent(world), {}
     for name, spec in EXCHANGES.items():
         config = TrialConfig.parse(CONFIG).replace({"exchange": spec})
-        training = prepared(config, network(), Exchange(rank, world))
+        training = begin(config, network(), Exchange(rank, world))
         sent.total, hashes = 0, []
         for epoch in (1, 2, 3):
             report = train_epoch(training, epoch)

@@ -64,6 +64,15 @@ def test_state_goes_on_the_same():
         assert torch.equal(one.mean(gradient.clone()), other.mean(gradient.clone()))
 
 
+def test_forgetting_is_starting_anew():
+    gradient = torch.randn(60, generator=torch.Generator().manual_seed(5))
+    one, other = reducer((6, 10)), reducer((6, 10))
+    one.mean(torch.ones(60))
+    one.forget()
+    one.begin(torch.Generator(), torch.Generator().manual_seed(0))
+    assert torch.equal(one.mean(gradient.clone()), other.mean(gradient.clone()))
+
+
 @pytest.mark.parametrize(
     ("shape", "rank", "sent"),
     [

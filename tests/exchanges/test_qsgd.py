@@ -95,3 +95,5 @@ def test_error_feedback_gives_back_what_rounding_took():
     other = exchange.reducer([nn.Parameter(torch.zeros(20))], Alone(0, 2))
     other.load_state_dict({"left_out": left})
     assert torch.equal(other.state_dict()["left_out"], left)
+    reducer.forget()
+    assert not reducer.state_dict()["left_out"].any() and left.any()

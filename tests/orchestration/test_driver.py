@@ -70,6 +70,26 @@ def test_a_non_finite_loss_ends_the_trial_as_diverged(begun):
     assert ledger.status(views[0].trial_id) == "diverged"
 
 
+def test_a_rollback_is_recorded_and_ends_no_trial_not_even_by_the_policy(begun):
+    ledger, views = begun
+    policy = POLICIES.build({"name": "patience", "epochs": 1})
+    driver = Driver(ledger, policy, views, "val_robust_acc")
+    back, plain = (view.trial_id for view in views[:2])
+    for epoch, value in ((1, 0.6), (2, 0.1)):
+        more = {"train_robust_acc": 0.4 * epoch, "rollback_epoch": 1 if epoch == 2 else None}
+        assert not driver.message(back, message(epoch, value, **more))
+    assert ledger.status(back) == "running"
+    (decision,) = ledger.decisions(back)
+    assert (decision["epoch"], decision["action"], decision["rule"]) == (
+        2,
+        "continue",
+        "rolled-back",
+    )
+    driver.message(plain, message(1, 0.6, train_robust_acc=0.4))
+    assert driver.message(plain, message(2, 0.1, train_robust_acc=0.8))
+    assert ledger.status(plain) == "collapsed"
+
+
 def test_a_failure_of_the_trial_itself_is_final(begun):
     ledger, views = begun
     driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")

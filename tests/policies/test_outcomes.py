@@ -63,6 +63,16 @@ def test_the_sentence_names_both_falls():
     )
 
 
+def test_a_trial_that_took_back_its_weights_goes_on():
+    outcomes, (before, after) = Outcomes(), rows([0.6, 0.1], [0.4, 0.9])
+    outcomes.observe("a", 1, before)
+    decision = outcomes.observe("a", 2, {**after, "rollback_epoch": 1})
+    assert (decision.action, decision.rule) == ("continue", "rolled-back")
+    assert decision.sentence.endswith("; it goes on from the weights of epoch 1")
+    assert decision.evidence["rollback_epoch"] == 1
+    assert outcomes.observe("a", 3, after).rule == "collapsed", "from what it went back to"
+
+
 def test_trials_are_watched_apart():
     outcomes = Outcomes()
     assert outcomes.observe("a", 1, rows([0.6], [0.4])[0]) is None

@@ -187,12 +187,28 @@ def test_another_configuration_is_refused(written, small):
         checkpoints.load(written.parent, "last", small(seed=1))
 
 
-def test_a_newer_format_is_refused(written, small):
+def rewrite(written, change):
+    """Change the body of a checkpoint and sign it again."""
     meta = json.loads((written / "meta.json").read_text())
-    meta["body"]["format"] = checkpoints.FORMAT + 1
+    change(meta["body"])
     body = json.dumps(meta["body"], sort_keys=True, separators=(",", ":")).encode()
     meta["sha256"] = checkpoints._sha256(body)
     (written / "meta.json").write_text(json.dumps(meta))
+
+
+def test_a_checkpoint_from_before_a_key_was_added_is_still_the_trials(written, small):
+    def older(body):
+        del body["config"]["precision"]
+        body["config_sha256"] = "of fewer keys"
+
+    rewrite(written, older)
+    assert checkpoints.load(written.parent, "last", small()).epoch > 0
+    with pytest.raises(LedgerError, match="belongs to another configuration"):
+        checkpoints.load(written.parent, "last", small(seed=1))
+
+
+def test_a_newer_format_is_refused(written, small):
+    rewrite(written, lambda body: body.update(format=checkpoints.FORMAT + 1))
     with pytest.raises(LedgerError, match="reads up to 1"):
         checkpoints.load(written.parent, "last", small())
 

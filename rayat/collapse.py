@@ -1,0 +1,68 @@
+"""Catastrophic overfitting: whether a training has collapsed, told by its reports alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FALL = 0.20
+"""Validation robust accuracy lost in a collapse, as a fraction (docs/papers.md 1.6: 20 points)."""
+SPAN = 2
+"""Epochs within which it is lost: the fall is sudden, a slow decline is something else."""
+TIE = 1e-9
+"""0.60 - 0.40 is a fall of 0.20 although its rounded difference is a little less."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Robust accuracies of one epoch: on the validation split and on the training batches."""
+
+    epoch: int
+    val: float
+    train: float
+
+
+class Watch:
+    """Follows the reports of one trial; its state is a function of them in order."""
+
+    def __init__(self) -> None:
+        self._seen: list[Seen] = []
+
+    def fall(self, epoch: int, row: Mapping[str, Any]) -> tuple[Seen, Seen] | None:
+        """Return from where and to where a trial collapsed in this epoch, None if it did not.
+
+        Validation robust accuracy fell by 0.20 or more from one of the last two epochs while robust
+        accuracy on the training batches rose. A value that was not measured is no fall.
+
+        Args:
+            epoch: 1-based. row: the report, keys as in the ledger's `epochs` table.
+        """
+        now = _seen(epoch, row)
+        if now is None:
+            return None
+        for before in self._past(epoch):
+            if before.val - now.val >= FALL - TIE and now.train > before.train:
+                return before, now
+        return None
+
+    def add(self, epoch: int, row: Mapping[str, Any]) -> None:
+        """Take the report; adding an epoch again, after a restart, changes nothing.
+
+        After a rollback (`rollback_epoch`) the next epochs are measured by what it fell from.
+        """
+        fall, now = self.fall(epoch, row), _seen(epoch, row)
+        if fall is not None and row.get("rollback_epoch") is not None:
+            now = Seen(epoch, fall[0].val, fall[0].train)
+        self._seen = [*self._past(epoch), *([] if now is None else [now])]
+
+    def _past(self, epoch: int) -> list[Seen]:
+        return [seen for seen in self._seen if epoch - SPAN <= seen.epoch < epoch]
+
+
+def _seen(epoch: int, row: Mapping[str, Any]) -> Seen | None:
+    val, train = row.get("val_robust_acc"), row.get("train_robust_acc")
+    if val is None or train is None or not (math.isfinite(val) and math.isfinite(train)):
+        return None
+    return Seen(epoch, float(val), float(train))

@@ -1,0 +1,46 @@
+"""The watch for catastrophic overfitting, and what a rollback changes of it."""
+
+from __future__ import annotations
+
+from rayat.collapse import Seen, Watch
+
+
+def row(val, train, back=None):
+    return {"val_robust_acc": val, "train_robust_acc": train, "rollback_epoch": back}
+
+
+def watched(*rows):
+    watch = Watch()
+    for epoch, seen in enumerate(rows, 1):
+        watch.add(epoch, seen)
+    return watch
+
+
+def test_a_fall_names_both_epochs_and_asking_changes_nothing():
+    watch = watched(row(0.5, 0.4), row(0.6, 0.5))
+    for _ in range(2):
+        assert watch.fall(3, row(0.35, 0.7)) == (Seen(2, 0.6, 0.5), Seen(3, 0.35, 0.7))
+    assert watch.fall(3, row(0.55, 0.7)) is None
+    assert watch.fall(5, row(0.35, 0.7)) is None, "longer ago than two epochs"
+
+
+def test_without_a_rollback_the_next_epoch_is_measured_by_the_low_one_too():
+    watch = watched(row(0.6, 0.5), row(0.1, 0.9))
+    watch.add(3, row(0.1, 0.9))
+    assert watch.fall(4, row(0.1, 0.95)) is None
+
+
+def test_after_a_rollback_the_next_epochs_are_measured_by_what_it_fell_from():
+    watch = watched(row(0.6, 0.5), row(0.1, 0.9, back=1))
+    assert watch.fall(3, row(0.55, 0.55)) is None
+    assert watch.fall(4, row(0.1, 0.9)) == (Seen(2, 0.6, 0.5), Seen(4, 0.1, 0.9))
+    watch.add(3, row(0.1, 0.9, back=1))
+    assert watch.fall(5, row(0.1, 0.9)) == (Seen(3, 0.6, 0.5), Seen(5, 0.1, 0.9))
+
+
+def test_what_was_not_measured_is_no_fall():
+    watch = watched(row(0.6, 0.5))
+    for val, train in ((None, 0.9), (0.1, None), (float("nan"), 0.9)):
+        assert watch.fall(2, row(val, train)) is None
+        watch.add(2, row(val, train))
+    assert watch.fall(3, {"val_robust_acc": 0.1, "train_robust_acc": 0.9}) is not None
