@@ -187,6 +187,7 @@ OBJECTIVES: Registry[Any] = Registry("objective", "rayat.objectives")
 OPTIMIZERS: Registry[Any] = Registry("optimizer", "rayat.optimizers")
 PRUNERS: Registry[Any] = Registry("pruning", "rayat.pruning")
 EXCHANGES: Registry[Any] = Registry("exchange", "rayat.exchanges")
+SUITES: Registry[Any] = Registry("suite", "rayat.suites")
 
 ROOMS: dict[str, Registry[Any]] = {
     "shapes": SHAPES,
@@ -199,5 +200,6 @@ ROOMS: dict[str, Registry[Any]] = {
     "optimizers": OPTIMIZERS,
     "pruners": PRUNERS,
     "exchanges": EXCHANGES,
+    "suites": SUITES,
 }
 """What `rayat ls` lists, by the word a user types."""

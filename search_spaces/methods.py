@@ -50,7 +50,7 @@ study = Study(
         # Four updates on each batch: 6 epochs cost what 12 of FGSM do.
         "free-4": {"attack": attack("free", replays=4), "epochs": 6},
         # The generator's width is scaled down with the network (docs/papers.md 6.4).
-        "fgsm-sdi": {"attack": attack("fgsm-sdi", width=8)},
+        "fgsm-sdi": {"attack": attack("fgsm-sdi", width=8, q=0.5)},
         "fgsm-sdi-q1": {"attack": attack("fgsm-sdi", width=8, q=1.0)},
         # Attack only as well as needed.
         "pgd-early": {"attack": attack("pgd-early", steps=10)},

@@ -37,9 +37,9 @@ class NFGSM(Attack):
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
     ) -> Adversarial:
-        """Return `clip_[0,1](noisy + step_size * sign(grad at noisy))`, noisy = x + U(-k eps, k eps).
+        """Return `noisy + step_size * sign(grad at noisy)`, noisy = x + U(-k eps, k eps), clipped.
 
-        The gradient is taken at the noisy image as it is, also where that leaves the pixel box.
+        Clipped to the pixel box at the end: the gradient is taken at the noisy image as it is.
         """
         noisy = ball(x, self.k * self.eps, self.norm).noisy(generator)
         _, gradient = input_gradient(model, noisy, lambda logits: error("ce", y, logits))

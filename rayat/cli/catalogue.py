@@ -24,6 +24,7 @@ KINDS = (
     "optimizers",
     "pruners",
     "exchanges",
+    "suites",
     "studies",
 )
 """The registries' rooms, and the shipped studies."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,27 @@ from torch.distributed import GradBucket  # type: ignore[attr-defined]
 from torch.futures import Future
 
 from rayat.distributed.exchange import Exchange
+from rayat.errors import ConfigError
 from rayat.exchanges._codec import FLOAT as FLOAT
 from rayat.registry import Part
 
 
 class GradientExchange(Part):
     """How the workers' gradients become one; with one worker nothing is sent."""
+
+    @property
+    def remembers(self) -> bool:
+        """Return whether what one exchange leaves out is added to the next one."""
+        return False
+
+    def check(self, config: Any) -> None:
+        """Refuse a memory where gradients of two kinds take turns."""
+        if self.remembers and config.weights.awp > 0:
+            raise ConfigError(
+                f"exchange {self.kind!r} adds what it left out to the next gradient, but with "
+                f"weights.awp={config.weights.awp:g} gradients that perturb and gradients that "
+                "train take turns; use an exchange without error feedback, or weights.awp=0"
+            )
 
     @abstractmethod
     def sent(self, shapes: Sequence[Sequence[int]], world_size: int) -> int:

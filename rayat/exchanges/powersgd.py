@@ -25,6 +25,11 @@ class PowerSGD(GradientExchange):
 
     rank: int = Field(4, ge=1, le=1024, description="of the approximation")
 
+    @property
+    def remembers(self) -> bool:
+        """Return True: without error feedback a low rank is wrong for ever."""
+        return True
+
     def sent(self, shapes: Sequence[Sequence[int]], world_size: int) -> int:
         """Return the bytes of two all-reduces: left factors and what stays whole; right factors."""
         first = second = 0

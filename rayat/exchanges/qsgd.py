@@ -39,6 +39,11 @@ class QSGD(GradientExchange):
         False, description="add what rounding left out to the next gradient"
     )
 
+    @property
+    def remembers(self) -> bool:
+        """Return whether there is error feedback."""
+        return self.error_feedback
+
     def sent(self, shapes: Sequence[Sequence[int]], world_size: int) -> int:
         """Return the bytes of the messages."""
         return self._sent(self.plan(shapes, world_size), world_size)

@@ -129,8 +129,8 @@ def logit_loss(objective: Objective, pruner: str = "this") -> LogitLoss:
         return own
     if objective.kind not in CLOSED_FORMS:
         raise ConfigError(
-            f"objective {objective.kind!r} gives no gradient with respect to logits, which {pruner} "
-            f"pruning selects by; use objective {', '.join(CLOSED_FORMS)}, or pruning random"
+            f"objective {objective.kind!r} gives no gradient with respect to logits, by which "
+            f"{pruner} pruning selects; use objective {', '.join(CLOSED_FORMS)}, or pruning random"
         )
     return CLOSED_FORMS[objective.kind](objective)
 

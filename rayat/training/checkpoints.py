@@ -40,9 +40,10 @@ class Checkpoint:
     Attributes:
         path: the folder it was read from. epoch: the last epoch trained.
         rows: the reports of epochs 1..epoch, as they were or will be reported.
-        model: the network's state by name, on the CPU.
+        model: the state by name of the network that was validated, on the CPU.
         optimizer: the optimiser's state on the CPU; None in `best`.
         inner: what attacks remember, by name (`Inner.state_dict`).
+        trained: the state that training goes on from, where `model` is a mean of `averaged` ones.
         exchange: what this worker's gradient exchange remembers, on the CPU; may be empty.
     """
 
@@ -53,6 +54,8 @@ class Checkpoint:
     optimizer: dict[str, Any] | None
     selection: Selection | None = None
     inner: dict[str, Any] = field(default_factory=dict)
+    trained: dict[str, Tensor] | None = None
+    averaged: int = 0
     exchange: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -65,6 +68,8 @@ def save(
     optimizer: Optimizer | None = None,
     selection: Selection | None = None,
     inner: dict[str, Any] | None = None,
+    trained: nn.Module | None = None,
+    averaged: int = 0,
     exchange: Sequence[bytes] = (),
 ) -> None:
     """Write `folder/name` durably; a crash at any point leaves the old or the new one complete.
@@ -72,7 +77,9 @@ def save(
     Args:
         folder: the trial's; made if absent. One process at a time may write there.
         rows: the reports of epochs 1 to the one just trained; JSON values only.
-        model: the bare network. optimizer: given where training may resume from here.
+        model: the bare network that was validated. optimizer: given where training may resume from
+            here; with it `trained`, the network that is trained where `model` is a mean of
+            `averaged` of its states.
         exchange: what each worker's gradient exchange remembers (`Exchange.collect`).
     """
     files = {"model.safetensors": _weights(model)}
@@ -84,6 +91,8 @@ def save(
                 if selection is None
                 else {"indices": selection.indices, "weights": selection.weights},
                 "inner": inner or {},
+                "trained": None if trained is None else trained.state_dict(),
+                "averaged": averaged,
             }
         )
     files |= {_exchange(rank): content for rank, content in enumerate(exchange)}
@@ -154,23 +163,48 @@ def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkp
         content[file] = _read(path / file)
         if _sha256(content[file]) != sha256:
             raise _damaged(path / file, "its SHA-256 is not the one in meta.json")
-    optimizer, selection, inner = None, None, {}
+    optimizer, selection, inner, trained, averaged = None, None, {}, None, 0
     if "state.pt" in content:
         state = torch.load(io.BytesIO(content["state.pt"]), weights_only=True, map_location="cpu")
         optimizer = state["optimizer"]
         if state.get("selection") is not None:
             selection = Selection(**state["selection"])
         inner = state.get("inner", {})
+        trained, averaged = state.get("trained"), state.get("averaged", 0)
     model = safetensors.torch.load(content["model.safetensors"])
     own = content.get(_exchange(rank))
-    exchange = {} if own is None else safetensors.torch.load(own)
     return Checkpoint(
-        path, body["epoch"], body["rows"], model, optimizer, selection, inner, exchange
+        path,
+        body["epoch"],
+        body["rows"],
+        model,
+        optimizer,
+        selection,
+        inner,
+        trained,
+        averaged,
+        {} if own is None else safetensors.torch.load(own),
     )
 
 
 def _exchange(rank: int) -> str:
     return f"exchange-{rank}.safetensors"
+
+
+def configuration(path: Path) -> TrialConfig:
+    """Return the configuration that a checkpoint's folder holds.
+
+    Raises:
+        LedgerError: it is damaged, or older than the first version that stored it.
+        ConfigError: this version of rayat does not know one of its keys.
+    """
+    body = _meta(path)
+    if "config" not in body:
+        raise LedgerError(
+            f"checkpoint {path} does not hold its configuration, as those of earlier versions; "
+            "evaluate the run that it belongs to"
+        )
+    return TrialConfig.parse(body["config"])
 
 
 def _same(body: dict[str, Any], config: TrialConfig) -> bool:

@@ -70,14 +70,14 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
             batch = weights[plan.rows[number * size : (number + 1) * size]]
             own = batch[rank * share : (rank + 1) * share]
             step.weights = own, batch.sum() / exchange.world_size
-        step.last = number == steps - 1
+        step.last, step.progress = number == steps - 1, progress
         moment = Moment(epoch, config.epochs, progress, number)
         attack = training.inner.at(moment)
         step.objective = config.objective.at(moment, attack, noise)
         attack.step(step, x, y)
         counters.samples += len(y)
     shapes = [p.shape for p in training.model.parameters() if p.requires_grad]
-    counters.comm_bytes = step.updates * bytes_per_step(
+    counters.comm_bytes = step.exchanges * bytes_per_step(
         config.exchange, shapes, exchange.world_size
     )
     row = _report(exchange, counters, step.sums, lr, step.grad_norm)

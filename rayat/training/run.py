@@ -56,7 +56,10 @@ def run(config: TrialConfig, context: Context) -> None:
     watch = Watch()
     checkpoint = checkpoints.load(context.folder, "last", config, context.rank)
     if checkpoint is not None and checkpoint.optimizer is not None:
-        training.model.load_state_dict(checkpoint.model)
+        training.model.load_state_dict(checkpoint.trained or checkpoint.model)
+        if training.average is not None and checkpoint.trained is not None:
+            training.average.network.load_state_dict(checkpoint.model)
+            training.average.count = checkpoint.averaged
         training.optimizer.load_state_dict(checkpoint.optimizer)
         training.selection = checkpoint.selection
         training.inner.load_state_dict(checkpoint.inner)
@@ -109,6 +112,9 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     row["eps"] = row["eps"] if row["attack_steps"] else 0.0
     exchange.settle_norms(training.model, config.batch_norm)
     skipped = row["samples"] == 0
+    if training.average is not None and not skipped:
+        training.average.after_epoch(training.model, epoch / config.epochs)
+        exchange.settle_norms(training.average.network, config.batch_norm)
     diverged = not skipped and not (math.isfinite(row["train_loss"]) and all_finite(training.model))
     absent = ("val_clean_acc", "val_robust_acc", "rollback_epoch")
     row.update(dict.fromkeys(absent), eval_fwd_passes=0)
@@ -134,7 +140,7 @@ def validate(training: Training, val: Arrays) -> Row:
     attack = ATTACKS.build({"name": "pgd", "eps": eps, "steps": config.eval.steps})
     device = training.exchange.device
     batches = eval_batches(val, config.eval.batch_size, device, config.eval.size)
-    tally = evaluate(training.model, batches, attack, config.seed, "val", training.exchange)
+    tally = evaluate(training.validated, batches, attack, config.seed, "val", training.exchange)
     return {
         "val_clean_acc": tally.clean / tally.n,
         "val_robust_acc": tally.robust / tally.n,
@@ -187,16 +193,18 @@ def write_checkpoints(
     value = rows[-1]["val_robust_acc"]
     earlier = [r["val_robust_acc"] for r in rows[:-1] if r["val_robust_acc"] is not None]
     if value is not None and value > max(earlier, default=-1.0):
-        checkpoints.save(context.folder, "best", config, rows, training.model)
+        checkpoints.save(context.folder, "best", config, rows, training.validated)
     if due(config, epoch):
         checkpoints.save(
             context.folder,
             "last",
             config,
             rows,
-            training.model,
+            training.validated,
             training.optimizer,
             training.selection,
             training.inner.state_dict(),
+            None if training.validated is training.model else training.model,
+            0 if training.average is None else training.average.count,
             states,
         )

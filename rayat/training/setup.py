@@ -15,6 +15,7 @@ from rayat.errors import DataError
 from rayat.exchanges.base import Reducer
 from rayat.models._synced import synchronise
 from rayat.pruning.base import Selection
+from rayat.training.average import Average
 from rayat.training.counters import Clock
 from rayat.training.inner import Inner
 from rayat.training.network import build_model
@@ -32,6 +33,7 @@ class Training:
         prepared: the data, where a pruner may ask for it.
         selection: what the pruner chose last; None: every image.
         reducer: the hook of `wrapped`, where the exchange has one.
+        average: the mean of the weights, where one is kept.
     """
 
     config: TrialConfig
@@ -46,6 +48,14 @@ class Training:
     prepared: Prepared | None = None
     selection: Selection | None = None
     reducer: Reducer | None = None
+    average: Average | None = None
+
+    @property
+    def validated(self) -> nn.Module:
+        """Return the network that is validated and kept: the mean, once there is one."""
+        if self.average is None or self.average.count == 0:
+            return self.model
+        return self.average.network
 
     @property
     def images(self) -> int:
@@ -86,6 +96,7 @@ def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = N
     if config.batch_norm == "sync" and exchange.world_size > 1:
         synchronise(model)
     reducer = make_reducer(config, model, exchange)
+    averaged = config.weights.average != "none"
     return Training(
         config,
         model,
@@ -98,6 +109,7 @@ def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = N
         Inner(config, prepared.shape, len(prepared.classes), exchange),
         prepared,
         reducer=reducer,
+        average=Average(config.weights, model) if averaged else None,
     )
 
 

@@ -47,7 +47,17 @@ def pair(tmp_path_factory):
     """Return the folder in which two workers did everything."""
     folder = tmp_path_factory.mktemp("pair")
     # `exchanges` is the last: it counts what every later collective would send.
-    modes = ("steps", "norms", "sums", "learned", "trial", "synced", "means", "resumed")
+    modes = (
+        "steps",
+        "perturbed",
+        "norms",
+        "sums",
+        "learned",
+        "trial",
+        "synced",
+        "means",
+        "resumed",
+    )
     start(folder, 2, *modes, "exchanges")
     return folder
 
@@ -64,7 +74,7 @@ def four(tmp_path_factory):
 def alone(tmp_path_factory):
     """Return the folder in which this process trained alone."""
     folder = tmp_path_factory.mktemp("alone")
-    for mode in ("steps", "synced"):
+    for mode in ("steps", "perturbed", "synced"):
         WORKER_MODULE[mode](0, 1, folder)
     return folder
 
@@ -92,6 +102,21 @@ def test_workers_with_a_share_of_the_batch_equal_one_with_all_of_it(world, group
         size = 4 * sum(value.numel() for value in expected.values())
         assert reports[0]["comm_bytes"] == 2 * (2 * (world - 1) * size // world)
         assert len(reports) * 2 == 10
+
+
+@pytest.mark.slow
+def test_workers_perturb_and_average_as_one_does(pair, alone):
+    pair, alone = pair / "perturbed", alone / "perturbed"
+    expected = load_file(alone / "weights-1-0.safetensors")
+    for rank in (0, 1):
+        weights = load_file(pair / f"weights-2-{rank}.safetensors")
+        for name, value in expected.items():
+            torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=0)
+    ours, one = read(pair / "reports-2-0.json"), read(alone / "reports-1-0.json")
+    assert [row["fwd_passes"] for row in ours] == [row["fwd_passes"] for row in one]
+    assert [row["train_loss"] for row in ours] == pytest.approx([row["train_loss"] for row in one])
+    size = 4 * sum(value.numel() for value in expected.values())
+    assert ours[0]["comm_bytes"] == 2 * 2 * size, "two exchanges in each of two steps"
 
 
 @pytest.mark.slow

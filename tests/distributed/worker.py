@@ -11,6 +11,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -20,6 +21,7 @@ from torch import nn
 from rayat.config import TrialConfig
 from rayat.distributed.exchange import Exchange
 from rayat.models._synced import synchronise
+from rayat.training.average import Average
 from rayat.training.counters import Clock
 from rayat.training.epoch import train_epoch
 from rayat.training.inner import Inner
@@ -94,21 +96,28 @@ def begin(config: TrialConfig, model: nn.Module, exchange: Exchange) -> Training
         exchange,
         Clock(),
         Inner(config, (1, 6, 6), 3, exchange),
+        average=Average(config.weights, model) if config.weights.average != "none" else None,
         reducer=reducer,
     )
 
 
-def steps(rank: int, world: int, folder: Path) -> None:
+def perturbed(rank: int, world: int, folder: Path) -> None:
+    """Train with perturbed weights, and average them."""
+    steps(rank, world, folder / "perturbed", {"awp": 0.05, "average": "ema", "decay": 0.8})
+
+
+def steps(rank: int, world: int, folder: Path, weights: dict[str, Any] | None = None) -> None:
     """Train ten steps without BatchNorm and randomness; keep weights and reports."""
-    config = TrialConfig.parse(CONFIG).replace({"epochs": 5})
-    model, exchange = network(), Exchange(rank, world)
+    folder.mkdir(exist_ok=True)
+    config = TrialConfig.parse({**CONFIG, "epochs": 5, "weights": weights or {}})
+    model = network()
     if rank:  # the wrapper must bring every worker to rank 0's weights
         with torch.no_grad():
             for p in model.parameters():
                 p.add_(1.0)
-    training = begin(config, model, exchange)
+    training = begin(config, model, Exchange(rank, world))
     reports = [train_epoch(training, epoch) for epoch in range(1, 6)]
-    save_file(model.state_dict(), folder / f"weights-{world}-{rank}.safetensors")
+    save_file(training.validated.state_dict(), folder / f"weights-{world}-{rank}.safetensors")
     (folder / f"reports-{world}-{rank}.json").write_text(json.dumps(reports))
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from rayat.config import TrialConfig
+from rayat.errors import ConfigError
 from rayat.exchanges.base import GradientExchange, bytes_per_step
 from rayat.registry import EXCHANGES, MODELS
 
@@ -106,6 +107,20 @@ def test_a_configuration_names_its_exchange_and_refuses_what_is_none():
         with pytest.raises(Exception) as error:
             TrialConfig.parse(value)
         assert text in str(error.value)
+
+
+def test_a_memory_is_refused_where_weights_are_perturbed(part):
+    config = {"exchange": part, "weights.awp": 0.01, "workers": 2}
+    assert part.remembers == (part.kind == "powersgd")
+    if part.remembers:
+        with pytest.raises(ConfigError, match=r"adds what it left out.*or weights.awp=0"):
+            TrialConfig.parse(config)
+    else:
+        assert TrialConfig.parse(config).exchange == part
+    with pytest.raises(ConfigError, match="adds what it left out"):
+        TrialConfig.parse({**config, "exchange": {"name": "qsgd", "error_feedback": True}})
+    with pytest.raises(ConfigError, match=r"batch_norm must be mean or local with weights\.awp"):
+        TrialConfig.parse({**config, "exchange": "none", "batch_norm": "sync"})
 
 
 def test_only_ddps_own_mean_needs_no_hook(part):

@@ -70,6 +70,8 @@ def test_passes_are_what_the_model_saw(objective, case):
 
 
 def test_without_an_attack_no_image_passes_twice(objective, case):
+    if objective.kind == "gradalign":
+        pytest.skip("looks around the images whether or not they were attacked")
     model, x, _, y = case
     outcome = objective.loss(model, x, Adversarial(x, 0, 0), y)
     assert outcome.forward == outcome.backward == 7
@@ -87,6 +89,8 @@ def test_the_same_backward_pass_fills_the_images_gradient(objective, case):
 
 def test_bf16_logits_lose_no_more_than_their_own_rounding(objective, case):
     """A divergence computed in bf16 would be off by as much as it is."""
+    if objective.kind == "gradalign":
+        pytest.skip("asks the network itself for gradients, which a wrapped call does not give")
     model, x, _, y = case
     near = Adversarial((x + 0.02).bfloat16(), 0, 0)
     model, x = model.bfloat16(), x.bfloat16()

@@ -75,6 +75,20 @@ def assert_same(one, other):
         assert one == other
 
 
+def test_gradalign_looks_around_within_the_attacks_radius(small, launch):
+    """Without an attack the image itself is the adversarial one: only a random point differs."""
+    losses = {}
+    for eps in (0.0, 0.3):
+        for strength in (0.0, 10.0):
+            objective = {"name": "gradalign", "strength": strength}
+            attack = {"name": "none", "eps": eps}
+            context = launch(f"{eps}-{strength}")
+            run(small(epochs=1, attack=attack, objective=objective), context)
+            losses[eps, strength] = context.rows[0]["train_loss"]
+    assert losses[0.0, 10.0] == pytest.approx(losses[0.0, 0.0], abs=1e-3)
+    assert losses[0.3, 10.0] > losses[0.3, 0.0] + 0.05
+
+
 def test_a_learned_start_is_reported_and_saved(small, launch):
     context = launch()
     config = small(epochs=1, **METHODS["fgsm-sdi"])
