@@ -1,15 +1,15 @@
 """One trial's configuration: a strict, frozen tree with a canonical JSON and a content hash.
 
-The parts that are methods (data, model, optimizer, lr, attack, attack_schedule, objective, pruning)
-come from the registries: their keys are the method's own parameters. A dotted key addresses a leaf:
-`attack.eps`.
+The parts that are methods (data, model, optimizer, lr, attack, attack_schedule, objective, pruning,
+exchange) come from the registries: their keys are the method's own parameters. A dotted key
+addresses a leaf: `attack.eps`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -26,6 +26,7 @@ from rayat.collapse import SPAN
 from rayat.errors import ConfigError, nearest
 from rayat.registry import (
     ATTACKS,
+    EXCHANGES,
     MODELS,
     OBJECTIVES,
     OPTIMIZERS,
@@ -42,6 +43,7 @@ from rayat.registry import (
 if TYPE_CHECKING:
     from rayat.attacks.base import Attack
     from rayat.data.base import Source
+    from rayat.exchanges.base import GradientExchange
     from rayat.models.base import Model
     from rayat.objectives.base import Objective
     from rayat.optimizers.base import Optimizer
@@ -61,7 +63,7 @@ else:
     Source, Model, Optimizer = _part(SOURCES), _part(MODELS), _part(OPTIMIZERS)
     LRShape, Attack, Objective = _part(SHAPES), _part(ATTACKS), _part(OBJECTIVES)
     Pruner, AttackSchedule = _part(PRUNERS), _part(SCHEDULES)
-    Suite = _part(SUITES)
+    GradientExchange, Suite = _part(EXCHANGES), _part(SUITES)
 
 PART_KEYS: dict[str, Registry[Any]] = {
     "data": SOURCES,
@@ -72,6 +74,7 @@ PART_KEYS: dict[str, Registry[Any]] = {
     "attack_schedule": SCHEDULES,
     "objective": OBJECTIVES,
     "pruning": PRUNERS,
+    "exchange": EXCHANGES,
 }
 
 
@@ -142,6 +145,10 @@ class TrialConfig(BaseModel):
     objective: Objective = Field(default_factory=lambda: OBJECTIVES.build("madry"))
     pruning: Pruner = Field(default_factory=lambda: PRUNERS.build("none"))
     workers: int = Field(1, ge=1, le=10_000, description="data-parallel workers of the trial")
+    exchange: GradientExchange = Field(default_factory=lambda: EXCHANGES.build("none"))
+    batch_norm: Literal["mean", "local", "sync"] = Field(
+        "mean", description="running statistics of several workers: their mean, worker 0's, shared"
+    )
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
     threads: int = Field(1, ge=1, description="torch threads per worker")
@@ -165,6 +172,11 @@ class TrialConfig(BaseModel):
             raise ValueError(
                 f"on_collapse='rollback' compares validations at most {SPAN} epochs apart, got "
                 f"eval.every={self.eval.every}; use eval.every=1"
+            )
+        if self.batch_norm == "sync" and self.weights.awp > 0:
+            raise ValueError(
+                "batch_norm must be mean or local with weights.awp, whose first pass leaves "
+                f"BatchNorm's statistics alone, got {self.batch_norm!r}"
             )
         for key in PART_KEYS:
             getattr(self, key).check(self)
@@ -190,6 +202,16 @@ class TrialConfig(BaseModel):
                 f"{key}.{name}" for key, group in GROUPS.items() for name in group.model_fields
             ]
             raise ConfigError(explain(error, "", known)) from None
+
+    def rate(self, progress: float, history: Sequence[float] = ()) -> float:
+        """Return the learning rate at `progress`, scaled to the batch size.
+
+        Args:
+            progress: share of optimiser steps done, in [0, 1].
+            history: validation robust accuracy after each finished epoch, for feedback shapes.
+        """
+        rate = self.lr.lr(progress, self.epochs, history)
+        return rate * self.optimizer.scale(self.batch_size)
 
     def replace(self, changes: Mapping[str, Any]) -> TrialConfig:
         """Return a new configuration with nested or dotted keys changed, checked again."""

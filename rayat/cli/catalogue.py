@@ -23,6 +23,7 @@ KINDS = (
     "objectives",
     "optimizers",
     "pruners",
+    "exchanges",
     "suites",
     "studies",
 )

@@ -1,7 +1,8 @@
 """Checkpoints on disk: complete or absent at every instant, and named when damaged.
 
 A trial's folder holds `last` (to resume from) and `best` (to evaluate), each with
-`model.safetensors`, `meta.json` and, for `last`, `state.pt`. A new one is written beside the old
+`model.safetensors`, `meta.json` and, for `last`, `state.pt` and whatever each worker's gradient
+exchange remembers, `exchange-RANK.safetensors`. A new one is written beside the old
 one and renamed into place; the old one is kept as `.last.old` until then, so that a process killed
 between the two renames still finds it. Nothing on disk is a pickle that could run code.
 """
@@ -14,6 +15,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +44,7 @@ class Checkpoint:
         optimizer: the optimiser's state on the CPU; None in `best`.
         inner: what attacks remember, by name (`Inner.state_dict`).
         trained: the state that training goes on from, where `model` is a mean of `averaged` ones.
+        exchange: what this worker's gradient exchange remembers, on the CPU; may be empty.
     """
 
     path: Path
@@ -53,6 +56,7 @@ class Checkpoint:
     inner: dict[str, Any] = field(default_factory=dict)
     trained: dict[str, Tensor] | None = None
     averaged: int = 0
+    exchange: dict[str, Tensor] = field(default_factory=dict)
 
 
 def save(
@@ -66,6 +70,7 @@ def save(
     inner: dict[str, Any] | None = None,
     trained: nn.Module | None = None,
     averaged: int = 0,
+    exchange: Sequence[bytes] = (),
 ) -> None:
     """Write `folder/name` durably; a crash at any point leaves the old or the new one complete.
 
@@ -75,6 +80,7 @@ def save(
         model: the bare network that was validated. optimizer: given where training may resume from
             here; with it `trained`, the network that is trained where `model` is a mean of
             `averaged` of its states.
+        exchange: what each worker's gradient exchange remembers (`Exchange.collect`).
     """
     files = {"model.safetensors": _weights(model)}
     if optimizer is not None:
@@ -89,6 +95,7 @@ def save(
                 "averaged": averaged,
             }
         )
+    files |= {_exchange(rank): content for rank, content in enumerate(exchange)}
     body = {
         "format": FORMAT,
         "epoch": len(rows),
@@ -122,8 +129,11 @@ def save(
         shutil.rmtree(old)
 
 
-def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
+def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkpoint | None:
     """Return the verified checkpoint `folder/name`, or None where there is none yet.
+
+    Args:
+        rank: the worker whose state is read; the others' is neither read nor verified.
 
     Raises:
         LedgerError: a file is missing, damaged, of a newer format or of another configuration. A
@@ -148,6 +158,8 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
         )
     content = {}
     for file, sha256 in body["files"].items():
+        if file.startswith("exchange-") and file != _exchange(rank):
+            continue
         content[file] = _read(path / file)
         if _sha256(content[file]) != sha256:
             raise _damaged(path / file, "its SHA-256 is not the one in meta.json")
@@ -160,6 +172,7 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
         inner = state.get("inner", {})
         trained, averaged = state.get("trained"), state.get("averaged", 0)
     model = safetensors.torch.load(content["model.safetensors"])
+    own = content.get(_exchange(rank))
     return Checkpoint(
         path,
         body["epoch"],
@@ -170,7 +183,12 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
         inner,
         trained,
         averaged,
+        {} if own is None else safetensors.torch.load(own),
     )
+
+
+def _exchange(rank: int) -> str:
+    return f"exchange-{rank}.safetensors"
 
 
 def configuration(path: Path) -> TrialConfig:

@@ -10,6 +10,7 @@ import torch
 
 from rayat.attacks.base import Moment
 from rayat.distributed.exchange import Exchange
+from rayat.exchanges.base import bytes_per_step
 from rayat.models.base import Normalised
 from rayat.pruning.base import Selection, SelectionContext
 from rayat.pruning.share import shared
@@ -47,13 +48,18 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
     training.wrapped.train()
     torch.manual_seed(derive(config.seed, "network", epoch, rank))  # dropout draws from the global
     noise = stream(config.seed, "attack", epoch, rank, device=device)
+    if training.reducer is not None:
+        # Ranks end below the number of workers: that place is one for all.
+        places = (rank, exchange.world_size)
+        draws = [stream(config.seed, "rounding", epoch, place, device=device) for place in places]
+        training.reducer.begin(*draws)
     step = Step(training, counters, noise)
     with training.clock.part("data"):
         order = stream(config.seed, "data", epoch)
         plan = training.loader.plan(order, *([] if kept is None else [kept.indices]))
     for number in range(steps):
         progress = ((epoch - 1) * steps + number + 1) / (config.epochs * steps)
-        lr = config.lr.lr(progress, config.epochs, history)
+        lr = config.rate(progress, history)
         for group in training.optimizer.param_groups:
             group["lr"] = lr
         with training.clock.part("data"):
@@ -70,7 +76,10 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
         step.objective = config.objective.at(moment, attack, noise)
         attack.step(step, x, y)
         counters.samples += len(y)
-    counters.comm_bytes = step.exchanges * exchange.bytes_per_step(training.model)
+    shapes = [p.shape for p in training.model.parameters() if p.requires_grad]
+    counters.comm_bytes = step.exchanges * bytes_per_step(
+        config.exchange, shapes, exchange.world_size
+    )
     row = _report(exchange, counters, step.sums, lr, step.grad_norm)
     row["data_fraction"] = training.images / training.size
     row["random_fill"] = kept.random_fill if kept and phase == "select" else None
@@ -94,7 +103,7 @@ def select(training: Training, epoch: int, history: Sequence[float]) -> Selectio
         generator=stream(config.seed, "selection", epoch, 0),
         noise=noise,
         batch_size=config.batch_size,
-        lr=config.lr.lr((epoch - 1) / config.epochs, config.epochs, history),
+        lr=config.rate((epoch - 1) / config.epochs, history),
         device=exchange.device,
     )
     return shared(lambda: config.pruning.select(epoch, context), exchange)

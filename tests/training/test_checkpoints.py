@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -49,6 +50,22 @@ def test_everything_comes_back_exactly(tmp_path, small):
     for a, b in zip(optimizer.state.values(), other.state.values(), strict=True):
         assert torch.equal(a["momentum_buffer"], b["momentum_buffer"])
     assert other.param_groups[0]["momentum"] == 0.9
+
+
+def test_each_worker_gets_what_its_own_exchange_remembers(tmp_path, small):
+    states = [safetensors.torch.save({"left_out": torch.full((3,), float(r))}) for r in (0, 1)]
+    model, optimizer = trained(0.5)
+    checkpoints.save(tmp_path, "last", small(), rows(1), model, optimizer, exchange=states)
+    for rank in (0, 1):
+        kept = checkpoints.load(tmp_path, "last", small(), rank)
+        assert kept.exchange["left_out"].tolist() == [rank] * 3
+    file = tmp_path / "last" / "exchange-1.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert checkpoints.load(tmp_path, "last", small(), 0).exchange
+    with pytest.raises(LedgerError, match=r"exchange-1.safetensors is damaged"):
+        checkpoints.load(tmp_path, "last", small(), 1)
+    checkpoints.save(tmp_path, "last", small(), rows(2), model, optimizer)
+    assert checkpoints.load(tmp_path, "last", small(), 1).exchange == {}
 
 
 def test_weights_that_share_memory_are_kept(tmp_path, small):
