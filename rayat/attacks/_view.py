@@ -38,7 +38,7 @@ def attacked(
     """
     folded = fold(model) if fast and bn_mode == "eval" else None
     if folded is None:
-        with _frozen(model, bn_mode):
+        with settled(model, bn_mode), _frozen(model):
             yield model
     else:
         with torch.autocast(folded.mean.device.type, enabled=False):
@@ -46,14 +46,17 @@ def attacked(
 
 
 @contextmanager
-def _frozen(model: nn.Module, bn_mode: Literal["eval", "batch"]) -> Iterator[None]:
+def settled(model: nn.Module, bn_mode: Literal["eval", "batch"] = "eval") -> Iterator[None]:
+    """Put `model` in the mode of an attack, its weights as free as they are (see `attacked`).
+
+    For losses of an input gradient: what is computed here may be differentiated after leaving.
+    """
     modes = [(module, module.training) for module in model.modules()]
     norms = [
         (module, module.track_running_stats)
         for module in model.modules()
         if isinstance(module, _BatchNorm)
     ]
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
         # The flag itself and not `.eval()`: a module may override `train` with side effects.
         for module, _ in modes:
@@ -62,13 +65,21 @@ def _frozen(model: nn.Module, bn_mode: Literal["eval", "batch"]) -> Iterator[Non
             for norm, _ in norms:
                 norm.training = True
                 norm.track_running_stats = False  # batch statistics, buffers neither read nor moved
+        yield
+    finally:
+        for norm, tracked in norms:
+            norm.track_running_stats = tracked
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
         for parameter in trained:
             parameter.requires_grad_(False)
         yield
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
-        for norm, tracked in norms:
-            norm.track_running_stats = tracked
-        for module, training in modes:
-            module.training = training

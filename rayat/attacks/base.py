@@ -1,4 +1,4 @@
-"""The attack contract: what goes in is left as found; what comes out is in the ball."""
+"""The attack contract: what goes in is left as found; what comes out is within reach."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import torch
 from pydantic import Field, PrivateAttr, model_validator
@@ -24,11 +24,11 @@ class Adversarial:
     """Adversarial images and what they cost.
 
     Attributes:
-        x: images like the input, inside the ball and the pixel box; no graph attached.
+        x: images like the input, within the attack's reach and the pixel box; no graph attached.
         forward: forward passes, summed over the samples of the batch.
         backward: backward passes, summed over the samples of the batch.
         info: per-sample statistics by column name (shape (B,)), such as `fosc`.
-        steps: gradient steps taken, summed over the samples; None: one for each backward pass.
+        steps: gradient steps of the images, summed over the samples; None: one per backward pass.
     """
 
     x: Tensor
@@ -114,8 +114,25 @@ class Attack(Part):
         "eval", description="BatchNorm statistics during the attack (docs/papers.md 1.7)"
     )
 
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    """The norms that the method is defined in; others are refused."""
+
     _moment: Moment | None = PrivateAttr(None)
     _memory: Any = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _in_a_norm_it_has(self) -> Self:
+        if self.norm not in self.norms:
+            raise ValueError(
+                f"attack {self.kind!r} has no norm={self.norm!r}; use {' or '.join(self.norms)}, "
+                "or another attack"
+            )
+        return self
+
+    @property
+    def reach(self) -> float:
+        """Return how far from x the images may be, in the norm: eps, unless the method says so."""
+        return self.eps
 
     @model_validator(mode="after")
     def _in_pixel_scale(self) -> Self:
@@ -163,6 +180,11 @@ class Attack(Part):
     def remember(self, setting: Setting) -> Memory | None:
         """Return a fresh memory for a trial, None for an attack that needs none."""
         return None
+
+    @property
+    def moment(self) -> Moment | None:
+        """Return when in a training this is the attack; None outside of one."""
+        return self._moment
 
     def at(self, moment: Moment, memory: Memory | None = None) -> Self:
         """Return the attack as it is at a moment of a training, with the trial's memory of it."""

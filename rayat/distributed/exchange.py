@@ -16,6 +16,11 @@ from torch.nn.parallel import DistributedDataParallel
 Number = TypeVar("Number", int, float)
 
 
+def bare(model: nn.Module) -> nn.Module:
+    """Return the network below `Exchange.wrap`; one without a wrapper is given back itself."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
 @dataclass(frozen=True)
 class Exchange:
     """This worker's place among those of the trial; with one worker every method does nothing.

@@ -34,6 +34,8 @@ EPOCHS = _schema(
     pa.field("val_robust_acc", f),
     pa.field("fosc", f),  # mean first-order stationary condition
     pa.field("grad_l1", f),  # mean l1 norm of the attack's last input gradient
+    pa.field("start_size", f),  # mean |start| / eps of a learned starting point
+    pa.field("start_agreement", f),  # share of its signs that are those of the input gradient
     pa.field("random_fill", f),  # share of a selection drawn at random; null: nothing selected
     pa.field("grad_norm", f),  # L2 norm of the weight gradient at the epoch's last step
     pa.field("samples", i),  # training images visited, all workers

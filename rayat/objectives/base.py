@@ -6,9 +6,10 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
-from rayat.attacks.base import Adversarial, Moment
+from rayat.attacks.base import Adversarial, Attack
 from rayat.registry import Part
 
 
@@ -36,8 +37,12 @@ class Objective(Part):
     inner: ClassVar[str] = "ce"
     """The loss that an attack maximises for it where the attack names none (`_losses.Loss`)."""
 
-    def at(self, moment: Moment) -> Self:
-        """Return the objective as it is at a moment of a training; most are always the same."""
+    def at(self, attack: Attack, noise: torch.Generator) -> Self:
+        """Return the objective beside the attack of a training step; as it is, if it needs neither.
+
+        An objective that looks around the images reads the radius from the attack and draws from
+        `noise` alone. It is also called without them, and must work then too.
+        """
         return self
 
     @abstractmethod
@@ -45,5 +50,6 @@ class Objective(Part):
         """Return per-sample losses; the model is in training mode and may be DDP-wrapped.
 
         One call makes one forward of the (possibly wrapped) model, on a concatenation where clean
-        and adversarial images are both needed, so that DDP exchanges gradients once.
+        and adversarial images are both needed, so that DDP exchanges gradients once. What it asks
+        of the network besides, it asks the bare one (`distributed.exchange.bare`).
         """

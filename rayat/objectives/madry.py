@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
+import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rayat.attacks.base import Adversarial, Moment
+from rayat.attacks.base import Adversarial, Attack, Moment
 from rayat.objectives.base import Objective, Outcome
 from rayat.registry import OBJECTIVES
 
@@ -33,12 +34,12 @@ class Madry(Objective):
         first = self._moment is not None and self._moment.epoch == 1
         return self.loss_weighting == "self" and not first
 
-    def at(self, moment: Moment) -> Self:
+    def at(self, attack: Attack, noise: torch.Generator) -> Self:
         """Return the objective with its weighting switched off in the first epoch."""
         if self.loss_weighting == "none":
             return self
         now = self.model_copy()
-        now._moment = moment
+        now._moment = attack.moment
         return now
 
     def loss(self, model: nn.Module, x: Tensor, adv: Adversarial, y: Tensor) -> Outcome:

@@ -65,9 +65,9 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
             own = batch[rank * share : (rank + 1) * share]
             step.weights = own, batch.sum() / exchange.world_size
         step.last = number == steps - 1
-        moment = Moment(epoch, config.epochs, progress, number)
-        step.objective = config.objective.at(moment)
-        training.inner.at(moment).step(step, x, y)
+        attack = training.inner.at(Moment(epoch, config.epochs, progress, number))
+        step.objective = config.objective.at(attack, noise)
+        attack.step(step, x, y)
         counters.samples += len(y)
     counters.comm_bytes = step.updates * exchange.bytes_per_step(training.model)
     row = _report(exchange, counters, step.sums, lr, step.grad_norm)
@@ -82,14 +82,15 @@ def select(training: Training, epoch: int, history: Sequence[float]) -> Selectio
     assert training.prepared is not None
     # As in the first step of an epoch of all images: what a schedule gives the steps to come.
     first = 1 / max(1, training.size // config.batch_size)
-    moment = Moment(epoch, config.epochs, (epoch - 1 + first) / config.epochs)
+    attack = training.inner.at(Moment(epoch, config.epochs, (epoch - 1 + first) / config.epochs))
+    noise = stream(config.seed, "selection", epoch, 1, device=exchange.device)
     context = SelectionContext(
         model=cast(Normalised, training.model),
         prepared=training.prepared,
-        attack=training.inner.at(moment),
-        objective=config.objective.at(moment),
+        attack=attack,
+        objective=config.objective.at(attack, noise),
         generator=stream(config.seed, "selection", epoch, 0),
-        noise=stream(config.seed, "selection", epoch, 1, device=exchange.device),
+        noise=noise,
         batch_size=config.batch_size,
         lr=config.lr.lr((epoch - 1) / config.epochs, config.epochs, history),
         device=exchange.device,
@@ -106,6 +107,8 @@ SKIPPED = {
             "train_robust_acc",
             "fosc",
             "grad_l1",
+            "start_size",
+            "start_agreement",
             "random_fill",
             "grad_norm",
         )
@@ -135,8 +138,7 @@ def _report(
         "train_loss": means.pop("loss"),
         "train_clean_acc": means.pop("clean", None),
         "train_robust_acc": means.pop("robust", None),
-        "fosc": None,
-        "grad_l1": None,
+        **dict.fromkeys(("fosc", "grad_l1", "start_size", "start_agreement")),
         "grad_norm": grad_norm,
         **means,
         **counts,

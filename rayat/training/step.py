@@ -18,8 +18,8 @@ class Step:
     Attributes:
         weights: (this worker's weights of the batch (B,), the mean weight sum of the workers), set
             per batch where a pruner chose; None: all images count alike.
+        objective: that of the batch.
         last: whether this is the epoch's last batch, whose gradient norm is kept.
-        objective: as it is at this batch's moment.
         sums: per-sample quantities so far. updates: of the weights so far.
         grad_norm: L2 norm of the weights' gradient at the last batch's last update.
     """
@@ -28,8 +28,8 @@ class Step:
         self.training, self.counters, self.noise = training, counters, noise
         self.model: nn.Module = training.model
         self.weights: tuple[Tensor, Tensor] | None = None
-        self.last = False
         self.objective = training.config.objective
+        self.last = False
         self.sums, self.updates, self.grad_norm = Sums(), 0, 0.0
         self._autocast = torch.autocast(
             torch.device(training.exchange.device).type,

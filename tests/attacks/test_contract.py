@@ -41,13 +41,23 @@ def assert_same(before, after):
 @pytest.mark.parametrize(("norm", "order"), [("linf", float("inf")), ("l2", 2)])
 @pytest.mark.parametrize("eps", [0.01, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("bn_mode", ["eval", "batch"])
-def test_output_is_in_the_ball_and_the_pixel_box(make, net, batch, eps, bn_mode, norm, order):
+def test_output_is_within_reach_and_in_the_pixel_box(make, net, batch, eps, bn_mode, norm, order):
     x, y = batch
-    adv = make(eps=eps, bn_mode=bn_mode, norm=norm)(net, x, y, generator())
+    attack = make(eps=eps, bn_mode=bn_mode, norm=norm)
+    adv = attack(net, x, y, generator())
     assert adv.x.shape == x.shape and adv.x.dtype == x.dtype
-    assert torch.linalg.vector_norm((adv.x - x).flatten(1), order, 1).max() <= eps + 1e-6
+    assert torch.linalg.vector_norm((adv.x - x).flatten(1), order, 1).max() <= attack.reach + 1e-6
     assert adv.x.min() >= 0 and adv.x.max() <= 1
     assert not adv.x.requires_grad and adv.x.grad_fn is None
+
+
+BEYOND = {"n-fgsm": 3.0}
+"""Methods whose images leave the ball on purpose, and how many radii they may go."""
+
+
+def test_the_reach_is_the_radius_but_where_a_method_is_known_to_go_further(make):
+    attack = make(eps=EPS)
+    assert attack.reach == pytest.approx(EPS * BEYOND.get(attack.kind, 1))
 
 
 def test_radius_zero_is_the_identity_at_no_cost(make, net, batch):

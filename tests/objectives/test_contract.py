@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from rayat.attacks.base import Adversarial
 from rayat.registry import OBJECTIVES
@@ -44,13 +48,38 @@ def test_a_sample_does_not_see_its_neighbours(objective, case):
         torch.testing.assert_close(loss, whole[i : i + 1])
 
 
-def test_one_call_of_the_model_and_passes_as_counted(objective, case):
-    model, x, adv, y = case
-    seen = []
-    model.register_forward_hook(lambda module, args, out: seen.append(len(out)))
-    outcome = objective.loss(model, x, adv, y)
-    assert len(seen) == 1, "DDP would exchange gradients more than once"
-    assert outcome.forward == outcome.backward == seen[0]
+@pytest.fixture(scope="module")
+def group(tmp_path_factory):
+    """A process group of one worker: enough for the wrapper to count its exchanges."""
+    place = tmp_path_factory.mktemp("group") / "store"
+    dist.init_process_group("gloo", init_method=f"file://{place}", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_one_call_of_the_wrapped_model_and_the_gradients_of_the_bare_one(objective, case, group):
+    model, *batch = case
+    wrapped = DistributedDataParallel(copy.deepcopy(model))
+    calls = []
+    wrapped.register_forward_hook(lambda *_: calls.append(1))
+    objective.loss(wrapped, *batch).loss.mean().backward()
+    objective.loss(model, *batch).loss.mean().backward()
+    assert calls == [1], "DDP would exchange gradients more than once"
+    for ours, theirs in zip(model.parameters(), wrapped.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_passes_are_what_the_model_saw(objective, case):
+    seen = {"forward": 0, "backward": 0}
+
+    def count(module, args, output):
+        seen["forward"] += len(output)
+        output.register_hook(lambda g: seen.update(backward=seen["backward"] + len(g)))
+
+    case[0].register_forward_hook(count)
+    outcome = objective.loss(*case)
+    outcome.loss.sum().backward()
+    assert {"forward": outcome.forward, "backward": outcome.backward} == seen
 
 
 def test_images_are_not_modified_and_nothing_global_is_random(objective, case):

@@ -29,9 +29,9 @@ NEEDED: dict[tuple[str, str], dict[str, Any]] = {
 }
 """Parameters that a method does not work without."""
 REFUSED: set[tuple[str, str]] = {
-    ("attack:fgsm", "attack_schedule:curriculum"),
-    ("attack:fgsm-rs", "attack_schedule:curriculum"),
-    ("attack:none", "attack_schedule:curriculum"),
+    (f"attack:{name}", "attack_schedule:curriculum")
+    for name in ATTACKS.names()
+    if "steps" not in ATTACKS.get(name).model_fields
 }
 """Pairs that make no sense, as (room:name, room:name): the list that the documentation gives."""
 

@@ -1,0 +1,77 @@
+"""Free adversarial training (Shafahi et al., NeurIPS 2019); papers.md 7.1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from rayat.attacks._ball import ball
+from rayat.attacks._loop import ascend
+from rayat.attacks.base import Adversarial, Attack, Learner, Setting
+from rayat.errors import ConfigError
+from rayat.registry import ATTACKS
+
+
+class Slots:
+    """One perturbation for each place of a batch, kept from batch to batch.
+
+    Attributes:
+        delta: (B, C, H, W), zero at first.
+    """
+
+    def __init__(self, delta: Tensor) -> None:
+        self.delta = delta
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the perturbations."""
+        return {"delta": self.delta}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take them back."""
+        self.delta.copy_(state["delta"])
+
+
+@ATTACKS.register("free")
+class Free(Attack):
+    """m updates on each batch, whose own backward passes also move the perturbation.
+
+    A training step costs m forward and m backward passes per sample, all of the objective. By
+    itself, as in a selection, the attack is one step of length eps from the clean image.
+    """
+
+    replays: int = Field(8, ge=1, description="updates m on each batch")
+
+    def check(self, config: Any) -> None:
+        """Refuse several workers: the perturbations of each would have to be saved."""
+        if config.workers > 1:
+            raise ConfigError(
+                f"attack 'free' keeps a perturbation for every place of the batch, which only one "
+                f"worker can resume, got workers={config.workers}; use workers=1 or attack fgsm-rs"
+            )
+
+    def remember(self, setting: Setting) -> Slots:
+        """Return perturbations of zero."""
+        return Slots(torch.zeros(setting.batch, *setting.shape, device=setting.device))
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
+    ) -> Adversarial:
+        """Return FGSM's images."""
+        return ascend(model, x.clone(), y, ball(x, self.eps, self.norm), self.eps, 1)
+
+    def step(self, learner: Learner, x: Tensor, y: Tensor) -> None:
+        """Update the weights `replays` times, and the perturbation with the same gradients.
+
+        The perturbation is clipped to the ball and the pixel box of the images it meets.
+        """
+        around = ball(x, self.eps, self.norm)
+        delta = torch.zeros_like(x) if self._memory is None else self._memory.delta[: len(x)]
+        for _ in range(self.replays):
+            images = around.clamp_(x + delta).requires_grad_(True)
+            learner.learn(x, Adversarial(images, 0, 0, steps=len(x)), y)
+            assert images.grad is not None
+            moved = images.detach().add_(around.direction(images.grad), alpha=self.eps)
+            delta = delta.copy_(around.clamp_(moved) - x)
