@@ -34,7 +34,9 @@ def run(config: TrialConfig, context: Context) -> None:
     durable before its report.
 
     A loss, weight or metric that is not finite ends the training with a last row that holds
-    `outcome="diverged"` and None for what is not finite; `best` and `last` stay as they were.
+    `outcome="diverged"` and None for what is not finite; `best` and `last` stay as they were. A
+    training accuracy above `stop_at_train_acc` ends it with a last row that holds
+    `outcome="finished"`.
 
     Raises:
         ConfigError, DataError: the configuration and the data do not fit.
@@ -54,6 +56,7 @@ def run(config: TrialConfig, context: Context) -> None:
         training.selection = checkpoint.selection
         training.inner.load_state_dict(checkpoint.inner)
         rows = checkpoint.rows
+        training.clock.take()  # what `begin` made again was paid for
     if exchange.sums({"epoch": len(rows)})["epoch"] != len(rows) * context.world_size:
         raise LedgerError(
             f"the workers read different checkpoints from {context.folder}; "
@@ -62,18 +65,16 @@ def run(config: TrialConfig, context: Context) -> None:
     for row in rows:
         if row["epoch"] > context.reported:
             context.report(row)
-    while len(rows) < config.epochs:
+    while len(rows) < config.epochs and not (rows and "outcome" in rows[-1]):
         row = train_and_validate(training, prepared.val, rows)
         rows.append(row)
-        if "outcome" not in row:
+        if row.get("outcome") != "diverged":
             with training.clock.part("checkpoint"):
                 if context.rank == 0:
                     write_checkpoints(training, context, rows)
                 exchange.barrier()
         if row["epoch"] > context.reported:
             context.report(row)
-        if "outcome" in row:
-            return
 
 
 def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
@@ -82,13 +83,16 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     history = [r["val_robust_acc"] for r in rows if r["val_robust_acc"] is not None]
     row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
     row["eps"] = training.inner.at(Moment(epoch, config.epochs, epoch / config.epochs)).eps
-    row["eps"] = row["eps"] if row["attack_steps"] else 0.0
+    row["eps"] = row["eps"] if row["attack_steps"] or training.fixed else 0.0
     exchange.average_norms(training.model)
     skipped = row["samples"] == 0
     diverged = not skipped and not (math.isfinite(row["train_loss"]) and all_finite(training.model))
     row.update(dict.fromkeys(("val_clean_acc", "val_robust_acc")), eval_fwd_passes=0)
     row["eval_bwd_passes"] = 0
-    if not (diverged or skipped) and (epoch % config.eval.every == 0 or epoch == config.epochs):
+    last = epoch == config.epochs or reached(config, row)
+    if last and epoch < config.epochs and not diverged:
+        row["outcome"] = "finished"
+    if not (diverged or skipped) and (epoch % config.eval.every == 0 or last):
         with training.clock.part("eval"):
             row.update(validate(training, val))
     row.update(seconds(training))
@@ -101,6 +105,17 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     if diverged or broken:
         row.update(dict.fromkeys(broken), outcome="diverged")
     return row
+
+
+def reached(config: TrialConfig, row: Row) -> bool:
+    """Return whether an epoch's training accuracy is above what the trial was to reach.
+
+    That under the training attack; the clean one where there was no attack.
+    """
+    robust, clean = row["train_robust_acc"], row["train_clean_acc"]
+    accuracy = clean if robust is None else robust
+    target = config.stop_at_train_acc
+    return target is not None and accuracy is not None and accuracy > target
 
 
 def validate(training: Training, val: Arrays) -> Row:
@@ -135,7 +150,7 @@ def write_checkpoints(training: Training, context: Context, rows: list[Row]) -> 
     earlier = [r["val_robust_acc"] for r in rows[:-1] if r["val_robust_acc"] is not None]
     if value is not None and value > max(earlier, default=-1.0):
         checkpoints.save(context.folder, "best", config, rows, training.model)
-    if epoch % config.checkpoint_every == 0 or epoch == config.epochs:
+    if epoch % config.checkpoint_every == 0 or epoch == config.epochs or "outcome" in rows[-1]:
         checkpoints.save(
             context.folder,
             "last",

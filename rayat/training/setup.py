@@ -16,6 +16,7 @@ from rayat.pruning.base import Selection
 from rayat.training.counters import Clock
 from rayat.training.inner import Inner
 from rayat.training.network import build_model
+from rayat.training.once import Fixed, make
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Training:
         inner: the training attack, with what it remembers.
         prepared: the data, where a pruner may ask for it.
         selection: what the pruner chose last; None: every image.
+        fixed: the adversarial images of the whole training; None: each batch is attacked.
     """
 
     config: TrialConfig
@@ -42,6 +44,7 @@ class Training:
     inner: Inner
     prepared: Prepared | None = None
     selection: Selection | None = None
+    fixed: Fixed | None = None
 
     @property
     def images(self) -> int:
@@ -79,7 +82,7 @@ def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = N
     """
     exchange = exchange or Exchange()
     model = build_model(config, prepared, str(exchange.device))
-    return Training(
+    training = Training(
         config,
         model,
         exchange.wrap(model),
@@ -91,3 +94,7 @@ def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = N
         Inner(config, prepared.shape, len(prepared.classes), exchange),
         prepared,
     )
+    if config.attack_refresh == "once":
+        with training.clock.part("attack"):
+            training.fixed = make(config, prepared.train, model, training.inner, exchange.device)
+    return training

@@ -19,6 +19,7 @@ class Step:
         weights: (this worker's weights of the batch (B,), the mean weight sum of the workers), set
             per batch where a pruner chose; None: all images count alike.
         objective: that of the batch.
+        given: the adversarial images of the batch, where they were made before the training.
         last: whether this is the epoch's last batch, whose gradient norm is kept.
         sums: per-sample quantities so far. updates: of the weights so far.
         grad_norm: L2 norm of the weights' gradient at the last batch's last update.
@@ -29,6 +30,7 @@ class Step:
         self.model: nn.Module = training.model
         self.weights: tuple[Tensor, Tensor] | None = None
         self.objective = training.config.objective
+        self.given: Adversarial | None = None
         self.last = False
         self.sums, self.updates, self.grad_norm = Sums(), 0, 0.0
         self._autocast = torch.autocast(
@@ -38,7 +40,9 @@ class Step:
         )
 
     def attack(self, attack: Attack, x: Tensor, y: Tensor) -> Adversarial:
-        """Return the attack's images of the bare network."""
+        """Return the attack's images of the bare network, or those that are given."""
+        if self.given is not None:
+            return self.given
         with self.training.clock.part("attack"), self._autocast:
             return attack(self.model, x, y, self.noise)
 
