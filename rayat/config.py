@@ -142,8 +142,14 @@ class TrialConfig(BaseModel):
     lr: LRShape = Field(default_factory=lambda: SHAPES.build({"shape": "onecycle", "peak": 0.2}))
     attack: Attack = Field(default_factory=lambda: ATTACKS.build("pgd"))
     attack_schedule: AttackSchedule = Field(default_factory=lambda: SCHEDULES.build("none"))
+    attack_refresh: Literal["online", "once"] = Field(
+        "online", description="attack every batch, or all images once, before the training"
+    )
     objective: Objective = Field(default_factory=lambda: OBJECTIVES.build("madry"))
     pruning: Pruner = Field(default_factory=lambda: PRUNERS.build("none"))
+    stop_at_train_acc: float | None = Field(
+        None, gt=0, lt=1, description="finish after the epoch whose training accuracy is above this"
+    )
     workers: int = Field(1, ge=1, le=10_000, description="data-parallel workers of the trial")
     exchange: GradientExchange = Field(default_factory=lambda: EXCHANGES.build("none"))
     batch_norm: Literal["mean", "local", "sync"] = Field(
@@ -180,6 +186,8 @@ class TrialConfig(BaseModel):
             )
         for key in PART_KEYS:
             getattr(self, key).check(self)
+        if self.attack_refresh == "once":
+            self.attack.check_once(self)
         return self
 
     @classmethod

@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from torch import Tensor, nn
 
 from rayat.attacks._ball import Norm
+from rayat.errors import ConfigError
 from rayat.registry import Part
 
 if TYPE_CHECKING:
@@ -177,9 +178,34 @@ class Attack(Part):
         """Return the attack with the loss that the objective asks for, if it leaves that open."""
         return self
 
+    def check_once(self, config: Any) -> None:
+        """Refuse `attack_refresh=once` where the images must follow the training.
+
+        Raises:
+            ConfigError: with what needs them fresh.
+        """
+        own = type(self)
+        if self.kind == "none":
+            raise _fresh("attack 'none' attacks none")
+        if own.step is not Attack.step or own.remember is not Attack.remember:
+            raise _fresh(f"attack {self.kind!r} learns as the training goes on")
+        if config.attack_schedule.kind != "none":
+            raise _fresh(f"attack_schedule {config.attack_schedule.kind!r} changes the attack")
+        if config.pruning.kind not in ("none", "random"):
+            raise _fresh(f"pruning {config.pruning.kind!r} attacks the images to select them")
+        if config.data.augment != "none":
+            raise _fresh(f"data.augment={config.data.augment} shows other images every epoch")
+        if config.workers > 1:
+            raise _fresh(f"one worker makes the images, and workers={config.workers}")
+
     def remember(self, setting: Setting) -> Memory | None:
         """Return a fresh memory for a trial, None for an attack that needs none."""
         return None
+
+    @property
+    def moment(self) -> Moment | None:
+        """Return when in a training this is the attack; None outside of one."""
+        return self._moment
 
     def at(self, moment: Moment, memory: Memory | None = None) -> Self:
         """Return the attack as it is at a moment of a training, with the trial's memory of it."""
@@ -193,3 +219,10 @@ class Attack(Part):
         A method that merges the inner and the outer loop overrides this.
         """
         learner.learn(x, learner.attack(self, x, y), y)
+
+
+def _fresh(why: str) -> ConfigError:
+    return ConfigError(
+        f"attack_refresh=once attacks every image once, before the training, but {why}; "
+        "use attack_refresh=online, or change that"
+    )

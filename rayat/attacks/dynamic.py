@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -12,6 +12,7 @@ from rayat.attacks._fosc import Form, fosc
 from rayat.attacks._iterated import Iterated
 from rayat.attacks._loop import Probe
 from rayat.attacks.base import Adversarial
+from rayat.errors import ConfigError
 from rayat.registry import ATTACKS
 
 
@@ -50,6 +51,15 @@ class Dynamic(Iterated):
                 "for norm 'linf' alone"
             )
         return self
+
+    def check_once(self, config: Any) -> None:
+        """Refuse images made once by a threshold that falls with the epochs."""
+        super().check_once(config)
+        if self.threshold is None:
+            raise ConfigError(
+                "attack 'dynamic' attacks harder from epoch to epoch, which attack_refresh=once "
+                "cannot follow; give attack.threshold, or use attack_refresh=online"
+            )
 
     def limit(self) -> float:
         """Return the FOSC at which a sample stops now."""

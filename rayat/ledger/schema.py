@@ -126,4 +126,4 @@ EVALS = _schema(
 TABLES = {"trials": TRIALS, "epochs": EPOCHS, "decisions": DECISIONS, "evals": EVALS}
 
 REPORT_KEYS = frozenset(EPOCHS.names) - {"trial_id", "attempt", "reported_at"}
-"""What a trial's report may hold, besides `outcome` (`diverged`) which ends the trial."""
+"""What a trial's report may hold, besides `outcome` (`diverged` or `finished`), which ends it."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field, field_validator
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from rayat.errors import ConfigError, nearest
+from rayat.errors import ConfigError, DataError, nearest
 from rayat.models._body import Body
 from rayat.models.base import Model
 from rayat.registry import MODELS
@@ -21,12 +22,17 @@ class Timm(Model):
 
     Raises:
         ConfigError: timm knows no such model; the text gives the nearest name.
+        DataError: from `body`, the pretrained weights cannot be had.
     """
 
     shorthand: ClassVar[str | None] = "arch"
 
     arch: str = Field("resnet18", description="a name from timm.list_models()")
     pretrained: bool = Field(False, description="download timm's weights; the head is made anew")
+
+    frozen_norms: bool = Field(
+        False, description="BatchNorm uses its running statistics in training too (AccelAT)"
+    )
 
     @field_validator("arch")
     @classmethod
@@ -48,18 +54,38 @@ class Timm(Model):
         channels, height, width = shape
         config = timm.get_pretrained_cfg(self.arch)
         size = {"img_size": (height, width)} if config and config.fixed_input_size else {}
-        net = timm.create_model(
-            self.arch, pretrained=self.pretrained, num_classes=classes, in_chans=channels, **size
-        )
-        return TimmBody(net)
+        options = {"num_classes": classes, "in_chans": channels, **size}
+        try:
+            net = timm.create_model(self.arch, pretrained=self.pretrained, **options)
+        except Exception as error:
+            if not self.pretrained:
+                raise
+            # What is raised depends on timm's, the hub's and the network's mood: all of it means
+            # that there are no weights.
+            raise DataError(
+                f"no pretrained weights for timm model {self.arch!r} "
+                f"({type(error).__name__}: {str(error).strip().partition(chr(10))[0]}); fetch them "
+                "once where there is a network, which keeps them in the cache that HF_HOME names, "
+                "or use model.pretrained=false"
+            ) from error
+        return TimmBody(net, self.frozen_norms)
 
 
 class TimmBody(Body):
     """A timm model under the names that every body has; `net` keeps timm's own state names."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, frozen_norms: bool = False) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.frozen_norms = net, frozen_norms
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; frozen BatchNorm layers stay in evaluation mode, their weights learn."""
+        super().train(mode)
+        if self.frozen_norms:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     @property
     def head(self) -> nn.Linear:  # type: ignore[override]

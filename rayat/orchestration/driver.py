@@ -75,7 +75,7 @@ class Driver:
         for trial_id, epoch, row in list(self.ledger.observations()):
             decision = self._judge(trial_id, epoch, row)
             logged = any(d["epoch"] == epoch for d in self.ledger.decisions(trial_id))
-            self._record(trial_id, epoch, decision, logged)
+            self._record(trial_id, epoch, row, decision, logged)
 
     def message(self, trial_id: str, text: str) -> bool:
         """Take one message of a trial; return whether the trial must stop now.
@@ -101,7 +101,8 @@ class Driver:
         seen = self.ledger.reported(trial_id)
         self.ledger.report(trial_id, attempt, row)
         if epoch > seen:
-            self._record(trial_id, epoch, self._judge(trial_id, epoch, row), logged=False)
+            decision = self._judge(trial_id, epoch, row)
+            self._record(trial_id, epoch, row, decision, logged=False)
         self._tell(trial_id, "report")
         if row.get("eval_fwd_passes") and not self.warning:
             self._weigh_validation(trial_id)
@@ -158,7 +159,9 @@ class Driver:
             return outcome
         return self.policy.observe(self.trials[trial_id], epoch, row, self.metric)
 
-    def _record(self, trial_id: str, epoch: int, decision: Decision, logged: bool) -> None:
+    def _record(
+        self, trial_id: str, epoch: int, row: Mapping[str, Any], decision: Decision, logged: bool
+    ) -> None:
         if decision is not CONTINUE and decision.rule and not logged:
             self.ledger.decision(
                 trial_id,
@@ -171,7 +174,7 @@ class Driver:
         status = None
         if decision.action == "stop":
             status = decision.rule if decision.rule in ("diverged", "collapsed") else "stopped"
-        elif epoch >= self.trials[trial_id].epochs:
+        elif epoch >= self.trials[trial_id].epochs or row.get("outcome") == "finished":
             status = "finished"
         if status in REPORTED_ENDS:
             # Also when replaying: an end that a report shows has its place in the reports' order.

@@ -43,6 +43,10 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
             chosen = training.selection = select(training, epoch, history)
         counters.fwd_passes += chosen.forward
         counters.bwd_passes += chosen.backward
+    if training.fixed is not None and epoch == 1:
+        counters.fwd_passes += training.fixed.forward
+        counters.bwd_passes += training.fixed.backward
+        counters.attack_steps += training.fixed.steps
     share, steps, kept = training.share, training.steps, training.selection
     weights = None if kept is None else kept.row_weights(training.size).to(device)
     training.wrapped.train()
@@ -70,6 +74,8 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
             batch = weights[plan.rows[number * size : (number + 1) * size]]
             own = batch[rank * share : (rank + 1) * share]
             step.weights = own, batch.sum() / exchange.world_size
+        if training.fixed is not None:
+            step.given = training.fixed.take(plan.rows[start : start + share])
         step.last, step.progress = number == steps - 1, progress
         moment = Moment(epoch, config.epochs, progress, number)
         attack = training.inner.at(moment)

@@ -37,7 +37,9 @@ def run(config: TrialConfig, context: Context) -> None:
     durable before its report.
 
     A loss, weight or metric that is not finite ends the training with a last row that holds
-    `outcome="diverged"` and None for what is not finite; `best` and `last` stay as they were.
+    `outcome="diverged"` and None for what is not finite; `best` and `last` stay as they were. A
+    training accuracy above `stop_at_train_acc` ends it with a last row that holds
+    `outcome="finished"`.
 
     With `on_collapse="rollback"` an epoch that collapsed is reported as it was measured, with the
     `rollback_epoch` from whose weights the next one starts (see `roll_back`).
@@ -66,6 +68,7 @@ def run(config: TrialConfig, context: Context) -> None:
         if training.reducer is not None and checkpoint.exchange:
             training.reducer.load_state_dict(checkpoint.exchange)
         rows = checkpoint.rows
+        training.clock.take()  # what `begin` made again was paid for
     if exchange.sums({"epoch": len(rows)})["epoch"] != len(rows) * context.world_size:
         raise LedgerError(
             f"the workers read different checkpoints from {context.folder}; "
@@ -75,22 +78,20 @@ def run(config: TrialConfig, context: Context) -> None:
         watch.add(row["epoch"], row)
         if row["epoch"] > context.reported:
             context.report(row)
-    while len(rows) < config.epochs:
+    while len(rows) < config.epochs and not (rows and "outcome" in rows[-1]):
         row = train_and_validate(training, prepared.val, rows)
         if config.on_collapse == "rollback" and watch.fall(row["epoch"], row):
             row["rollback_epoch"] = roll_back(training, context)
         watch.add(row["epoch"], row)
         rows.append(row)
-        if "outcome" not in row:
+        if row.get("outcome") != "diverged":
             with training.clock.part("checkpoint"):
-                states = exchange.collect(state(training)) if due(config, len(rows)) else []
+                states = exchange.collect(state(training)) if due(config, rows) else []
                 if context.rank == 0:
                     write_checkpoints(training, context, rows, states)
                 exchange.barrier()
         if row["epoch"] > context.reported:
             context.report(row)
-        if "outcome" in row:
-            return
 
 
 def state(training: Training) -> dict[str, Tensor]:
@@ -98,9 +99,11 @@ def state(training: Training) -> dict[str, Tensor]:
     return {} if training.reducer is None else training.reducer.state_dict()
 
 
-def due(config: TrialConfig, epoch: int) -> bool:
-    """Return whether training may resume from the end of `epoch`."""
-    return epoch % config.checkpoint_every == 0 or epoch == config.epochs
+def due(config: TrialConfig, rows: list[Row]) -> bool:
+    """Return whether the newest epoch is one that training may resume from, or its end."""
+    epoch = len(rows)
+    over = epoch == config.epochs or "outcome" in rows[-1]
+    return over or epoch % config.checkpoint_every == 0
 
 
 def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
@@ -109,7 +112,7 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     history = [r["val_robust_acc"] for r in rows if r["val_robust_acc"] is not None]
     row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
     row["eps"] = training.inner.at(Moment(epoch, config.epochs, epoch / config.epochs)).eps
-    row["eps"] = row["eps"] if row["attack_steps"] else 0.0
+    row["eps"] = row["eps"] if row["attack_steps"] or training.fixed else 0.0
     exchange.settle_norms(training.model, config.batch_norm)
     skipped = row["samples"] == 0
     if training.average is not None and not skipped:
@@ -119,7 +122,10 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     absent = ("val_clean_acc", "val_robust_acc", "rollback_epoch")
     row.update(dict.fromkeys(absent), eval_fwd_passes=0)
     row["eval_bwd_passes"] = 0
-    if not (diverged or skipped) and (epoch % config.eval.every == 0 or epoch == config.epochs):
+    last = epoch == config.epochs or reached(config, row)
+    if last and epoch < config.epochs and not diverged:
+        row["outcome"] = "finished"
+    if not (diverged or skipped) and (epoch % config.eval.every == 0 or last):
         with training.clock.part("eval"):
             row.update(validate(training, val))
     row.update(seconds(training))
@@ -132,6 +138,17 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     if diverged or broken:
         row.update(dict.fromkeys(broken), outcome="diverged")
     return row
+
+
+def reached(config: TrialConfig, row: Row) -> bool:
+    """Return whether an epoch's training accuracy is above what the trial was to reach.
+
+    That under the training attack; the clean one where there was no attack.
+    """
+    robust, clean = row["train_robust_acc"], row["train_clean_acc"]
+    accuracy = clean if robust is None else robust
+    target = config.stop_at_train_acc
+    return target is not None and accuracy is not None and accuracy > target
 
 
 def validate(training: Training, val: Arrays) -> Row:
@@ -189,12 +206,12 @@ def write_checkpoints(
     Args:
         states: of every worker's gradient exchange; empty where it remembers nothing.
     """
-    config, epoch = training.config, len(rows)
+    config = training.config
     value = rows[-1]["val_robust_acc"]
     earlier = [r["val_robust_acc"] for r in rows[:-1] if r["val_robust_acc"] is not None]
     if value is not None and value > max(earlier, default=-1.0):
         checkpoints.save(context.folder, "best", config, rows, training.validated)
-    if due(config, epoch):
+    if due(config, rows):
         checkpoints.save(
             context.folder,
             "last",

@@ -19,6 +19,7 @@ from rayat.training.average import Average
 from rayat.training.counters import Clock
 from rayat.training.inner import Inner
 from rayat.training.network import build_model
+from rayat.training.once import Fixed, make
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Training:
         selection: what the pruner chose last; None: every image.
         reducer: the hook of `wrapped`, where the exchange has one.
         average: the mean of the weights, where one is kept.
+        fixed: the adversarial images of the whole training; None: each batch is attacked.
     """
 
     config: TrialConfig
@@ -49,6 +51,7 @@ class Training:
     selection: Selection | None = None
     reducer: Reducer | None = None
     average: Average | None = None
+    fixed: Fixed | None = None
 
     @property
     def validated(self) -> nn.Module:
@@ -97,7 +100,7 @@ def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = N
         synchronise(model)
     reducer = make_reducer(config, model, exchange)
     averaged = config.weights.average != "none"
-    return Training(
+    training = Training(
         config,
         model,
         exchange.wrap(model, reducer),
@@ -111,6 +114,10 @@ def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = N
         reducer=reducer,
         average=Average(config.weights, model) if averaged else None,
     )
+    if config.attack_refresh == "once":
+        with training.clock.part("attack"):
+            training.fixed = make(config, prepared.train, model, training.inner, exchange.device)
+    return training
 
 
 def make_reducer(config: TrialConfig, model: nn.Module, exchange: Exchange) -> Reducer | None:

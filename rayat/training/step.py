@@ -21,6 +21,7 @@ class Step:
     Attributes:
         weights: (this worker's weights of the batch (B,), the mean weight sum of the workers), set
             per batch where a pruner chose; None: all images count alike.
+        given: the adversarial images of the batch, where they were made before the training.
         last: whether this is the epoch's last batch, whose gradient norm is kept.
         objective: as it is at this batch's moment.
         progress: share of all steps done when the present one ends.
@@ -33,6 +34,7 @@ class Step:
         self.model: nn.Module = training.model
         self.weights: tuple[Tensor, Tensor] | None = None
         self.objective = training.config.objective
+        self.given: Adversarial | None = None
         self.last, self.progress = False, 0.0
         self.sums, self.exchanges, self.grad_norm = Sums(), 0, 0.0
         self._autocast = torch.autocast(
@@ -42,7 +44,9 @@ class Step:
         )
 
     def attack(self, attack: Attack, x: Tensor, y: Tensor) -> Adversarial:
-        """Return the attack's images of the bare network."""
+        """Return the attack's images of the bare network, or those that are given."""
+        if self.given is not None:
+            return self.given
         with self.training.clock.part("attack"), self._autocast:
             return attack(self.model, x, y, self.noise)
 

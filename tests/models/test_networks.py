@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rayat.errors import ConfigError
+from rayat.errors import ConfigError, DataError
 from rayat.models._preact import PreActBlock
 from rayat.registry import MODELS
 
@@ -111,3 +111,26 @@ def test_timm_models_of_other_kinds_take_our_images(arch):
     x = torch.rand(2, 1, 32, 32)
     assert net(x).shape == (2, 4)
     assert torch.equal(net.body.head(net.body.forward_features(x)), net.body(x))
+
+
+def test_without_a_network_pretrained_weights_are_asked_for_in_one_sentence(monkeypatch, tmp_path):
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    model = MODELS.build({"name": "timm", "arch": "test_resnet", "pretrained": True})
+    with pytest.raises(
+        DataError, match=r"no pretrained weights for timm model 'test_resnet' .*HF_"
+    ):
+        model.build((3, 32, 32), 4, 0)
+
+
+def test_frozen_norms_keep_their_statistics_in_training_and_learn_their_weights():
+    spec = {"name": "timm", "arch": "test_resnet", "frozen_norms": True}
+    net = MODELS.build(spec).build((1, 32, 32), 4, 0).train()
+    before = {name: value.clone() for name, value in net.named_buffers()}
+    net(torch.rand(4, 1, 32, 32)).square().mean().backward()
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms and not any(norm.training for norm in norms) and net.training
+    assert all(norm.weight.grad is not None for norm in norms)
+    assert all(torch.equal(before[name], value) for name, value in net.named_buffers())
+    assert MODELS.build(spec).build((1, 32, 32), 4, 0).eval().training is False

@@ -60,14 +60,8 @@ def test_a_self_weighted_loss_is_the_loss_times_its_own_value_held_constant(case
 @pytest.mark.parametrize(("epoch", "weighted"), [(1, False), (2, True), (9, True)])
 def test_the_first_epoch_is_never_weighted(case, epoch, weighted):
     model, x, adv, y = case
-    objective = Madry(loss_weighting="self").at(
-        Moment(epoch, 9, epoch / 9), PGD(), torch.Generator()
-    )
-    plain = (
-        Madry()
-        .at(Moment(epoch, 9, epoch / 9), PGD(), torch.Generator())
-        .loss(model, x, adv, y)
-        .loss
-    )
+    now = Moment(epoch, 9, epoch / 9), PGD(), torch.Generator()
+    objective = Madry(loss_weighting="self").at(*now)
+    plain = Madry().at(*now).loss(model, x, adv, y).loss
     expected = plain**2 if weighted else plain
     torch.testing.assert_close(objective.loss(model, x, adv, y).loss, expected)

@@ -45,6 +45,21 @@ def message(epoch: int, value: float | None, start: str = "host:1:a", **more: ob
     return json.dumps({"row": row, "start": start, "device": "cpu"})
 
 
+def test_a_trial_that_says_it_is_finished_has_finished_also_when_rebuilt(begun):
+    ledger, views = begun
+    driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
+    name = views[0].trial_id
+    assert not driver.message(name, message(1, 0.5))
+    assert ledger.status(name) == "running"
+    assert not driver.message(name, message(2, 0.6, outcome="finished"))
+    assert ledger.status(name) == "finished" and ledger.reported(name) == 2
+    other = views[1].trial_id
+    ledger.attempt(other, device="cpu", host="host")
+    ledger.report(other, 1, json.loads(message(1, 0.4, outcome="finished"))["row"])
+    Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
+    assert ledger.status(other) == "finished", "a crash came between its report and its end"
+
+
 def test_the_last_epoch_finishes_a_trial_and_lets_it_go_on_to_its_evaluation(begun):
     ledger, views = begun
     driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
