@@ -119,7 +119,8 @@ def logit_loss(objective: Objective, pruner: str = "this") -> LogitLoss:
     if objective.kind not in CLOSED_FORMS:
         raise ConfigError(
             f"objective {objective.kind!r} gives no gradient with respect to logits, which "
-            f"{pruner} pruning selects by; use objective {', '.join(CLOSED_FORMS)}, or pruning random"
+            f"{pruner} pruning selects by; use objective {', '.join(CLOSED_FORMS)}, "
+            "or pruning random"
         )
     return CLOSED_FORMS[objective.kind](objective)
 
