@@ -1,15 +1,15 @@
 """One trial's configuration: a strict, frozen tree with a canonical JSON and a content hash.
 
-The parts that are methods (data, model, optimizer, lr, attack, attack_schedule, objective, pruning)
-come from the registries: their keys are the method's own parameters. A dotted key addresses a leaf:
-`attack.eps`.
+The parts that are methods (data, model, optimizer, lr, attack, attack_schedule, objective, pruning,
+exchange) come from the registries: their keys are the method's own parameters. A dotted key
+addresses a leaf: `attack.eps`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -26,6 +26,7 @@ from rayat.collapse import SPAN
 from rayat.errors import ConfigError, nearest
 from rayat.registry import (
     ATTACKS,
+    EXCHANGES,
     MODELS,
     OBJECTIVES,
     OPTIMIZERS,
@@ -33,6 +34,7 @@ from rayat.registry import (
     SCHEDULES,
     SHAPES,
     SOURCES,
+    SUITES,
     Part,
     Registry,
     explain,
@@ -41,12 +43,14 @@ from rayat.registry import (
 if TYPE_CHECKING:
     from rayat.attacks.base import Attack
     from rayat.data.base import Source
+    from rayat.exchanges.base import GradientExchange
     from rayat.models.base import Model
     from rayat.objectives.base import Objective
     from rayat.optimizers.base import Optimizer
     from rayat.pruning.base import Pruner
     from rayat.schedules.base import AttackSchedule
     from rayat.shapes.base import LRShape
+    from rayat.suites.base import Suite
 else:
 
     def _part(registry: Registry[Any]) -> Any:
@@ -59,6 +63,7 @@ else:
     Source, Model, Optimizer = _part(SOURCES), _part(MODELS), _part(OPTIMIZERS)
     LRShape, Attack, Objective = _part(SHAPES), _part(ATTACKS), _part(OBJECTIVES)
     Pruner, AttackSchedule = _part(PRUNERS), _part(SCHEDULES)
+    GradientExchange, Suite = _part(EXCHANGES), _part(SUITES)
 
 PART_KEYS: dict[str, Registry[Any]] = {
     "data": SOURCES,
@@ -69,14 +74,15 @@ PART_KEYS: dict[str, Registry[Any]] = {
     "attack_schedule": SCHEDULES,
     "objective": OBJECTIVES,
     "pruning": PRUNERS,
+    "exchange": EXCHANGES,
 }
 
 
 class EvalConfig(BaseModel):
     """What is measured on the validation split each epoch, and on the test set once at the end.
 
-    Both attacks are PGD with a random start from the evaluation stream, step `eps / 4` for the
-    tracking attack and `eps / 8` for the final one (docs/papers.md 1.5: PGD-10/20 for tracking).
+    The tracking attack is PGD with one random start and step `eps / 4`; the final one is the suite
+    `pgd`, and whatever `suites` adds (docs/evaluation.md).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -85,9 +91,39 @@ class EvalConfig(BaseModel):
     every: int = Field(1, ge=1, description="epochs between validations; the last is always one")
     size: int | None = Field(None, ge=1, description="validation images attacked; null: all")
     final_steps: int = Field(20, ge=1, description="PGD steps of the final attack on test images")
+    suites: tuple[Suite, ...] = Field((), description="further suites at the end: autoattack, ...")
     final_size: int | None = Field(None, ge=1, description="test images attacked; null: all")
     batch_size: int = Field(500, ge=1, description="images per evaluation batch")
     eps: float | None = Field(None, ge=0, le=1, description="evaluation radius; null: attack.eps")
+
+
+class WeightsConfig(BaseModel):
+    """What is done with the weights besides the optimiser's updates (docs/weights.md)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    awp: float = Field(
+        0.0, ge=0, lt=1, description="adversarial perturbation, share of a tensor's length; 0: off"
+    )
+    awp_start: float = Field(0.0, ge=0, lt=1, description="progress after which awp acts")
+    average: Literal["none", "ema", "swa"] = Field(
+        "none", description="validate and keep a mean of the weights: of steps, of epochs' ends"
+    )
+    decay: float = Field(0.999, ge=0, lt=1, description="ema: most that a step leaves of the mean")
+    average_from: float | None = Field(
+        None, ge=0, lt=1, description="progress after which it averages; null: 0, swa 0.75"
+    )
+
+    @property
+    def averages_after(self) -> float:
+        """Return the progress after which weights are averaged."""
+        if self.average_from is not None:
+            return self.average_from
+        return 0.75 if self.average == "swa" else 0.0
+
+
+GROUPS: dict[str, type[BaseModel]] = {"eval": EvalConfig, "weights": WeightsConfig}
+"""Keys that hold plain groups of values."""
 
 
 class TrialConfig(BaseModel):
@@ -109,6 +145,10 @@ class TrialConfig(BaseModel):
     objective: Objective = Field(default_factory=lambda: OBJECTIVES.build("madry"))
     pruning: Pruner = Field(default_factory=lambda: PRUNERS.build("none"))
     workers: int = Field(1, ge=1, le=10_000, description="data-parallel workers of the trial")
+    exchange: GradientExchange = Field(default_factory=lambda: EXCHANGES.build("none"))
+    batch_norm: Literal["mean", "local", "sync"] = Field(
+        "mean", description="running statistics of several workers: their mean, worker 0's, shared"
+    )
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
     threads: int = Field(1, ge=1, description="torch threads per worker")
@@ -116,10 +156,11 @@ class TrialConfig(BaseModel):
     checkpoint_every: int = Field(1, ge=1, description="epochs between resumable checkpoints")
     on_collapse: Literal["stop", "rollback"] = Field(
         "stop",
-        description="catastrophic overfitting ends the trial, or takes back the best weights",
+        description="catastrophic overfitting ends the trial or takes back its best weights",
     )
     seed: int = Field(0, ge=0, lt=2**32)
     eval: EvalConfig = Field(default_factory=lambda: EvalConfig.model_validate({}))
+    weights: WeightsConfig = Field(default_factory=lambda: WeightsConfig.model_validate({}))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -131,6 +172,11 @@ class TrialConfig(BaseModel):
             raise ValueError(
                 f"on_collapse='rollback' compares validations at most {SPAN} epochs apart, got "
                 f"eval.every={self.eval.every}; use eval.every=1"
+            )
+        if self.batch_norm == "sync" and self.weights.awp > 0:
+            raise ValueError(
+                "batch_norm must be mean or local with weights.awp, whose first pass leaves "
+                f"BatchNorm's statistics alone, got {self.batch_norm!r}"
             )
         for key in PART_KEYS:
             getattr(self, key).check(self)
@@ -151,8 +197,21 @@ class TrialConfig(BaseModel):
         try:
             return cls(**tree)
         except ValidationError as error:
-            known = list(cls.model_fields) + [f"eval.{name}" for name in EvalConfig.model_fields]
+            known = list(cls.model_fields)
+            known += [
+                f"{key}.{name}" for key, group in GROUPS.items() for name in group.model_fields
+            ]
             raise ConfigError(explain(error, "", known)) from None
+
+    def rate(self, progress: float, history: Sequence[float] = ()) -> float:
+        """Return the learning rate at `progress`, scaled to the batch size.
+
+        Args:
+            progress: share of optimiser steps done, in [0, 1].
+            history: validation robust accuracy after each finished epoch, for feedback shapes.
+        """
+        rate = self.lr.lr(progress, self.epochs, history)
+        return rate * self.optimizer.scale(self.batch_size)
 
     def replace(self, changes: Mapping[str, Any]) -> TrialConfig:
         """Return a new configuration with nested or dotted keys changed, checked again."""

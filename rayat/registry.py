@@ -186,6 +186,8 @@ SCHEDULES: Registry[Any] = Registry("attack_schedule", "rayat.schedules")
 OBJECTIVES: Registry[Any] = Registry("objective", "rayat.objectives")
 OPTIMIZERS: Registry[Any] = Registry("optimizer", "rayat.optimizers")
 PRUNERS: Registry[Any] = Registry("pruning", "rayat.pruning")
+EXCHANGES: Registry[Any] = Registry("exchange", "rayat.exchanges")
+SUITES: Registry[Any] = Registry("suite", "rayat.suites")
 
 ROOMS: dict[str, Registry[Any]] = {
     "shapes": SHAPES,
@@ -197,5 +199,7 @@ ROOMS: dict[str, Registry[Any]] = {
     "objectives": OBJECTIVES,
     "optimizers": OPTIMIZERS,
     "pruners": PRUNERS,
+    "exchanges": EXCHANGES,
+    "suites": SUITES,
 }
 """What `rayat ls` lists, by the word a user types."""

@@ -11,8 +11,9 @@ Norm = Literal["linf", "l2"]
 
 
 class Ball(Protocol):
-    """The images that are allowed for each image of a batch."""
+    """The images that are allowed for each image of a batch, the centres `x`."""
 
+    x: Tensor
     eps: float
 
     def noisy(self, generator: torch.Generator) -> Tensor:

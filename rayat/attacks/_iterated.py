@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field
@@ -12,6 +12,7 @@ from rayat.attacks._ball import ball
 from rayat.attacks._loop import Keep, ascend
 from rayat.attacks._losses import Loss
 from rayat.attacks.base import Adversarial, Attack
+from rayat.errors import ConfigError
 
 GAUSSIAN_START = 0.001
 """Standard deviation of the start of TRADES and MART (docs/papers.md 7.1)."""
@@ -33,6 +34,16 @@ class Iterated(Attack):
         "null: what the objective asks for",
     )
 
+    def check(self, config: Any) -> None:
+        """Refuse to climb the divergence from the clean image, where its gradient is zero."""
+        super().check(config)
+        if not self.random_start and (self.loss or config.objective.inner) == "kl":
+            raise ConfigError(
+                "attack.random_start=false with loss kl moves nothing: the divergence from the "
+                "clean prediction is flat at the clean image; use 'gaussian' or true, or another "
+                f"attack.loss (null is what objective {config.objective.kind!r} asks for)"
+            )
+
     def suited(self, loss: str) -> Self:
         """Return the attack with the objective's loss where it names none."""
         return self if self.loss is not None else self.replace(loss=loss)
@@ -44,10 +55,16 @@ class Iterated(Attack):
         y: Tensor,
         generator: torch.Generator,
         keep: Keep | None = None,
+        clean: Tensor | None = None,
+        look: bool = False,
     ) -> Adversarial:
         """Return the last iterate of every sample.
 
         Costs one forward and one backward pass per sample and step; `kl` one forward more.
+
+        Args:
+            keep, look: who goes on, and whether that is asked after the last step too (`ascend`).
+            clean: probabilities (B, classes) of `x` if they are known, which saves `kl` its pass.
         """
         around = ball(x, self.eps, self.norm)
         if self.random_start == "gaussian":
@@ -55,11 +72,15 @@ class Iterated(Attack):
             start = x + noise.normal_(0, GAUSSIAN_START, generator=generator)
         else:
             start = around.noisy(generator) if self.random_start else x.clone()
-        clean = None
-        if self.loss == "kl":
+        extra = 0
+        if self.loss != "kl":
+            clean = None
+        elif clean is None:
             with torch.no_grad():
                 clean = model(x).to(x.dtype).softmax(1)
+            extra = len(x)
         step_size = self.eps / 4 if self.step_size is None else self.step_size
-        adv = ascend(model, start, y, around, step_size, self.steps, keep, self.loss or "ce", clean)
-        adv.forward += 0 if clean is None else len(x)
+        loss = self.loss or "ce"
+        adv = ascend(model, start, y, around, step_size, self.steps, keep, loss, clean, look)
+        adv.forward += extra
         return adv

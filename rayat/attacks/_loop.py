@@ -55,6 +55,7 @@ def ascend(
     keep: Keep | None = None,
     loss: Loss = "ce",
     clean: Tensor | None = None,
+    look: bool = False,
 ) -> Adversarial:
     """Return the end of `steps` steps `x' <- clip(x' + step_size * direction)` (papers.md 1.2).
 
@@ -66,6 +67,7 @@ def ascend(
     With `keep` a sample stops where it says so. Stopped samples leave the batch once they are a
     quarter of it; until then they are masked, and their passes are counted, because they were made.
     Where images do not meet in the network (BatchNorm in evaluation mode) leaving changes nothing.
+    Without it the images report `grad_l1`, the l1 norm of the last step's gradient.
 
     Args:
         model: frozen (see `_view.attacked`); maps (B, C, H, W) to logits (B, classes).
@@ -74,24 +76,30 @@ def ascend(
         step_size: pixel scale [0, 1]. steps: number of steps, 0 gives the clipped start.
         keep: asked before every step; None: all samples take all steps. It waits for the device.
         loss: what is maximised. clean: probabilities (B, classes) of the clean images, for `kl`.
+        look: ask `keep` once more after the last step: a pass of the samples that still move.
     """
     x = ball.clamp_(start.detach())
-    whole, passes = x, 0
+    whole, passes, taken = x, 0, 0
+    info: dict[str, Tensor] = {}
     target = y if clean is None else clean
     rows = torch.arange(len(x), device=x.device) if keep is not None else None
     moving: Tensor | None = None
-    for step in range(steps):
+    for step in range(steps + look):
         logits, gradient = input_gradient(model, x, partial(error, loss, target))
         passes += len(x)
-        direction = ball.direction(gradient)
+        count = len(x)
         if keep is not None and rows is not None:
             going = keep(Probe(step, rows, x, y, logits, gradient, ball))
             moving = going if moving is None else moving & going
             count = int(moving.sum())
-            if count == 0:
-                break
-            if count < len(x):
-                direction *= moving.view(-1, 1, 1, 1)
+        elif step == steps - 1:
+            info["grad_l1"] = gradient.abs().sum((1, 2, 3))
+        if count == 0 or step == steps:
+            break
+        direction = ball.direction(gradient)
+        if moving is not None and count < len(x):
+            direction *= moving.view(-1, 1, 1, 1)
+        taken += count
         ball.clamp_(x.add_(direction, alpha=step_size))
         if moving is not None and rows is not None and count <= COMPACT_BELOW * len(x):
             if x is not whole:
@@ -101,4 +109,4 @@ def ascend(
             moving = None
     if x is not whole and rows is not None:
         whole.index_copy_(0, rows, x)
-    return Adversarial(whole, forward=passes, backward=passes)
+    return Adversarial(whole, forward=passes, backward=passes, info=info, steps=taken)

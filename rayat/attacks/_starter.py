@@ -65,7 +65,8 @@ class Starter:
         weight = next(self.net.parameters())
         # In one memory order, so that channels-last is a matter of speed and not of results.
         given = torch.cat([x, sign], 1).to(weight.dtype).contiguous()
-        return eps * self.net(given).to(x.dtype).tanh()
+        out: Tensor = self.net(given)
+        return eps * out.to(x.dtype).tanh()
 
     def climb(self, images: Tensor, gradient: Tensor) -> None:
         """Take one step up a loss whose gradient with respect to `images` is `gradient`.

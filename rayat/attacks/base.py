@@ -28,7 +28,7 @@ class Adversarial:
         forward: forward passes, summed over the samples of the batch.
         backward: backward passes, summed over the samples of the batch.
         info: per-sample statistics by column name (shape (B,)), such as `fosc`.
-        steps: gradient steps of the images, summed over the samples; None: one per backward pass.
+        steps: gradient steps taken, summed over the samples; None: one for each backward pass.
     """
 
     x: Tensor

@@ -58,4 +58,5 @@ class FGSMCkpt(Attack):
 def _right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Return the places of the images that are rightly classified."""
     with torch.no_grad():
-        return (model(x).argmax(1) == y).nonzero().squeeze(1)
+        logits: Tensor = model(x)
+    return (logits.argmax(1) == y).nonzero().squeeze(1)

@@ -44,7 +44,8 @@ class FGSMSDI(Attack):
         """Return `x + clip(eta + eps * sign(grad at x + eta))`, after an update if one is due."""
         starter = self._memory
         if starter is None:
-            starter = self.remember(Setting(tuple(x.shape[1:]), 0, len(x), 0, x.device))
+            _, *shape = x.shape
+            starter = self.remember(Setting((shape[0], shape[1], shape[2]), 0, len(x), 0, x.device))
         _, gradient = input_gradient(model, x, lambda logits: error("ce", y, logits))
         sign, passes = gradient.sign(), len(x)
         now = self._moment

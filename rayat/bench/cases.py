@@ -94,15 +94,20 @@ def training(case: Case, device: str = "cpu") -> Training:
 
 
 class Engine:
-    """The engine's side of a comparison: each call trains one epoch, as a trial does."""
+    """The engine's side of a comparison: each call trains one epoch, as a trial does.
+
+    Attributes:
+        row: the last epoch's report.
+    """
 
     def __init__(self, case: Case, device: str = "cpu") -> None:
         self.training, self.epoch = training(case, device), 0
+        self.row: dict[str, Any] = {}
 
     def __call__(self) -> None:
         """Train the next epoch; its report waits for the device."""
         self.epoch += 1
-        train_epoch(self.training, self.epoch)
+        self.row = train_epoch(self.training, self.epoch)
 
 
 def _config(

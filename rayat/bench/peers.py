@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -217,6 +217,62 @@ class RobustOverfitting(Peer):
         clean = F.cross_entropy(self.model(x), y)
         self.losses[0] += loss.item() * len(y)
         self.losses[1] += clean.item() * len(y)
+
+
+class Trades(Peer):
+    """The loop of yaodongyu/TRADES, written from its description (docs/papers.md 7.1 and 1.3).
+
+    The attack takes the gradient of the images alone, in evaluation mode, and passes the clean
+    images again in every step; the update passes clean and adversarial images one after the other.
+
+    Args:
+        precision: of every pass; `bf16` by autocast, for a comparison of the loops alone.
+    """
+
+    def __init__(
+        self, case: Case, device: str = "cpu", precision: Literal["fp32", "bf16"] = "fp32"
+    ) -> None:
+        super().__init__(case, device)
+        attack = case.config.attack.model_dump()
+        self.eps, self.steps, self.step_size = attack["eps"], attack["steps"], attack["step_size"]
+        self.beta = case.config.objective.model_dump()["beta"]
+        self.autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+        self.divergence = nn.KLDivLoss(reduction="sum")
+        self.loss = 0.0
+
+    def load(self, case: Case) -> DataLoader[Any]:
+        """Return torchvision's batches."""
+        return torchvision_batches(case)
+
+    def adversarial(self, x: Tensor) -> Tensor:
+        """Return the images that maximise the divergence, with the network in evaluation mode."""
+        self.model.eval()
+        adv = x + 0.001 * torch.randn_like(x)
+        for _ in range(self.steps):
+            adv.requires_grad_()
+            loss = self._divergence(self.model(adv), self.model(x))
+            (gradient,) = torch.autograd.grad(loss, adv)
+            adv = adv.detach() + self.step_size * gradient.sign()
+            adv = torch.min(torch.max(adv, x - self.eps), x + self.eps).clamp(0, 1)
+        self.model.train()
+        return adv
+
+    def step(self, x: Tensor, y: Tensor) -> None:
+        """Attack, then train on both."""
+        with self.autocast:
+            adv = self.adversarial(x)
+            self.optimizer.zero_grad()
+            logits = self.model(x)
+            natural = F.cross_entropy(logits, y)
+            robust = self._divergence(self.model(adv), logits) / len(x)
+            loss = natural + self.beta * robust
+        loss.backward()
+        self.optimizer.step()
+        self.loss += loss.item() * len(y)
+
+    def _divergence(self, adversarial: Tensor, clean: Tensor) -> Tensor:
+        loss: Tensor = self.divergence(adversarial.log_softmax(1), clean.softmax(1))
+        return loss
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""B1-B5: adversarial training, the engine against the two loops that people write today."""
+"""B1-B5, B8: adversarial training, the engine against the loops that people write today."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ B4 = Bars((1.4, 1.15), (2.1, 1.7))
 B4_FGSM_RS = Bars((1.4, 1.15))
 B5 = Bars((1.15, 1.05), (1.7, 1.6))
 B5_FGSM_RS = Bars((1.3, 1.15))
+B8 = Bar(1.3)
+"""In equal precision; engine.md section 9."""
 
 
 def b1(settings: Settings) -> list[Row]:
@@ -75,6 +77,43 @@ def b5(settings: Settings) -> list[Row]:
     case = cases.digits(settings.pick(cases.DIGITS_IMAGES, 64))
     rows = compare("B5", case, B5, settings, "epoch")
     return rows + compare("B5", fgsm_rs(case), B5_FGSM_RS, settings, "epoch", first="d")
+
+
+def b8(settings: Settings) -> list[Row]:
+    """Compare a TRADES-10 step of PreActResNet-18 at a quarter of its width, in equal precision.
+
+    On a machine with bf16 units that is bf16 for both, then fp32 for both.
+    """
+    batch = settings.pick(128, 8)
+    case = cases.cifar("PreActResNet-18 width 16", cases.PREACT18_W16, batch, batch).variant(
+        objective="trades",
+        attack={
+            "name": "pgd",
+            "eps": 0.031,
+            "steps": 10,
+            "step_size": 0.007,
+            "random_start": "gaussian",
+        },
+    )
+    precisions: tuple[Literal["bf16", "fp32"], ...] = ("bf16", "fp32") if fast_bf16() else ("fp32",)
+    rows = []
+    for letter, precision in zip("ab", precisions, strict=False):
+        bodies: dict[str, Callable[[], object]] = {
+            precision: Engine(case.variant(precision=precision)),
+            "trades": peers.Trades(case, precision=precision),
+        }
+        seconds = interleave(bodies, settings.rounds)
+        rows.append(
+            measured(
+                f"B8.{letter}",
+                f"TRADES-10 step, {case.name}, {precision}: published loop / engine",
+                ratios(seconds["trades"], seconds[precision]),
+                bar=B8,
+                judged=not settings.quick,
+                context=_context(case, seconds),
+            )
+        )
+    return rows
 
 
 def fgsm_rs(case: Case) -> Case:

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import torch
 
 from rayat.bench.costs import b7
+from rayat.bench.finished import b9
 from rayat.bench.gpu import NO_GPU, gpu
 from rayat.bench.loading import b10
+from rayat.bench.matching import b11
 from rayat.bench.packing import b12
 from rayat.bench.parity import b13
 from rayat.bench.peak import b6
 from rayat.bench.rows import Row
 from rayat.bench.slowdowns import s1, s2, s3
-from rayat.bench.steps import b1, b2, b3, b4, b5
+from rayat.bench.steps import b1, b2, b3, b4, b5, b8
 from rayat.bench.timing import Settings
 from rayat.errors import ConfigError, nearest
 from rayat.training.process import prepare_process
@@ -49,7 +51,10 @@ ENGINE: dict[str, Benchmark] = {
     "B5": Benchmark("epochs of the digits net against two loops", b5),
     "B6": Benchmark("share of the machine's convolution rate", b6),
     "B7": Benchmark("what attacks cost in clean steps", b7),
+    "B8": Benchmark("TRADES-10 step against the published loop", b8),
+    "B9": Benchmark("dynamic PGD whose finished samples leave, against PGD-10", b9),
     "B10": Benchmark("loading against torchvision", b10),
+    "B11": Benchmark("orthogonal matching pursuit against the published solver", b11),
     "B12": Benchmark("two trials on two cores", b12),
     "B13": Benchmark("robust accuracy of what was trained, against torchattacks", b13),
     "S1": Benchmark("torch.compile on the CPU", s1, "--slowdowns"),

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import rayat
-from rayat.cli import catalogue, doctor, measuring, planning, policies, results, running
+from rayat.cli import catalogue, doctor, evaluating, measuring, planning, policies, results, running
 from rayat.compare.text import printable
 from rayat.errors import LedgerError, RayatError
 
@@ -78,6 +78,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "resume": running.resume,
     "status": results.status,
     "refit": running.refit,
+    "evaluate": evaluating.evaluate,
     "compare": results.compare,
     "report": results.report,
     "replay": policies.replay,

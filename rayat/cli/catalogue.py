@@ -23,6 +23,8 @@ KINDS = (
     "objectives",
     "optimizers",
     "pruners",
+    "exchanges",
+    "suites",
     "studies",
 )
 """The registries' rooms, and the shipped studies."""

@@ -23,6 +23,7 @@ MEMORY_PER_CORE = 1 * GIB
 SHARED_MEMORY = 1 * GIB
 """Below it Ray's object store falls back to files in /tmp."""
 DISK = 2 * GIB
+ONE_THREAD = "on a CPU two trials of one thread do more than one trial of two (row B12 of bench)"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def processor() -> Iterator[Check]:
     yield Check("bf16 on CPU", "ok", ", ".join(bf16) or "no unit for it", advice)
     names = [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ]
     said = "".join(f"; {name}={os.environ[name]}" for name in names)
-    yield Check("threads", "ok", f"the configuration's `threads`, 1 a trial{said}")
+    yield Check("threads", "ok", f"the configuration's `threads`, 1 a trial: {ONE_THREAD}{said}")
 
 
 def memory() -> Iterator[Check]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rayat.cli import options
-from rayat.cli.checks import memory_bytes
+from rayat.cli.checks import ONE_THREAD, memory_bytes
 from rayat.cli.studies import load
 from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import count, printable
@@ -51,7 +51,8 @@ def plan(
     """Say what a study will cost; refuse it if it cannot run.
 
     Passes are counted and seconds are measured with a few real steps of every
-    distinct configuration, alone on this machine and without early stopping.
+    distinct configuration, alone on this machine and without early stopping. Warns of
+    validation above a quarter of a trial's passes, and of threads that slow a sweep.
     """
     chosen = load(study, changes)
     from rayat.orchestration.cluster import cluster, local_capacity
@@ -144,6 +145,48 @@ def wall_seconds(
     return total
 
 
+def shares(group: Group) -> dict[Trial, float]:
+    """Return the share of its passes that validation takes, for the first trial of every arm."""
+    firsts = {trial.arm: trial for trial in reversed(group.trials)}
+    return {trial: group.cost.validation_share(trial.config) for trial in firsts.values()}
+
+
+def costly_validation(groups: Sequence[Group]) -> list[str]:
+    """Return a warning per group whose validation is above its budget, with what to change."""
+    from rayat.training.estimate import VALIDATION_BUDGET
+
+    found = []
+    for group in groups:
+        above = {t: share for t, share in shares(group).items() if share > VALIDATION_BUDGET}
+        if not above:
+            continue
+        worst = max(above, key=lambda trial: above[trial])
+        others = f" and {len(above) - 1} more arms" if len(above) > 1 else ""
+        keys = group.cost.remedies(worst.config).items()
+        advice = " or ".join(f"{key}={value}" for key, value in keys) or "train on more images"
+        found.append(
+            f"validation is {above[worst]:.0%} of the passes of {worst.arm}{others}, above "
+            f"{VALIDATION_BUDGET:.0%}: set {advice}"
+        )
+    return found
+
+
+def slow_threads(trials: Sequence[Trial], slots: Mapping[str, int]) -> list[str]:
+    """Return a warning where trials take several cores each while others wait for a core."""
+    waiting = [trial for trial in trials if slots[trial.trial_id] < len(trials)]
+    wide = [t.config for t in waiting if t.config.gpus_per_worker == 0 and _wide(t.config)]
+    if not wide:
+        return []
+    return [
+        f"{len(wide)} trials with threads={wide[0].threads}, "
+        f"cpus_per_worker={wide[0].cpus_per_worker:g}: {ONE_THREAD}; set both to 1"
+    ]
+
+
+def _wide(config: TrialConfig) -> bool:
+    return config.threads > 1 or config.cpus_per_worker > 1
+
+
 def _facts(
     study: Study,
     trials: Sequence[Trial],
@@ -176,6 +219,7 @@ def _facts(
                 "backward_passes_per_epoch": group.cost.backward_passes,
                 "validation_passes": group.cost.eval_forward_passes
                 + group.cost.eval_backward_passes,
+                "validation_share": max(shares(group).values()),
             }
             for group in groups
         ],
@@ -187,6 +231,7 @@ def _facts(
         "memory_bytes_per_process": memory,
         "memory_bytes": memory * at_once,
         "memory_free_bytes": memory_bytes()[1] if capacity.nodes == 1 else None,
+        "warnings": [*costly_validation(groups), *slow_threads(trials, slots)],
         "feasible": True,
     }
 
@@ -201,10 +246,20 @@ def _table(facts: Mapping[str, Any]) -> str:
             count(entry["forward_passes_per_epoch"]),
             count(entry["backward_passes_per_epoch"]),
             count(entry["validation_passes"]),
+            f"{entry['validation_share']:.0%}",
         )
         for entry in facts["configurations"]
     ]
-    header = ("cost as in", "trials", "epochs", "per epoch", "forward", "backward", "validation")
+    header = (
+        "cost as in",
+        "trials",
+        "epochs",
+        "per epoch",
+        "forward",
+        "backward",
+        "validation",
+        "share",
+    )
     cluster = facts["cluster"]
     stopped = "" if facts["policy"] == "none" else f"; {facts['policy']} will stop some earlier"
     seeds = ", ".join(map(str, facts["seeds"]))
@@ -231,6 +286,7 @@ def _table(facts: Mapping[str, Any]) -> str:
             f"about {size(facts['memory_bytes'])} "
             f"({size(facts['memory_bytes_per_process'])} a process){advice}",
         ),
+        *(("warning", text) for text in facts["warnings"]),
         ("feasible", "yes"),
     ]
     return f"{columns(groups, header)}\n\n{columns(totals)}"

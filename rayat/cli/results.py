@@ -129,6 +129,10 @@ def compare(
         float | None,
         typer.Option("--target", metavar="X", help="Value of the metric whose cost is compared."),
     ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option("--suite", metavar="SUITE", help="Test accuracies by it; default: strongest."),
+    ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print a table for a Markdown document.")
     ] = False,
@@ -142,7 +146,7 @@ def compare(
     from rayat.compare.table import compare as compare_run
     from rayat.ledger.reader import read_run
 
-    comparison = compare_run(read_run(run), baseline=baseline, target=target)
+    comparison = compare_run(read_run(run), baseline=baseline, target=target, suite=suite)
     if json:
         typer.echo(as_json(comparison.to_json()))
     else:

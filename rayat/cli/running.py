@@ -208,8 +208,11 @@ def _conclude(summary: Summary, json: bool) -> None:
             "folder": str(summary.folder),
             "statuses": summary.statuses,
             "interrupted": summary.interrupted,
+            "warning": summary.warning or None,
         }
         typer.echo(as_json(fields))
+    if summary.warning:
+        typer.echo(f"warning: {printable(summary.warning)}", err=True)
     if summary.interrupted:
         typer.echo(f"interrupted ({statuses}); go on with: rayat resume {place}", err=True)
         raise typer.Exit(INTERRUPTED)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rayat.compare.bootstrap import Estimate, mean_difference
+from rayat.errors import StudyError, nearest
 from rayat.ledger.reader import Run
 
 CHECKPOINTS = ("best", "last")
@@ -69,21 +70,51 @@ class Accuracies:
         return mean_difference([ours[s] for s in seeds], [theirs[s] for s in seeds])
 
 
-def accuracies(run: Run) -> Accuracies:
+def accuracies(run: Run, suite: str | None = None) -> Accuracies:
     """Return test accuracies if the run has them, else those on the validation split.
 
-    Of several attack suites, the one that covers most trials counts, and of these the one that
-    leaves the least robust accuracy: the strongest attack.
+    Only rows at a trial's own evaluation radius count. Of several suites the one that covers most
+    checkpoints is taken; of these AutoAttack, else the one that leaves the least robust accuracy:
+    the strongest attack. Of a checkpoint's rows the one on most images is taken.
+
+    Args:
+        suite: take this one, such as `autoattack`; checkpoints that it does not cover have none.
+
+    Raises:
+        StudyError: the run has no test rows of that suite.
     """
-    tests = run.evals[run.evals["split"] == "test"]
-    if tests.empty:
+    tests = _at_own_radius(run, run.evals[run.evals["split"] == "test"])
+    tests = tests.sort_values("n", kind="stable")
+    tests = tests.drop_duplicates(["trial_id", "checkpoint", "suite"], keep="last")
+    if suite is None and tests.empty:
         return Accuracies("validation", False, _validation(run))
-    suites = tests.groupby("suite")["robust_acc"].agg(["count", "mean"]).reset_index()
-    suites = suites.sort_values(["count", "mean", "suite"], ascending=[False, True, True])
-    suite = str(suites["suite"].iloc[0])
-    table = tests[tests["suite"] == suite].set_index(["trial_id", "checkpoint"])
+    if suite is None:
+        suites = tests.groupby("suite")["robust_acc"].agg(["count", "mean"]).reset_index()
+        suites["other"] = ~suites["suite"].str.startswith("autoattack")
+        order = ["count", "other", "mean", "suite"]
+        suites = suites.sort_values(order, ascending=[False, True, True, True])
+        suite = str(suites["suite"].iloc[0])
+    chosen = tests[tests["suite"] == suite]
+    if chosen.empty:
+        known = sorted(tests["suite"].unique())
+        raise StudyError(
+            f"no test evaluation by suite {suite!r}{nearest(suite, known)}; the run has: "
+            f"{', '.join(known) or 'none'}; `rayat evaluate {run.folder} --attack ...` adds one"
+        )
+    table = chosen.set_index(["trial_id", "checkpoint"])
     table = table[["clean_acc", "robust_acc"]].set_axis(["clean", "robust"], axis=1)
     return Accuracies(f"test, {suite}", True, table)
+
+
+def _at_own_radius(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows at the radius that their trial is evaluated at; unknown radii count."""
+    own = pd.Series(math.nan, index=run.trials["trial_id"])
+    for key in ("cfg.eval.eps", "cfg.attack.eps"):
+        if key in run.trials:
+            own = own.fillna(run.trials.set_index("trial_id")[key].astype("float64"))
+    expected = rows["trial_id"].map(own)
+    known = rows["eps"].notna() & expected.notna()
+    return rows[~known | np.isclose(rows["eps"], expected)]
 
 
 def _validation(run: Run) -> pd.DataFrame:

@@ -105,13 +105,19 @@ class Comparison:
         return render.markdown(self)
 
 
-def compare(run: Run, baseline: str | None = None, target: float | None = None) -> Comparison:
+def compare(
+    run: Run,
+    baseline: str | None = None,
+    target: float | None = None,
+    suite: str | None = None,
+) -> Comparison:
     """Compare a run's arms with its baseline.
 
     Args:
         baseline: `key=value[,key=value]`; the study's, else its first arm, if left out.
         target: value of the study's metric; the study's, else 98 % of the best value of the
             baseline's worst seed, if left out.
+        suite: whose test accuracies are shown (`accuracy.accuracies`).
 
     Raises:
         LedgerError: the run holds no report.
@@ -124,7 +130,7 @@ def compare(run: Run, baseline: str | None = None, target: float | None = None) 
     choices = choose(run)
     name, name_origin = _baseline(run, baseline)
     goal, origin, fixed = _target(run, choices[name], target)
-    quality = accuracies(run)
+    quality = accuracies(run, suite)
     paid = {
         arm: costs(run, choice.trial_ids.values(), math.inf if goal is None else goal)
         for arm, choice in choices.items()

@@ -5,13 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import safetensors.torch
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
+
+if TYPE_CHECKING:
+    from rayat.exchanges.base import Reducer
 
 Number = TypeVar("Number", int, float)
 
@@ -34,12 +38,15 @@ class Exchange:
     world_size: int = 1
     device: torch.device | str = "cpu"
 
-    def wrap(self, model: nn.Module) -> nn.Module:
+    def wrap(self, model: nn.Module, reducer: Reducer | None = None) -> nn.Module:
         """Return the module to train through: one gradient exchange per backward pass.
 
         Weights become rank 0's. Only training goes through the wrapper; attacks and evaluation use
-        the bare `model`, so that they exchange nothing. Buffers are left to `average_norms`: DDP
+        the bare `model`, so that they exchange nothing. Buffers are left to `settle_norms`: DDP
         would send them at every forward pass.
+
+        Args:
+            reducer: what makes the workers' gradients one; None: their mean.
         """
         if self.world_size == 1:
             return model
@@ -47,22 +54,38 @@ class Exchange:
         # torch 2.15 renamed the switch.
         buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
         options: dict[str, Any] = {buffers: False, "gradient_as_bucket_view": True}
-        return DistributedDataParallel(model, **options)
+        if reducer is not None and reducer.whole:
+            # A cap above the model's size: one bucket, and no smaller first one.
+            size = sum(p.numel() * p.element_size() for p in model.parameters())
+            options["bucket_cap_mb"] = size / 2**20 + 1
+        wrapped = DistributedDataParallel(model, **options)
+        if reducer is not None:
+            # A lambda: DDP compares annotations, and ours are strings.
+            wrapped.register_comm_hook(reducer, lambda reducer, bucket: reducer(bucket))
+        return wrapped
 
-    def average_norms(self, model: nn.Module) -> None:
-        """Make BatchNorm's running statistics the mean over the workers; once per epoch.
+    def settle_norms(self, model: nn.Module, policy: Literal["mean", "local", "sync"]) -> None:
+        """Make BatchNorm's running statistics the same on all workers; once per epoch.
 
         Each worker saw its own share of every batch, so their statistics differ after a step.
+
+        Args:
+            policy: `mean` over the workers; `local`: worker 0's; `sync`: they are the same already
+                (`models/_synced.py`).
         """
-        if self.world_size == 1:
+        if self.world_size == 1 or policy == "sync":
             return
         for module in model.modules():
             if isinstance(module, _BatchNorm):
-                buffers = (module.running_mean, module.running_var)
-                self.average([buffer for buffer in buffers if buffer is not None])
+                buffers = [b for b in (module.running_mean, module.running_var) if b is not None]
+                if policy == "mean":
+                    self.average(buffers)
+                else:
+                    for buffer in buffers:
+                        dist.broadcast(buffer, src=0)
 
     def average(self, tensors: list[Tensor]) -> None:
-        """Make each tensor its mean over the workers, in place."""
+        """Make each tensor its mean over the workers, in place: the same bits on each of them."""
         if self.world_size > 1:
             for tensor in tensors:
                 dist.all_reduce(tensor)
@@ -86,11 +109,34 @@ class Exchange:
         """Wait until every worker is here."""
         self.sums({"here": 1})
 
-    def bytes_per_step(self, model: nn.Module) -> int:
-        """Return the gradient bytes that one worker sends per optimiser step.
+    def gather(self, message: Tensor) -> Tensor:
+        """Return everyone's message, (M, n), of this worker's, (n,); n is the same on all."""
+        gathered = message.new_empty(self.world_size, message.numel())
+        # The list form: gloo and NCCL both have it in every release.
+        dist.all_gather(list(gathered), message)
+        return gathered
 
-        That of a ring all-reduce, `2 (M - 1) / M` times the gradient's size, rounded down: the
-        least any all-reduce of M workers can send. The once-per-epoch sums are not counted.
+    def swap(self, messages: Tensor) -> Tensor:
+        """Return what each worker has for this one: row i of (M, n) comes from worker i.
+
+        Args:
+            messages: (M, n); row i goes to worker i. Gloo swaps on CPUs only, NCCL on GPUs only.
         """
-        size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-        return 2 * (self.world_size - 1) * size // self.world_size
+        received = torch.empty_like(messages)
+        dist.all_to_all_single(received, messages)
+        return received
+
+    def collect(self, state: Mapping[str, Tensor]) -> list[bytes]:
+        """Return the state of every worker, in safetensors' format, on rank 0; [] elsewhere.
+
+        Args:
+            state: contiguous tensors of the same names and shapes on every worker; empty: nothing
+                travels and the answer is [].
+        """
+        if not state or self.world_size == 1:
+            return []
+        own = bytearray(safetensors.torch.save({k: v.cpu() for k, v in state.items()}))
+        message = torch.frombuffer(own, dtype=torch.uint8).to(self.device)
+        rows = [torch.empty_like(message) for _ in range(self.world_size)]
+        dist.gather(message, rows if self.rank == 0 else None)
+        return [row.cpu().numpy().tobytes() for row in rows] if self.rank == 0 else []

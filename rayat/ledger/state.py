@@ -10,6 +10,8 @@ from rayat.errors import LedgerError, nearest
 from rayat.ledger.rows import VALUES
 
 UNFINISHED = ("pending", "running", "interrupted")
+EVAL_KEY = ("trial_id", "checkpoint", "suite", "split", "eps", "n")
+"""What names a row of the evals table: of rows with equal values the last one counts."""
 ENDINGS = ("finished", "stopped", "diverged", "collapsed", "failed", "lost", "interrupted")
 SECONDS = tuple(name for name in VALUES if name.endswith("_seconds"))
 PASSES = tuple(name for name in VALUES if name.endswith("_passes"))
@@ -73,7 +75,7 @@ class State:
         trials: by id, in the order of declaration.
         observed: (trial_id, epoch, values) in the order in which each was first durable.
         decisions, events: as recorded, with their position.
-        evals: by (trial_id, checkpoint, suite, split); the last one counts.
+        evals: by `EVAL_KEY`; the last one counts.
         position: records seen. fence: the highest so far. ignored: records with a lower one.
     """
 
@@ -180,7 +182,7 @@ class State:
 
     def _take_evaluation(self, record: Mapping[str, Any]) -> None:
         row = record["row"]
-        self.evals[tuple(row.get(k) for k in ("trial_id", "checkpoint", "suite", "split"))] = row
+        self.evals[tuple(row.get(name) for name in EVAL_KEY)] = row
 
     def _take_event(self, record: Mapping[str, Any]) -> None:
         event = {k: record[k] for k in ("at", "name", "payload")}

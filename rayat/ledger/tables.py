@@ -41,7 +41,11 @@ def build(state: State) -> dict[str, pa.Table]:
     decisions = [{**d, "evidence_json": _json(d["evidence"])} for d in state.decisions]
     evals = sorted(
         state.evals.values(),
-        key=lambda r: (order[r["trial_id"]], r["checkpoint"], r["suite"], r.get("split") or ""),
+        key=lambda r: (
+            order[r["trial_id"]],
+            *(r["checkpoint"], r["suite"], r.get("split") or ""),
+            *(r.get("eps") or 0.0, r.get("n") or 0),
+        ),
     )
     return {
         "trials": _with_config(_table(summaries, TRIALS), [t.declared for t in trials]),
@@ -84,6 +88,11 @@ def summary(trial: TrialState, rows: list[dict[str, Any]], metric: str) -> dict[
 def _total(values: Iterable[Any]) -> Any:
     given = [value for value in values if value is not None]
     return sum(given) if given else None
+
+
+def eval_table(rows: list[dict[str, Any]]) -> pa.Table:
+    """Return rows of the evals table, in their order."""
+    return _table(rows, EVALS)
 
 
 def _table(rows: list[Any], schema: pa.Schema) -> pa.Table:

@@ -18,7 +18,7 @@ from rayat.ledger.log import LOG, Log
 from rayat.ledger.publish import MANIFEST, publish, read_manifest, settle
 from rayat.ledger.rows import VALUES, decision_row, eval_row, plain, report_row, text, trial_row
 from rayat.ledger.schema import REPORT_KEYS, SCHEMA_VERSION
-from rayat.ledger.state import ENDINGS, UNFINISHED, State
+from rayat.ledger.state import ENDINGS, EVAL_KEY, UNFINISHED, State
 from rayat.ledger.tables import build
 
 TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -240,12 +240,14 @@ class Ledger:
             self._append("end", trial_id=trial_id, status=status, reason=reason)
 
     def evaluation(self, row: Mapping[str, Any]) -> None:
-        """Record one row of the evals table; under its key (trial, checkpoint, suite, split) the
-        last one counts.
+        """Record one row of the evals table; under its `state.EVAL_KEY` the last one counts.
+
+        Recording an equal row again changes nothing.
         """
         clean = eval_row(row)
         self.state.trial(clean["trial_id"])
-        self._append("evaluation", row=clean)
+        if self.state.evals.get(tuple(clean.get(name) for name in EVAL_KEY)) != clean:
+            self._append("evaluation", row=clean)
 
     def event(self, name: str, payload: Mapping[str, Any] | None = None) -> None:
         """Record something that happened to the driver, such as `resume` or `interrupt`."""

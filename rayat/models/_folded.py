@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rayat.models._synced import SyncedNorm
+
 Kept = Any
 """What a layer's backward needs from its forward."""
 
@@ -263,7 +265,7 @@ def plain(conv: nn.Conv2d) -> bool:
 
 def foldable(module: nn.Module) -> bool:
     """Return whether the module is a BatchNorm that has running statistics."""
-    return type(module) is nn.BatchNorm2d and module.running_mean is not None
+    return type(module) in (nn.BatchNorm2d, SyncedNorm) and module.running_mean is not None
 
 
 def _integers_pay(x: Tensor) -> bool:

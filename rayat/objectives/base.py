@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from rayat.attacks.base import Adversarial, Attack
+from rayat.attacks.base import Adversarial, Attack, Moment
 from rayat.registry import Part
 
 
@@ -37,11 +37,11 @@ class Objective(Part):
     inner: ClassVar[str] = "ce"
     """The loss that an attack maximises for it where the attack names none (`_losses.Loss`)."""
 
-    def at(self, attack: Attack, noise: torch.Generator) -> Self:
-        """Return the objective beside the attack of a training step; as it is, if it needs neither.
+    def at(self, moment: Moment, attack: Attack, noise: torch.Generator) -> Self:
+        """Return the objective as it is at a moment of a training; most are always the same.
 
-        An objective that looks around the images reads the radius from the attack and draws from
-        `noise` alone. It is also called without them, and must work then too.
+        An objective that looks around the images reads the radius from the moment's attack and
+        draws from `noise` alone. It is also called by itself, and must work then too.
         """
         return self
 

@@ -13,7 +13,7 @@ from rayat.attacks._ball import ball
 from rayat.attacks._losses import error
 from rayat.attacks._net import input_gradient
 from rayat.attacks._view import attacked, settled
-from rayat.attacks.base import Adversarial, Attack
+from rayat.attacks.base import Adversarial, Attack, Moment
 from rayat.distributed.exchange import bare
 from rayat.objectives.base import Objective, Outcome
 from rayat.registry import OBJECTIVES
@@ -33,7 +33,7 @@ class GradAlign(Objective):
     _attack: Attack | None = PrivateAttr(None)
     _noise: torch.Generator | None = PrivateAttr(None)
 
-    def at(self, attack: Attack, noise: torch.Generator) -> Self:
+    def at(self, moment: Moment, attack: Attack, noise: torch.Generator) -> Self:
         """Return the objective that looks around within the attack's radius, norm and mode."""
         now = self.model_copy()
         now._attack, now._noise = attack, noise

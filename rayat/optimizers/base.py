@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 from torch import nn
@@ -20,10 +21,24 @@ class Optimizer(Part):
     decay_norms: bool = Field(
         True, description="decay norms and biases too, as the papers' code does"
     )
+    scaling: Literal["none", "linear", "sqrt"] = Field(
+        "none", description="how the rate follows batch_size / base_batch"
+    )
+    base_batch: int = Field(128, ge=1, description="global batch for which the rate was chosen")
 
     @abstractmethod
     def make(self, parameters: Iterable[nn.Parameter], lr: float) -> TorchOptimizer:
         """Return the optimiser over `parameters` with starting rate `lr`."""
+
+    def scale(self, batch_size: int) -> float:
+        """Return the factor of the shape's rate for a global batch of `batch_size` images.
+
+        Linear: Goyal et al., Accurate, large minibatch SGD, 2017; square root: Krizhevsky, One
+        weird trick for parallelizing convolutional neural networks, 2014. Their warm-up is
+        `lr.warmup`.
+        """
+        ratio = batch_size / self.base_batch
+        return {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.scaling]
 
     def groups(self, parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
         """Return torch's parameter groups: the decayed ones, then those that are spared if any."""

@@ -14,6 +14,7 @@ from rayat.ledger.rows import report_row
 from rayat.ledger.writer import Ledger
 from rayat.policies.base import CONTINUE, REPORTED_ENDS, Decision, Policy, TrialView
 from rayat.policies.outcomes import Outcomes
+from rayat.training.estimate import VALIDATION_BUDGET
 
 LIVE = ("pending", "running", "interrupted")
 """The statuses of a trial that has no end yet."""
@@ -45,6 +46,9 @@ class Driver:
         metric: what the policy judges by.
         stop_collapsed: whether catastrophic overfitting ends a trial.
         observer: told of every change, for the live table; must not raise.
+
+    Attributes:
+        warning: one sentence if validation costs more than it should; otherwise empty.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Driver:
         self.policy = policy.fresh()
         self.outcomes = Outcomes(metric)
         self.interrupted = False
+        self.warning = ""
         self.observer = observer or Observer()
         self._starts: dict[str, tuple[str, int]] = {}
         self.rebuild()
@@ -98,6 +103,8 @@ class Driver:
         if epoch > seen:
             self._record(trial_id, epoch, self._judge(trial_id, epoch, row), logged=False)
         self._tell(trial_id, "report")
+        if row.get("eval_fwd_passes") and not self.warning:
+            self._weigh_validation(trial_id)
         self.ledger.maybe_project()
         # A trial that reached its end goes on by itself: it evaluates its checkpoints.
         return self.ledger.status(trial_id) not in (*LIVE, "finished")
@@ -120,6 +127,20 @@ class Driver:
             if self.ledger.status(trial_id) in LIVE:
                 reason = errors.get(trial_id, "the launcher ended without a report of its end")
                 self.end(trial_id, "lost", reason)
+
+    def _weigh_validation(self, trial_id: str) -> None:
+        """Warn, once a run, where a trial's validations take more passes than their budget."""
+        rows = self.ledger.reports(trial_id)
+        sides = ("eval_fwd_passes", "eval_bwd_passes")
+        spent = sum(row[side] or 0 for row in rows for side in sides)
+        share = spent / rows[-1]["passes_cum"]
+        if share > VALIDATION_BUDGET:
+            self.warning = (
+                f"validation takes {share:.0%} of the passes of {self.trials[trial_id].arm}, above "
+                f"{VALIDATION_BUDGET:.0%}: raise eval.every, or lower eval.size or eval.steps; "
+                "`rayat plan` says how far"
+            )
+            self.observer.phase(f"warning: {self.warning}")
 
     def _attempt(self, trial_id: str, content: Mapping[str, Any]) -> int:
         start = str(content["start"])

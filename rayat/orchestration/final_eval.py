@@ -13,38 +13,48 @@ from typing import Any
 
 import ray
 
+from rayat.compare.masking import flagged
 from rayat.config import TrialConfig
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.cluster import Capacity
 from rayat.orchestration.contexts import cuda_device
 from rayat.orchestration.driver import Driver
+from rayat.orchestration.evaluation import ENDED
 from rayat.orchestration.placement import Need, concurrency
+from rayat.orchestration.request import CHECKPOINTS
 from rayat.orchestration.shared_data import SharedData
 from rayat.training import checkpoints
-from rayat.training.checkpoints import Name
-from rayat.training.evaluate import evaluate_checkpoint
+from rayat.training.evaluate import evaluate_checkpoint, final_suites
+from rayat.training.journal import forget
 from rayat.training.process import prepare_process
-
-CHECKPOINTS: tuple[Name, ...] = ("best", "last")
 
 
 def checkpoint_rows(
     trial_id: str, config: TrialConfig, folder: Path, shared: SharedData
 ) -> list[dict[str, Any]]:
-    """Evaluate a trial's checkpoints in this process; equal epochs are evaluated once."""
+    """Evaluate a trial's checkpoints in this process; equal epochs are evaluated once.
+
+    Finished batches are kept in the folder until the rows are durable (`evaluate_trials`).
+    """
     prepare_process(config.threads)
     prepared = shared.get(config.data)
-    rows: dict[int, dict[str, Any]] = {}
-    result = []
+    epochs: dict[int, list[dict[str, Any]]] = {}
+    result: list[dict[str, Any]] = []
     for name in CHECKPOINTS:
         checkpoint = checkpoints.load(folder, name, config)
         if checkpoint is None:
             continue
-        row = rows.get(checkpoint.epoch) or evaluate_checkpoint(
-            folder, name, config, prepared, "test", cuda_device()
-        )
-        rows[checkpoint.epoch] = row
-        result.append({**row, "trial_id": trial_id, "checkpoint": name})
+        if checkpoint.epoch not in epochs:
+            rows = [
+                evaluate_checkpoint(
+                    folder, name, config, prepared, "test", cuda_device(), suite, journal=folder
+                )
+                for suite in final_suites(config)
+            ]
+            epochs[checkpoint.epoch] = flagged(rows)
+        result += [
+            {**row, "trial_id": trial_id, "checkpoint": name} for row in epochs[checkpoint.epoch]
+        ]
     return result
 
 
@@ -56,10 +66,16 @@ def _evaluate(
 
 
 def missing(ledger: Ledger, configs: Mapping[str, TrialConfig]) -> list[str]:
-    """Return the trials that have ended with a checkpoint and were not evaluated yet."""
-    done = {row["trial_id"] for row in ledger.evaluations()}
-    ended = ("finished", "stopped", "collapsed", "diverged")
-    return [t for t in configs if ledger.status(t) in ended and t not in done]
+    """Return the trials that have ended and were not evaluated by all of their final suites."""
+    done: dict[str, set[str]] = {}
+    for row in ledger.evaluations():
+        done.setdefault(row["trial_id"], set()).add(row["suite"])
+    return [
+        trial_id
+        for trial_id, config in configs.items()
+        if ledger.status(trial_id) in ENDED
+        and not {suite.title for suite in final_suites(config)} <= done.get(trial_id, set())
+    ]
 
 
 def evaluate_trials(
@@ -75,6 +91,8 @@ def evaluate_trials(
     on: the training's rows are worth more than one test figure.
     """
     todo = missing(driver.ledger, configs)
+    for trial_id in set(configs) - set(todo):
+        forget(folder / "checkpoints" / trial_id)
     if not todo:
         return
     driver.observer.phase(f"evaluating {len(todo)} trials on the test set")
@@ -106,6 +124,7 @@ def evaluate_trials(
                 continue
             for row in rows:
                 driver.ledger.evaluation(row)
+            forget(folder / "checkpoints" / trial_id)
             driver.observer.changed(trial_id, "evaluated")
     for reference in running:
         ray.cancel(reference, force=True)

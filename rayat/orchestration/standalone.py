@@ -116,7 +116,7 @@ def _carry_out(
         ledger.project()
         shutil.rmtree(ledger.folder / SCRATCH, ignore_errors=True)
     status = ledger.status(trial.trial_id)
-    return Summary(ledger.folder, {status: 1}, driver.interrupted)
+    return Summary(ledger.folder, {status: 1}, driver.interrupted, driver.warning)
 
 
 def refit(

@@ -42,11 +42,16 @@ LOCAL = Where()
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended."""
+    """How a run ended.
+
+    Attributes:
+        warning: one sentence on what it could have done better; empty if nothing was found.
+    """
 
     folder: Path
     statuses: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
+    warning: str = ""
 
     @property
     def complete(self) -> bool:
@@ -148,7 +153,7 @@ def carry_out(
         observer.finish()
         ledger.project()
     statuses = Counter(ledger.status(trial_id) for trial_id in configs)
-    return Summary(ledger.folder, dict(statuses), driver.interrupted)
+    return Summary(ledger.folder, dict(statuses), driver.interrupted, driver.warning)
 
 
 def run_info(

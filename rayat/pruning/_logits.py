@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from rayat.errors import ConfigError
 from rayat.objectives.base import Objective
+from rayat.objectives.mart import mart_loss
 
 
 class LogitLoss(Protocol):
@@ -42,17 +43,35 @@ class LogitLoss(Protocol):
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Cross-entropy of the adversarial image: `p' - target`."""
+    """Cross-entropy of the adversarial image: `p' - target`, or the loss times that."""
 
     label_smoothing: float = 0.0
+    weighted: bool = False
     clean: bool = False
 
     def gradients(self, logits: tuple[Tensor, ...], y: Tensor) -> tuple[Tensor, ...]:
         """Return the gradient with respect to the adversarial logits."""
         (adversarial,) = logits
-        target = _onehot(y, adversarial)
-        smooth = (1 - self.label_smoothing) * target + self.label_smoothing / target.shape[1]
-        return (adversarial.softmax(1) - smooth,)
+        target = _target(y, adversarial, self.label_smoothing)
+        gradient = adversarial.softmax(1) - target
+        if self.weighted:  # by each loss' own value, held constant
+            gradient = gradient * -(target * adversarial.log_softmax(1)).sum(1, keepdim=True)
+        return (gradient,)
+
+
+@dataclass(frozen=True)
+class WithClean:
+    """`CE(x') + weight * CE(x)`."""
+
+    weight: float
+    label_smoothing: float = 0.0
+    clean: bool = True
+
+    def gradients(self, logits: tuple[Tensor, ...], y: Tensor) -> tuple[Tensor, ...]:
+        """Return the gradients with respect to the clean and the adversarial logits."""
+        clean, adversarial = logits
+        target = _target(y, clean, self.label_smoothing)
+        return self.weight * (clean.softmax(1) - target), adversarial.softmax(1) - target
 
 
 @dataclass(frozen=True)
@@ -60,6 +79,7 @@ class Trades:
     """`CE(x) + beta * KL(p || p')`."""
 
     beta: float
+    label_smoothing: float = 0.0
     clean: bool = True
 
     def gradients(self, logits: tuple[Tensor, ...], y: Tensor) -> tuple[Tensor, ...]:
@@ -70,8 +90,8 @@ class Trades:
         ratio = log_p - log_q
         divergence = (p * ratio).sum(1, keepdim=True)
         # beta once: ACS multiplies by it twice (docs/papers.md 5.8, item 5).
-        first = p - _onehot(y, clean) + self.beta * p * (ratio - divergence)
-        return first, self.beta * (q - p)
+        target = _target(y, clean, self.label_smoothing)
+        return p - target + self.beta * p * (ratio - divergence), self.beta * (q - p)
 
 
 @dataclass(frozen=True)
@@ -85,23 +105,14 @@ class Mart:
         """Return the gradients with respect to the clean and the adversarial logits."""
         leaves = [z.detach().requires_grad_(True) for z in logits]
         with torch.enable_grad():
-            loss = self.loss(leaves[0], leaves[1], y).sum()
+            loss = mart_loss(leaves[0], leaves[1], y, self.beta).sum()
             return torch.autograd.grad(loss, leaves)
-
-    def loss(self, clean: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
-        """Return the per-sample losses (N,)."""
-        log_p, log_q = clean.log_softmax(1), adversarial.log_softmax(1)
-        here = _onehot(y, clean).bool()
-        rival = adversarial.masked_fill(here, -torch.inf).argmax(1)
-        # log(1 - q_rival) as a sum of the others: no cancellation where q_rival is near 1.
-        others = log_q.masked_fill(_onehot(rival, clean).bool(), -torch.inf).logsumexp(1)
-        divergence = (log_p.exp() * (log_p - log_q)).sum(1)
-        return -log_q[here] - others + self.beta * divergence * (1 - log_p[here].exp())
 
 
 CLOSED_FORMS: dict[str, Callable[[Any], LogitLoss]] = {
-    "madry": lambda objective: CrossEntropy(objective.label_smoothing),
-    "trades": lambda objective: Trades(objective.beta),
+    "madry": lambda objective: CrossEntropy(objective.label_smoothing, objective.weighted),
+    "dat": lambda objective: WithClean(objective.clean_weight, objective.label_smoothing),
+    "trades": lambda objective: Trades(objective.beta, objective.label_smoothing),
     "mart": lambda objective: Mart(objective.beta),
 }
 
@@ -118,12 +129,12 @@ def logit_loss(objective: Objective, pruner: str = "this") -> LogitLoss:
         return own
     if objective.kind not in CLOSED_FORMS:
         raise ConfigError(
-            f"objective {objective.kind!r} gives no gradient with respect to logits, which "
-            f"{pruner} pruning selects by; use objective {', '.join(CLOSED_FORMS)}, "
-            "or pruning random"
+            f"objective {objective.kind!r} gives no gradient with respect to logits, by which "
+            f"{pruner} pruning selects; use objective {', '.join(CLOSED_FORMS)}, or pruning random"
         )
     return CLOSED_FORMS[objective.kind](objective)
 
 
-def _onehot(y: Tensor, logits: Tensor) -> Tensor:
-    return F.one_hot(y, logits.shape[1]).to(logits.dtype)
+def _target(y: Tensor, logits: Tensor, smoothing: float) -> Tensor:
+    target = F.one_hot(y, logits.shape[1]).to(logits.dtype)
+    return (1 - smoothing) * target + smoothing / logits.shape[1]

@@ -1,7 +1,8 @@
 """Checkpoints on disk: complete or absent at every instant, and named when damaged.
 
 A trial's folder holds `last` (to resume from) and `best` (to evaluate), each with
-`model.safetensors`, `meta.json` and, for `last`, `state.pt`. A new one is written beside the old
+`model.safetensors`, `meta.json` and, for `last`, `state.pt` and whatever each worker's gradient
+exchange remembers, `exchange-RANK.safetensors`. A new one is written beside the old
 one and renamed into place; the old one is kept as `.last.old` until then, so that a process killed
 between the two renames still finds it. Nothing on disk is a pickle that could run code.
 """
@@ -14,6 +15,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +26,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rayat.config import TrialConfig
-from rayat.errors import LedgerError
+from rayat.errors import ConfigError, LedgerError
 from rayat.pruning.base import Selection
 
 FORMAT = 1
@@ -38,9 +40,11 @@ class Checkpoint:
     Attributes:
         path: the folder it was read from. epoch: the last epoch trained.
         rows: the reports of epochs 1..epoch, as they were or will be reported.
-        model: the network's state by name, on the CPU.
+        model: the state by name of the network that was validated, on the CPU.
         optimizer: the optimiser's state on the CPU; None in `best`.
         inner: what attacks remember, by name (`Inner.state_dict`).
+        trained: the state that training goes on from, where `model` is a mean of `averaged` ones.
+        exchange: what this worker's gradient exchange remembers, on the CPU; may be empty.
     """
 
     path: Path
@@ -50,6 +54,9 @@ class Checkpoint:
     optimizer: dict[str, Any] | None
     selection: Selection | None = None
     inner: dict[str, Any] = field(default_factory=dict)
+    trained: dict[str, Tensor] | None = None
+    averaged: int = 0
+    exchange: dict[str, Tensor] = field(default_factory=dict)
 
 
 def save(
@@ -61,13 +68,19 @@ def save(
     optimizer: Optimizer | None = None,
     selection: Selection | None = None,
     inner: dict[str, Any] | None = None,
+    trained: nn.Module | None = None,
+    averaged: int = 0,
+    exchange: Sequence[bytes] = (),
 ) -> None:
     """Write `folder/name` durably; a crash at any point leaves the old or the new one complete.
 
     Args:
         folder: the trial's; made if absent. One process at a time may write there.
         rows: the reports of epochs 1 to the one just trained; JSON values only.
-        model: the bare network. optimizer: given where training may resume from here.
+        model: the bare network that was validated. optimizer: given where training may resume from
+            here; with it `trained`, the network that is trained where `model` is a mean of
+            `averaged` of its states.
+        exchange: what each worker's gradient exchange remembers (`Exchange.collect`).
     """
     files = {"model.safetensors": _weights(model)}
     if optimizer is not None:
@@ -78,12 +91,16 @@ def save(
                 if selection is None
                 else {"indices": selection.indices, "weights": selection.weights},
                 "inner": inner or {},
+                "trained": None if trained is None else trained.state_dict(),
+                "averaged": averaged,
             }
         )
+    files |= {_exchange(rank): content for rank, content in enumerate(exchange)}
     body = {
         "format": FORMAT,
         "epoch": len(rows),
         "config_sha256": config.sha256(),
+        "config": config.tree(),
         "files": {file: _sha256(content) for file, content in files.items()},
         "rows": rows,
     }
@@ -112,8 +129,11 @@ def save(
         shutil.rmtree(old)
 
 
-def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
+def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkpoint | None:
     """Return the verified checkpoint `folder/name`, or None where there is none yet.
+
+    Args:
+        rank: the worker whose state is read; the others' is neither read nor verified.
 
     Raises:
         LedgerError: a file is missing, damaged, of a newer format or of another configuration. A
@@ -130,7 +150,7 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
             f"checkpoint {path} has format {body['format']}, this version reads up to {FORMAT}; "
             "read it with the version of rayat that wrote it"
         )
-    if body["config_sha256"] != config.sha256():
+    if not _same(body, config):
         raise LedgerError(
             f"checkpoint {path} belongs to another configuration (sha256 "
             f"{body['config_sha256'][:12]}, this trial has {config.sha256()[:12]}); "
@@ -138,18 +158,66 @@ def load(folder: Path, name: Name, config: TrialConfig) -> Checkpoint | None:
         )
     content = {}
     for file, sha256 in body["files"].items():
+        if file.startswith("exchange-") and file != _exchange(rank):
+            continue
         content[file] = _read(path / file)
         if _sha256(content[file]) != sha256:
             raise _damaged(path / file, "its SHA-256 is not the one in meta.json")
-    optimizer, selection, inner = None, None, {}
+    optimizer, selection, inner, trained, averaged = None, None, {}, None, 0
     if "state.pt" in content:
         state = torch.load(io.BytesIO(content["state.pt"]), weights_only=True, map_location="cpu")
         optimizer = state["optimizer"]
         if state.get("selection") is not None:
             selection = Selection(**state["selection"])
         inner = state.get("inner", {})
+        trained, averaged = state.get("trained"), state.get("averaged", 0)
     model = safetensors.torch.load(content["model.safetensors"])
-    return Checkpoint(path, body["epoch"], body["rows"], model, optimizer, selection, inner)
+    own = content.get(_exchange(rank))
+    return Checkpoint(
+        path,
+        body["epoch"],
+        body["rows"],
+        model,
+        optimizer,
+        selection,
+        inner,
+        trained,
+        averaged,
+        {} if own is None else safetensors.torch.load(own),
+    )
+
+
+def _exchange(rank: int) -> str:
+    return f"exchange-{rank}.safetensors"
+
+
+def configuration(path: Path) -> TrialConfig:
+    """Return the configuration that a checkpoint's folder holds.
+
+    Raises:
+        LedgerError: it is damaged, or older than the first version that stored it.
+        ConfigError: this version of rayat does not know one of its keys.
+    """
+    body = _meta(path)
+    if "config" not in body:
+        raise LedgerError(
+            f"checkpoint {path} does not hold its configuration, as those of earlier versions; "
+            "evaluate the run that it belongs to"
+        )
+    return TrialConfig.parse(body["config"])
+
+
+def _same(body: dict[str, Any], config: TrialConfig) -> bool:
+    """Return whether a checkpoint is of `config`, also if it knew fewer keys when it was written.
+
+    A key that a later version added has its default in the older trials.
+    """
+    if body["config_sha256"] == config.sha256():
+        return True
+    try:
+        return TrialConfig.parse(body["config"]).sha256() == config.sha256()
+    except (KeyError, ConfigError):
+        return False
 
 
 def _weights(model: nn.Module) -> bytes:

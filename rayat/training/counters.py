@@ -23,7 +23,7 @@ class Counters:
         fwd_passes, bwd_passes: of training, attack included; one image through the network.
         attack_steps: gradient steps of the attack.
         eval_fwd_passes, eval_bwd_passes: of the validation that drives decisions.
-        comm_bytes: gradient bytes that this worker sent (`Exchange.bytes_per_step`).
+        comm_bytes: gradient bytes that this worker sent (`exchanges.base.bytes_per_step`).
     """
 
     samples: int = 0

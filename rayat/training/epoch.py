@@ -10,6 +10,7 @@ import torch
 
 from rayat.attacks.base import Moment
 from rayat.distributed.exchange import Exchange
+from rayat.exchanges.base import bytes_per_step
 from rayat.models.base import Normalised
 from rayat.pruning.base import Selection, SelectionContext
 from rayat.pruning.share import shared
@@ -47,13 +48,18 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
     training.wrapped.train()
     torch.manual_seed(derive(config.seed, "network", epoch, rank))  # dropout draws from the global
     noise = stream(config.seed, "attack", epoch, rank, device=device)
+    if training.reducer is not None:
+        # Ranks end below the number of workers: that place is one for all.
+        places = (rank, exchange.world_size)
+        draws = [stream(config.seed, "rounding", epoch, place, device=device) for place in places]
+        training.reducer.begin(*draws)
     step = Step(training, counters, noise)
     with training.clock.part("data"):
         order = stream(config.seed, "data", epoch)
         plan = training.loader.plan(order, *([] if kept is None else [kept.indices]))
     for number in range(steps):
         progress = ((epoch - 1) * steps + number + 1) / (config.epochs * steps)
-        lr = config.lr.lr(progress, config.epochs, history)
+        lr = config.rate(progress, history)
         for group in training.optimizer.param_groups:
             group["lr"] = lr
         with training.clock.part("data"):
@@ -64,12 +70,16 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
             batch = weights[plan.rows[number * size : (number + 1) * size]]
             own = batch[rank * share : (rank + 1) * share]
             step.weights = own, batch.sum() / exchange.world_size
-        step.last = number == steps - 1
-        attack = training.inner.at(Moment(epoch, config.epochs, progress, number))
-        step.objective = config.objective.at(attack, noise)
+        step.last, step.progress = number == steps - 1, progress
+        moment = Moment(epoch, config.epochs, progress, number)
+        attack = training.inner.at(moment)
+        step.objective = config.objective.at(moment, attack, noise)
         attack.step(step, x, y)
         counters.samples += len(y)
-    counters.comm_bytes = step.updates * exchange.bytes_per_step(training.model)
+    shapes = [p.shape for p in training.model.parameters() if p.requires_grad]
+    counters.comm_bytes = step.exchanges * bytes_per_step(
+        config.exchange, shapes, exchange.world_size
+    )
     row = _report(exchange, counters, step.sums, lr, step.grad_norm)
     row["data_fraction"] = training.images / training.size
     row["random_fill"] = kept.random_fill if kept and phase == "select" else None
@@ -80,15 +90,20 @@ def select(training: Training, epoch: int, history: Sequence[float]) -> Selectio
     """Return the pruner's choice of images for the next epochs, made on worker 0 for all."""
     config, exchange = training.config, training.exchange
     assert training.prepared is not None
+    # As in the first step of an epoch of all images: what a schedule gives the steps to come.
+    first = 1 / max(1, training.size // config.batch_size)
+    moment = Moment(epoch, config.epochs, (epoch - 1 + first) / config.epochs)
+    attack = training.inner.at(moment)
+    noise = stream(config.seed, "selection", epoch, 1, device=exchange.device)
     context = SelectionContext(
         model=cast(Normalised, training.model),
         prepared=training.prepared,
-        attack=training.inner.at(Moment(epoch, config.epochs, (epoch - 1) / config.epochs)),
-        objective=config.objective,
+        attack=attack,
+        objective=config.objective.at(moment, attack, noise),
         generator=stream(config.seed, "selection", epoch, 0),
-        noise=stream(config.seed, "selection", epoch, 1, device=exchange.device),
+        noise=noise,
         batch_size=config.batch_size,
-        lr=config.lr.lr((epoch - 1) / config.epochs, config.epochs, history),
+        lr=config.rate((epoch - 1) / config.epochs, history),
         device=exchange.device,
     )
     return shared(lambda: config.pruning.select(epoch, context), exchange)
@@ -125,8 +140,8 @@ def _report(
     comm_bytes = counters.comm_bytes  # of one worker, by definition
     counts = exchange.sums(dataclasses.asdict(counters))
     totals = exchange.sums({name: float(value) for name, value in sums.values.items()})
-    learned = totals.pop("learned")
-    means = {name: total / learned for name, total in totals.items()}
+    seen = exchange.sums(sums.counts)
+    means = {name: total / seen[name] for name, total in totals.items()}
     return {
         "lr": lr,
         "attack_steps": counts.pop("attack_steps") / counts["samples"],

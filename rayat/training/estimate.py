@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from rayat.training.setup import Training, begin
 
 SLOW_STEP_SECONDS = 2.0
 """A first step that takes this long is the measure itself: warming up no longer matters."""
+VALIDATION_BUDGET = 0.25
+"""Largest share of a trial's passes that validation may take without a warning: full PGD-20 at
+every epoch would cost more than the training."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Estimate:
     """The cost of one configuration, alone on this machine.
 
     Passes are exact where every sample costs the same; an attack that lets finished samples go
-    costs what it cost at the untrained network. Seconds of several workers are those of one with
+    costs what it cost at the untrained network, and adversarial weight perturbation counts from
+    the first step on. Seconds of several workers are those of one with
     its share of the batch: the exchange of gradients is not in them.
 
     Attributes:
@@ -55,10 +60,41 @@ class Estimate:
         validation = self.eval_forward_passes + self.eval_backward_passes
         return config.epochs * training + validations(config) * validation
 
+    def validation_share(self, config: TrialConfig) -> float:
+        """Return the share of the whole training's passes that validations take."""
+        validation = self.eval_forward_passes + self.eval_backward_passes
+        return validations(config) * validation / self.trial_passes(config)
 
-def validations(config: TrialConfig) -> int:
-    """Return how often a whole training validates: every `eval.every` epochs and at the end."""
-    return config.epochs // config.eval.every + (config.epochs % config.eval.every > 0)
+    def remedies(self, config: TrialConfig) -> dict[str, int]:
+        """Return the keys that bring validation within its budget, with the value nearest to now.
+
+        Each is enough alone; a key that no value of is enough is left out.
+        """
+        training = config.epochs * (self.forward_passes + self.backward_passes)
+        allowed = training * VALIDATION_BUDGET / (1 - VALIDATION_BUDGET)
+        image = 2 + 2 * config.eval.steps  # passes: clean, attacked, and there and back a step
+        images = (self.eval_forward_passes + self.eval_backward_passes) // image
+        each = allowed / validations(config)
+        rarer = (
+            every
+            for every in range(1, config.epochs + 1)
+            if validations(config, every) * images * image <= allowed
+        )
+        found = {
+            "eval.every": next(rarer, 0),
+            "eval.size": int(each / image),
+            "eval.steps": int((each / images - 2) / 2),
+        }
+        return {key: value for key, value in found.items() if value >= 1}
+
+
+def validations(config: TrialConfig, every: int | None = None) -> int:
+    """Return how often a whole training validates: every `eval.every` epochs and at the end.
+
+    Args:
+        every: in place of the configuration's own.
+    """
+    return math.ceil(config.epochs / (every or config.eval.every))
 
 
 def estimate(
@@ -79,7 +115,7 @@ def estimate(
     size, batch = len(prepared.train), min(config.batch_size, len(prepared.train))
     share = max(1, batch // config.workers)
     # One worker's part; everything else is the trial's own.
-    part = config.replace({"workers": 1, "batch_size": share})
+    part = config.replace({"workers": 1, "batch_size": share, "weights.awp_start": 0})
     training = _training(part, prepared, share, device)
     seconds, row = _timed(training)
     if seconds < SLOW_STEP_SECONDS:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from torch import Tensor
+
 from rayat.attacks.base import Moment
 from rayat.collapse import Watch
 from rayat.config import TrialConfig
@@ -52,12 +54,17 @@ def run(config: TrialConfig, context: Context) -> None:
     training = begin(config, prepared, exchange)
     rows: list[Row] = []
     watch = Watch()
-    checkpoint = checkpoints.load(context.folder, "last", config)
+    checkpoint = checkpoints.load(context.folder, "last", config, context.rank)
     if checkpoint is not None and checkpoint.optimizer is not None:
-        training.model.load_state_dict(checkpoint.model)
+        training.model.load_state_dict(checkpoint.trained or checkpoint.model)
+        if training.average is not None and checkpoint.trained is not None:
+            training.average.network.load_state_dict(checkpoint.model)
+            training.average.count = checkpoint.averaged
         training.optimizer.load_state_dict(checkpoint.optimizer)
         training.selection = checkpoint.selection
         training.inner.load_state_dict(checkpoint.inner)
+        if training.reducer is not None and checkpoint.exchange:
+            training.reducer.load_state_dict(checkpoint.exchange)
         rows = checkpoint.rows
     if exchange.sums({"epoch": len(rows)})["epoch"] != len(rows) * context.world_size:
         raise LedgerError(
@@ -76,13 +83,24 @@ def run(config: TrialConfig, context: Context) -> None:
         rows.append(row)
         if "outcome" not in row:
             with training.clock.part("checkpoint"):
+                states = exchange.collect(state(training)) if due(config, len(rows)) else []
                 if context.rank == 0:
-                    write_checkpoints(training, context, rows)
+                    write_checkpoints(training, context, rows, states)
                 exchange.barrier()
         if row["epoch"] > context.reported:
             context.report(row)
         if "outcome" in row:
             return
+
+
+def state(training: Training) -> dict[str, Tensor]:
+    """Return what this worker's gradient exchange remembers."""
+    return {} if training.reducer is None else training.reducer.state_dict()
+
+
+def due(config: TrialConfig, epoch: int) -> bool:
+    """Return whether training may resume from the end of `epoch`."""
+    return epoch % config.checkpoint_every == 0 or epoch == config.epochs
 
 
 def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
@@ -92,8 +110,11 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
     row["eps"] = training.inner.at(Moment(epoch, config.epochs, epoch / config.epochs)).eps
     row["eps"] = row["eps"] if row["attack_steps"] else 0.0
-    exchange.average_norms(training.model)
+    exchange.settle_norms(training.model, config.batch_norm)
     skipped = row["samples"] == 0
+    if training.average is not None and not skipped:
+        training.average.after_epoch(training.model, epoch / config.epochs)
+        exchange.settle_norms(training.average.network, config.batch_norm)
     diverged = not skipped and not (math.isfinite(row["train_loss"]) and all_finite(training.model))
     absent = ("val_clean_acc", "val_robust_acc", "rollback_epoch")
     row.update(dict.fromkeys(absent), eval_fwd_passes=0)
@@ -119,7 +140,7 @@ def validate(training: Training, val: Arrays) -> Row:
     attack = ATTACKS.build({"name": "pgd", "eps": eps, "steps": config.eval.steps})
     device = training.exchange.device
     batches = eval_batches(val, config.eval.batch_size, device, config.eval.size)
-    tally = evaluate(training.model, batches, attack, config.seed, "val", training.exchange)
+    tally = evaluate(training.validated, batches, attack, config.seed, "val", training.exchange)
     return {
         "val_clean_acc": tally.clean / tally.n,
         "val_robust_acc": tally.robust / tally.n,
@@ -141,8 +162,9 @@ def seconds(training: Training) -> Row:
 def roll_back(training: Training, context: Context) -> int:
     """Take back the weights of `best` and return its epoch.
 
-    The optimiser and the attack's memory, which led into the collapse, start anew. Nothing else
-    changes: the learning rate and the epochs go on, and with them the random streams.
+    The optimiser and what attack and gradient exchange remember, which led into the collapse, start
+    anew. Nothing else changes: the learning rate and the epochs go on, and with them the random
+    streams.
     """
     with training.clock.part("checkpoint"):
         best = checkpoints.load(context.folder, "best", training.config)
@@ -154,24 +176,35 @@ def roll_back(training: Training, context: Context) -> int:
         training.model.load_state_dict(best.model)
         training.optimizer.state.clear()
         training.inner.load_state_dict({})
+        if training.reducer is not None:
+            training.reducer.forget()
     return best.epoch
 
 
-def write_checkpoints(training: Training, context: Context, rows: list[Row]) -> None:
-    """Write `best` if the newest epoch is the best so far, and `last` where it is due."""
+def write_checkpoints(
+    training: Training, context: Context, rows: list[Row], states: list[bytes]
+) -> None:
+    """Write `best` if the newest epoch is the best so far, and `last` where it is due.
+
+    Args:
+        states: of every worker's gradient exchange; empty where it remembers nothing.
+    """
     config, epoch = training.config, len(rows)
     value = rows[-1]["val_robust_acc"]
     earlier = [r["val_robust_acc"] for r in rows[:-1] if r["val_robust_acc"] is not None]
     if value is not None and value > max(earlier, default=-1.0):
-        checkpoints.save(context.folder, "best", config, rows, training.model)
-    if epoch % config.checkpoint_every == 0 or epoch == config.epochs:
+        checkpoints.save(context.folder, "best", config, rows, training.validated)
+    if due(config, epoch):
         checkpoints.save(
             context.folder,
             "last",
             config,
             rows,
-            training.model,
+            training.validated,
             training.optimizer,
             training.selection,
             training.inner.state_dict(),
+            None if training.validated is training.model else training.model,
+            0 if training.average is None else training.average.count,
+            states,
         )

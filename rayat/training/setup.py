@@ -12,7 +12,10 @@ from rayat.data.base import Prepared
 from rayat.data.loader import TrainLoader
 from rayat.distributed.exchange import Exchange
 from rayat.errors import DataError
+from rayat.exchanges.base import Reducer
+from rayat.models._synced import synchronise
 from rayat.pruning.base import Selection
+from rayat.training.average import Average
 from rayat.training.counters import Clock
 from rayat.training.inner import Inner
 from rayat.training.network import build_model
@@ -29,6 +32,8 @@ class Training:
         inner: the training attack, with what it remembers.
         prepared: the data, where a pruner may ask for it.
         selection: what the pruner chose last; None: every image.
+        reducer: the hook of `wrapped`, where the exchange has one.
+        average: the mean of the weights, where one is kept.
     """
 
     config: TrialConfig
@@ -42,6 +47,15 @@ class Training:
     inner: Inner
     prepared: Prepared | None = None
     selection: Selection | None = None
+    reducer: Reducer | None = None
+    average: Average | None = None
+
+    @property
+    def validated(self) -> nn.Module:
+        """Return the network that is validated and kept: the mean, once there is one."""
+        if self.average is None or self.average.count == 0:
+            return self.model
+        return self.average.network
 
     @property
     def images(self) -> int:
@@ -79,10 +93,14 @@ def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = N
     """
     exchange = exchange or Exchange()
     model = build_model(config, prepared, str(exchange.device))
+    if config.batch_norm == "sync" and exchange.world_size > 1:
+        synchronise(model)
+    reducer = make_reducer(config, model, exchange)
+    averaged = config.weights.average != "none"
     return Training(
         config,
         model,
-        exchange.wrap(model),
+        exchange.wrap(model, reducer),
         config.optimizer.make(model.parameters(), config.lr.peak),
         TrainLoader(prepared, config.data, exchange.device),
         len(prepared.train),
@@ -90,4 +108,13 @@ def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = N
         Clock(exchange.device),
         Inner(config, prepared.shape, len(prepared.classes), exchange),
         prepared,
+        reducer=reducer,
+        average=Average(config.weights, model) if averaged else None,
     )
+
+
+def make_reducer(config: TrialConfig, model: nn.Module, exchange: Exchange) -> Reducer | None:
+    """Return this worker's side of the gradient exchange; None where DDP's mean, or nothing, is."""
+    if exchange.world_size == 1:
+        return None
+    return config.exchange.reducer([p for p in model.parameters() if p.requires_grad], exchange)

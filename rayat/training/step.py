@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor, nn
 
 from rayat.attacks.base import Adversarial, Attack
 from rayat.objectives.base import Outcome
 from rayat.pruning.weighted import weighted_mean
+from rayat.training.awp import still_norms, uphill
 from rayat.training.counters import Counters
 from rayat.training.setup import Training
 
@@ -18,9 +21,10 @@ class Step:
     Attributes:
         weights: (this worker's weights of the batch (B,), the mean weight sum of the workers), set
             per batch where a pruner chose; None: all images count alike.
-        objective: that of the batch.
         last: whether this is the epoch's last batch, whose gradient norm is kept.
-        sums: per-sample quantities so far. updates: of the weights so far.
+        objective: as it is at this batch's moment.
+        progress: share of all steps done when the present one ends.
+        sums: per-sample quantities so far. exchanges: of gradients between the workers so far.
         grad_norm: L2 norm of the weights' gradient at the last batch's last update.
     """
 
@@ -29,8 +33,8 @@ class Step:
         self.model: nn.Module = training.model
         self.weights: tuple[Tensor, Tensor] | None = None
         self.objective = training.config.objective
-        self.last = False
-        self.sums, self.updates, self.grad_norm = Sums(), 0, 0.0
+        self.last, self.progress = False, 0.0
+        self.sums, self.exchanges, self.grad_norm = Sums(), 0, 0.0
         self._autocast = torch.autocast(
             torch.device(training.exchange.device).type,
             torch.bfloat16,
@@ -43,26 +47,47 @@ class Step:
             return attack(self.model, x, y, self.noise)
 
     def learn(self, x: Tensor, adv: Adversarial, y: Tensor) -> Outcome:
-        """Update the weights once; see `attacks.base.Learner.learn`."""
-        training, counters = self.training, self.counters
+        """Update the weights once; see `attacks.base.Learner.learn`.
+
+        With adversarial weight perturbation the update's gradient is that of the perturbed weights,
+        and the outcome, which is reported, is that of the weights themselves.
+        """
+        training, counters, weights = self.training, self.counters, self.training.config.weights
         with training.clock.part("train"):
-            with self._autocast:
-                outcome = self.objective.loss(training.wrapped, x, adv, y)
-            if self.weights is None:
-                loss = outcome.loss.mean()
+            if weights.awp and self.progress > weights.awp_start:
+                still = dataclasses.replace(adv, x=adv.x.detach()) if adv.x.requires_grad else adv
+                with still_norms(training.model):
+                    outcome = self._backward(x, still, y)
+                with uphill(training.model, weights.awp):
+                    training.optimizer.zero_grad(set_to_none=True)
+                    self._backward(x, adv, y)
             else:
-                loss = weighted_mean(outcome.loss, *self.weights)
-            torch.autograd.backward(loss)
+                outcome = self._backward(x, adv, y)
             if self.last:
                 grads = [p.grad for p in training.model.parameters() if p.grad is not None]
                 self.grad_norm = float(torch.nn.utils.get_total_norm(grads))
             training.optimizer.step()
             training.optimizer.zero_grad(set_to_none=True)
+            if training.average is not None:
+                training.average.after_step(training.model, self.progress)
             self.sums.add(outcome, adv, y)
-        self.updates += 1
-        counters.fwd_passes += adv.forward + outcome.forward
-        counters.bwd_passes += adv.backward + outcome.backward
+        counters.fwd_passes += adv.forward
+        counters.bwd_passes += adv.backward
         counters.attack_steps += adv.backward if adv.steps is None else adv.steps
+        return outcome
+
+    def _backward(self, x: Tensor, adv: Adversarial, y: Tensor) -> Outcome:
+        """Fill the weights' gradients and count what that cost."""
+        with self._autocast:
+            outcome = self.objective.loss(self.training.wrapped, x, adv, y)
+        if self.weights is None:
+            loss = outcome.loss.mean()
+        else:
+            loss = weighted_mean(outcome.loss, *self.weights)
+        torch.autograd.backward(loss)
+        self.exchanges += 1
+        self.counters.fwd_passes += outcome.forward
+        self.counters.bwd_passes += outcome.backward
         return outcome
 
 
@@ -70,16 +95,17 @@ class Sums:
     """Per-sample quantities summed on the device, so that no step waits for it.
 
     Attributes:
-        values: sum by name: `learned` (images shown to the objective), `loss`, `robust` and `clean`
-            (rightly classified), an attack's info.
+        values: sum by name: `loss`, `robust` and `clean` (rightly classified), an attack's info.
+        counts: how many images each sum is over: an attack of a part of the epoch tells of those.
     """
 
     def __init__(self) -> None:
         self.values: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
 
     def add(self, outcome: Outcome, adv: Adversarial, y: Tensor) -> None:
         """Add one batch."""
-        columns = {"learned": torch.ones_like(y), "loss": outcome.loss, **adv.info}
+        columns = {"loss": outcome.loss, **adv.info}
         if outcome.clean_logits is not None:
             columns["clean"] = outcome.clean_logits.argmax(1) == y
         if outcome.clean_logits is not outcome.adv_logits:  # there was something to be robust to
@@ -87,3 +113,4 @@ class Sums:
         for name, column in columns.items():
             total = column.detach().sum(dtype=torch.float64)
             self.values[name] = self.values[name] + total if name in self.values else total
+            self.counts[name] = self.counts.get(name, 0) + len(column)

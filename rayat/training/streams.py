@@ -12,8 +12,11 @@ from typing import Literal
 
 import torch
 
-Name = Literal["init", "data", "attack", "memory", "network", "selection", "val", "test"]
-"""Weights; order and augmentation; training attack; an attack's memory; dropout; pruning; attack on
+Name = Literal[
+    "init", "data", "attack", "memory", "network", "selection", "rounding", "val", "test"
+]
+"""Weights; order and augmentation; training attack; an attack's memory; dropout; pruning; gradient
+exchange; attack on
 a split."""
 
 

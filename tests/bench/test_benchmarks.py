@@ -9,7 +9,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayat.bench import cases, costs, gpu, loading, packing, parity, peak, peers, slowdowns, steps
+from rayat.bench import (
+    cases,
+    costs,
+    finished,
+    gpu,
+    loading,
+    matching,
+    packing,
+    parity,
+    peak,
+    peers,
+    slowdowns,
+    steps,
+)
 from rayat.bench.machine import fast_bf16
 from rayat.bench.suite import ENGINE, Benchmark, choose, rows
 from rayat.errors import ConfigError
@@ -41,6 +54,11 @@ def test_steps(once, name):
 def test_epochs(once, name):
     names = sound(getattr(steps, name)(once), once)
     assert names == [f"{name.upper()}.{letter}" for part in PEER_ROWS for letter in part]
+
+
+def test_trades(once):
+    names = sound(steps.b8(once), once)
+    assert names == (["B8.a", "B8.b"] if fast_bf16() else ["B8.a"])
 
 
 @pytest.mark.parametrize("bf16", [True, False])
@@ -115,6 +133,26 @@ def test_the_digits_fill_their_batches():
 
 def test_attack_costs(once):
     assert sound(costs.b7(once), once) == ["B7.a", "B7.b"]
+
+
+def test_finished_samples(once):
+    found = finished.b9(once)
+    assert sound(found, once) == ["B9.a", "B9.b", "B9.c"]
+    early, late, never = (row.context["attack_steps"] for row in found)
+    assert 1 <= early <= late < never == 10
+
+
+def test_matching_picks_what_the_published_solver_picks(once):
+    found = matching.b11(once)
+    assert sound(found, once) == ["B11.a", "B11.b"]
+    assert all(row.context["same_picks"] and row.context["picks"] == 8 for row in found)
+
+
+def test_dense_gradients_are_those_of_the_factors():
+    part = matching.one_class(6, 3)
+    torch.testing.assert_close(matching.dense(part).sum(0), part.total().flatten())
+    gram = matching.dense(part) @ matching.dense(part).T
+    torch.testing.assert_close(part.columns(torch.arange(6)), gram)
 
 
 def test_loading(once):

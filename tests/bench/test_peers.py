@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rayat.bench import cases, peers
+from rayat.training.epoch import train_epoch
 
 
 @pytest.fixture
@@ -51,6 +52,44 @@ def test_the_backward_loop_perturbs_within_the_ball_and_fills_the_weights_gradie
     assert delta.abs().max() > eps / 2
     assert (x + delta).min() >= 0 and (x + delta).max() <= 1 + 1e-6
     assert all(p.grad is not None for p in peer.model.parameters())
+
+
+@pytest.fixture
+def trades(case):
+    recipe = {"name": "pgd", "eps": 0.031, "steps": 3, "step_size": 0.007}
+    return case.variant(objective="trades", attack={**recipe, "random_start": "gaussian"})
+
+
+def test_the_trades_loop_climbs_the_divergence_within_the_ball(trades):
+    peer = peers.Trades(trades)
+    x = torch.rand(4, 3, 32, 32)
+    seen = []
+    peer.model.register_forward_hook(lambda module, args, out: seen.append(module.training))
+    adv = peer.adversarial(x)
+    assert seen == [False] * 6, "clean and adversarial images in each of three steps"
+    assert peer.model.training and all(p.grad is None for p in peer.model.parameters())
+    assert 0.02 < (adv - x).abs().max() <= 0.031 + 1e-6 and adv.min() >= 0 and adv.max() <= 1
+
+    def divergence(images):
+        with torch.no_grad():
+            peer.model.eval()
+            p, q = peer.model(x).softmax(1), peer.model(images).softmax(1)
+            return (p * (p / q).log()).sum()
+
+    assert divergence(adv) > divergence((x + 0.031 * torch.randn_like(x).sign()).clamp(0, 1))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_trades_loop_trains_what_the_engine_trains(trades, precision):
+    """Without BatchNorm, whose batches differ, one step's loss and weights are the engine's."""
+    plain = trades.variant(model={"name": "cnn", "width": 4, "hidden": 8}, batch_size=8)
+    plain = plain.variant(data__augment="none", precision=precision)
+    ours, theirs = cases.training(plain), peers.Trades(plain, precision=precision)
+    row = train_epoch(ours, 1)
+    theirs()
+    assert theirs.loss / 8 == pytest.approx(row["train_loss"], rel=1e-2)
+    for ours_, theirs_ in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
+        torch.testing.assert_close(ours_, theirs_, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["Torchattacks", "RobustOverfitting"])

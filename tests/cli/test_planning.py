@@ -70,6 +70,32 @@ def test_the_table_says_the_same_in_words(rayat, study):
     assert text.splitlines()[-1].split() == ["feasible", "yes"]
 
 
+def test_dear_validation_is_named_with_what_to_change(rayat, study):
+    facts = json.loads(rayat("plan", study, "--cpus", 2, "--json").stdout)
+    assert facts["warnings"] == []
+    # Two validations of 64 images, six passes each; training 3 epochs of 256, four passes or eight.
+    assert [c["validation_share"] for c in facts["configurations"]] == [
+        pytest.approx(768 / (768 + 3 * 1024)),
+        pytest.approx(768 / (768 + 3 * 2048)),
+    ]
+    changed = ("--set", "eval.every=1", "--set", "eval.steps=3")
+    facts = json.loads(rayat("plan", study, "--cpus", 2, *changed, "--json").stdout)
+    # 3 x 512 of 3 x 1024; a third of the training is 1024.
+    assert facts["warnings"] == [
+        "validation is 33% of the passes of lr.shape=cosine,attack.steps=1 and 1 more arms, above "
+        "25%: set eval.every=2 or eval.size=42 or eval.steps=1"
+    ]
+    lines = rayat("plan", study, "--cpus", 2, *changed).stdout.splitlines()
+    assert sum(line.startswith("warning ") for line in lines) == 1
+
+
+def test_wide_trials_are_named_where_others_wait_for_a_core(rayat, study):
+    wide = ("--set", "threads=2", "--set", "cpus_per_worker=2", "--json")
+    (warning,) = json.loads(rayat("plan", study, "--cpus", 2, *wide).stdout)["warnings"]
+    assert warning.startswith("8 trials with threads=2, cpus_per_worker=2: on a CPU two trials")
+    assert json.loads(rayat("plan", study, "--cpus", 16, *wide).stdout)["warnings"] == []
+
+
 TIMES = st.lists(st.floats(0.1, 100), min_size=1, max_size=20)
 
 

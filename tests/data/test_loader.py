@@ -120,7 +120,7 @@ def test_read_only_arrays_are_used_in_place_and_in_silence(memory):
         array.flags.writeable = False
     before = prepared.windows.copy()
     loader = TrainLoader(prepared, source)
-    assert loader.crops.data_ptr() == prepared.windows.ctypes.data
+    assert loader.runs.data_ptr() == prepared.windows.ctypes.data
     x, _ = loader.batch(loader.plan(generator()), 0, 9)
     x.fill_(0.5)
     assert [len(y) for _, y in eval_batches(prepared.val, 4)] == [4, 2]
@@ -151,7 +151,7 @@ def test_data_lives_on_the_device_and_is_the_same_there(memory):
     source = memory(augment="crop-flip")
     prepared = prepare(source)
     there, here = TrainLoader(prepared, source, "cuda"), TrainLoader(prepared, source)
-    assert there.crops.is_cuda and there.crops.dtype == torch.uint8
+    assert there.runs.is_cuda and there.runs.dtype == torch.uint8
     ours = there.batch(there.plan(generator()), 3, 20)
     expected = here.batch(here.plan(generator()), 3, 20)
     assert ours[0].is_cuda and torch.allclose(ours[0].cpu(), expected[0], atol=1e-7)

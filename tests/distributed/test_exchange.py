@@ -17,6 +17,9 @@ from rayat.distributed.exchange import Exchange
 from rayat.ledger.schema import REPORT_KEYS
 
 WORKER = Path(__file__).with_name("worker.py")
+WORKER_MODULE = runpy.run_path(str(WORKER))
+EXCHANGES = list(WORKER_MODULE["EXCHANGES"])
+GROUPS = pytest.mark.parametrize(("world", "group"), [(2, "pair"), (4, "four")])
 
 
 def start(folder: Path, world: int, *modes: str) -> None:
@@ -43,7 +46,19 @@ def start(folder: Path, world: int, *modes: str) -> None:
 def pair(tmp_path_factory):
     """Return the folder in which two workers did everything."""
     folder = tmp_path_factory.mktemp("pair")
-    start(folder, 2, "steps", "norms", "sums", "learned", "trial")
+    # `exchanges` is the last: it counts what every later collective would send.
+    modes = (
+        "steps",
+        "perturbed",
+        "norms",
+        "sums",
+        "learned",
+        "trial",
+        "synced",
+        "means",
+        "resumed",
+    )
+    start(folder, 2, *modes, "exchanges")
     return folder
 
 
@@ -51,7 +66,7 @@ def pair(tmp_path_factory):
 def four(tmp_path_factory):
     """Return the folder in which four workers trained."""
     folder = tmp_path_factory.mktemp("four")
-    start(folder, 4, "steps")
+    start(folder, 4, "steps", "synced", "means", "exchanges")
     return folder
 
 
@@ -59,7 +74,8 @@ def four(tmp_path_factory):
 def alone(tmp_path_factory):
     """Return the folder in which this process trained alone."""
     folder = tmp_path_factory.mktemp("alone")
-    runpy.run_path(str(WORKER))["steps"](0, 1, folder)
+    for mode in ("steps", "perturbed", "synced"):
+        WORKER_MODULE[mode](0, 1, folder)
     return folder
 
 
@@ -68,7 +84,7 @@ def read(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("world", "group"), [(2, "pair"), (4, "four")])
+@GROUPS
 def test_workers_with_a_share_of_the_batch_equal_one_with_all_of_it(world, group, alone, request):
     folder = request.getfixturevalue(group)
     expected = load_file(alone / "weights-1-0.safetensors")
@@ -85,16 +101,110 @@ def test_workers_with_a_share_of_the_batch_equal_one_with_all_of_it(world, group
         assert reports[0]["samples"] == 32, "40 images, batch 16: the last 8 are dropped"
         size = 4 * sum(value.numel() for value in expected.values())
         assert reports[0]["comm_bytes"] == 2 * (2 * (world - 1) * size // world)
+        assert len(reports) * 2 == 10
 
 
 @pytest.mark.slow
-def test_norm_statistics_become_the_mean_over_the_workers(pair):
-    before = [load_file(pair / f"before-{rank}.safetensors") for rank in (0, 1)]
-    after = [load_file(pair / f"after-{rank}.safetensors") for rank in (0, 1)]
+def test_workers_perturb_and_average_as_one_does(pair, alone):
+    pair, alone = pair / "perturbed", alone / "perturbed"
+    expected = load_file(alone / "weights-1-0.safetensors")
+    for rank in (0, 1):
+        weights = load_file(pair / f"weights-2-{rank}.safetensors")
+        for name, value in expected.items():
+            torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=0)
+    ours, one = read(pair / "reports-2-0.json"), read(alone / "reports-1-0.json")
+    assert [row["fwd_passes"] for row in ours] == [row["fwd_passes"] for row in one]
+    assert [row["train_loss"] for row in ours] == pytest.approx([row["train_loss"] for row in one])
+    size = 4 * sum(value.numel() for value in expected.values())
+    assert ours[0]["comm_bytes"] == 2 * 2 * size, "two exchanges in each of two steps"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["mean", "local"])
+def test_norm_statistics_become_the_mean_or_worker_0s(pair, policy):
+    before, sync, after = (
+        [load_file(pair / f"{when}-{rank}.safetensors") for rank in (0, 1)]
+        for when in ("before", "sync", policy)
+    )
     for name in ("running_mean", "running_var"):
         assert not torch.equal(before[0][name], before[1][name])
-        torch.testing.assert_close(after[0][name], (before[0][name] + before[1][name]) / 2)
+        assert all(torch.equal(b[name], s[name]) for b, s in zip(before, sync, strict=True))
+        mean = (before[0][name] + before[1][name]) / 2
+        expected = {"mean": mean, "local": before[0][name]}[policy]
+        torch.testing.assert_close(after[0][name], expected)
         assert torch.equal(after[0][name], after[1][name])
+
+
+@pytest.mark.slow
+@GROUPS
+def test_synced_norms_train_as_one_worker_with_the_whole_batch(world, group, alone, request):
+    folder = request.getfixturevalue(group)
+    expected = load_file(alone / "synced-1-0.safetensors")
+    kept = [load_file(folder / f"synced-{world}-{rank}.safetensors") for rank in range(world)]
+    for name, value in expected.items():
+        torch.testing.assert_close(kept[0][name], value, atol=1e-5, rtol=1e-5)
+        assert all(torch.equal(each[name], kept[0][name]) for each in kept)
+
+
+@pytest.mark.slow
+@GROUPS
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_an_exchange_keeps_workers_equal_and_sends_what_it_says(name, world, group, request):
+    folder = request.getfixturevalue(group)
+    kept = [read(folder / f"exchanges-{world}-{rank}.json")[name] for rank in range(world)]
+    assert len(set(kept[0]["hashes"])) == 3, "the weights move"
+    for each in kept:
+        assert each["hashes"] == kept[0]["hashes"]
+        # DDP sends the plain mean itself, out of this counter's sight.
+        assert each["sent"] == (0 if name == "none" else each["reported"]) and each["reported"] > 0
+    left = [each["state"].get("left_out", 0.0) for each in kept]
+    if name in ("powersgd", "qsgd-feedback"):
+        assert len(set(left)) == world, "each worker remembers what it left out itself"
+    else:
+        assert not any(left)
+
+
+@pytest.mark.slow
+@GROUPS
+@pytest.mark.parametrize(
+    ("name", "tolerance"), [("fp16", 1e-3), ("bf16", 1e-2), ("powersgd-full", 1e-6), ("qsgd", 0.1)]
+)
+def test_an_exchange_trains_nearly_as_the_plain_mean(name, tolerance, world, group, request):
+    folder = request.getfixturevalue(group)
+    exact, ours = (load_file(folder / f"{n}-{world}-0.safetensors") for n in ("none", name))
+    for key, value in exact.items():
+        torch.testing.assert_close(ours[key], value, atol=tolerance, rtol=0)
+
+
+@pytest.mark.slow
+@GROUPS
+@pytest.mark.parametrize("name", ["qsgd", "qsgd-8", "qsgd-released", "qsgd-gather-2"])
+def test_the_quantised_mean_is_the_mean_on_average(name, world, group, request):
+    folder = request.getfixturevalue(group)
+    for rank in range(world):
+        kept = read(folder / f"means-{world}-{rank}.json")[name]
+        assert kept["worst"] < 4.5, "79 coordinates, in standard errors"
+        assert abs(kept["bias"]) < 3 and kept["zeros"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["powersgd", "qsgd-feedback"])
+def test_a_resumed_trial_remembers_what_the_exchange_left_out(pair, name):
+    for rank in (0, 1):
+        whole, cut = read(pair / f"resumed-{name}-{rank}.json")
+        assert [row["epoch"] for row in cut] == [1, 2, 3, 4]
+        for ours, theirs in zip(cut, whole, strict=True):
+            assert drop_seconds(ours) == drop_seconds(theirs)
+    one, cut = (
+        load_file(pair / f"{n}-{name}" / "last" / "model.safetensors") for n in ("one", "cut")
+    )
+    assert all(torch.equal(cut[key], value) for key, value in one.items())
+    files = {path.name for path in (pair / f"one-{name}" / "last").iterdir()}
+    assert {"exchange-0.safetensors", "exchange-1.safetensors"} < files
+
+
+def drop_seconds(row):
+    return {key: value for key, value in row.items() if "seconds" not in key}
 
 
 @pytest.mark.slow
@@ -132,13 +242,6 @@ def test_one_worker_exchanges_nothing():
     exchange, model = Exchange(), nn.Linear(2, 2)
     assert exchange.wrap(model) is model
     assert exchange.sums({"a": 1.5}) == {"a": 1.5}
-    assert exchange.bytes_per_step(model) == 0
-    exchange.average_norms(model)
+    exchange.settle_norms(model, "mean")
+    assert exchange.collect({"a": torch.ones(1)}) == []
     exchange.barrier()
-
-
-def test_bytes_are_those_of_a_ring_of_trained_weights():
-    model = nn.Linear(9, 11)
-    model.bias.requires_grad_(False)
-    assert Exchange(0, 2).bytes_per_step(model) == 9 * 11 * 4
-    assert Exchange(0, 4).bytes_per_step(model) == 9 * 11 * 4 * 2 * 3 // 4

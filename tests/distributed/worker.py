@@ -1,15 +1,17 @@
 """One worker of a group, as a script: `worker.py RANK WORLD FOLDER MODE...`.
 
-Each mode leaves what the tests compare in FOLDER; the group is one for all modes, because starting
-processes is what takes the time.
+Each mode is a function and leaves what the tests compare in FOLDER; the group is one for all modes,
+because starting processes is what takes the time.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -18,10 +20,13 @@ from torch import nn
 
 from rayat.config import TrialConfig
 from rayat.distributed.exchange import Exchange
+from rayat.models._synced import synchronise
+from rayat.training.average import Average
 from rayat.training.counters import Clock
 from rayat.training.epoch import train_epoch
 from rayat.training.inner import Inner
-from rayat.training.setup import Training
+from rayat.training.run import run, state
+from rayat.training.setup import Training, make_reducer
 
 CONFIG = {
     "data": {"name": "digits", "train_size": 256, "val_size": 64},
@@ -49,6 +54,28 @@ class Loader:
         return self.x[plan[start:stop]], self.y[plan[start:stop]]
 
 
+EXCHANGES = {
+    "none": "none",
+    "fp16": "fp16",
+    "bf16": "bf16",
+    "powersgd": {"name": "powersgd", "rank": 2},
+    "powersgd-full": {"name": "powersgd", "rank": 64},
+    "qsgd": "qsgd",
+    "qsgd-8": {"name": "qsgd", "bits": 8, "per": "bucket", "bucket_size": 32},
+    "qsgd-released": {"name": "qsgd", "sides": 1, "scheme": "gather"},
+    "qsgd-gather-2": {"name": "qsgd", "bits": 4, "sides": 2, "scheme": "gather"},
+    "qsgd-scatter-1": {"name": "qsgd", "bits": 5, "sides": 1, "scheme": "scatter"},
+    "qsgd-feedback": {
+        "name": "qsgd",
+        "bits": 2,
+        "per": "bucket",
+        "bucket_size": 4,
+        "scheme": "scatter",
+        "error_feedback": True,
+    },
+}
+
+
 def network(*extra: nn.Module) -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
@@ -56,32 +83,42 @@ def network(*extra: nn.Module) -> nn.Module:
     )
 
 
-def steps(rank: int, world: int, folder: Path) -> None:
-    """Train three epochs without BatchNorm and randomness; keep weights and reports."""
-    model = network()
-    if rank:  # the wrapper must bring every worker to rank 0's weights
-        with torch.no_grad():
-            for p in model.parameters():
-                p.add_(1.0)
-    training = begin(TrialConfig.parse(CONFIG), model, Exchange(rank, world))
-    reports = [train_epoch(training, epoch) for epoch in (1, 2, 3)]
-    save_file(model.state_dict(), folder / f"weights-{world}-{rank}.safetensors")
-    (folder / f"reports-{world}-{rank}.json").write_text(json.dumps(reports))
-
-
 def begin(config: TrialConfig, model: nn.Module, exchange: Exchange) -> Training:
-    """Return a training on the 40 images."""
+    """Return the model's training on the 40 images."""
+    reducer = make_reducer(config, model, exchange)
     return Training(
         config,
         model,
-        exchange.wrap(model),
+        exchange.wrap(model, reducer),
         torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
         Loader(),
         40,
         exchange,
         Clock(),
         Inner(config, (1, 6, 6), 3, exchange),
+        average=Average(config.weights, model) if config.weights.average != "none" else None,
+        reducer=reducer,
     )
+
+
+def perturbed(rank: int, world: int, folder: Path) -> None:
+    """Train with perturbed weights, and average them."""
+    steps(rank, world, folder / "perturbed", {"awp": 0.05, "average": "ema", "decay": 0.8})
+
+
+def steps(rank: int, world: int, folder: Path, weights: dict[str, Any] | None = None) -> None:
+    """Train ten steps without BatchNorm and randomness; keep weights and reports."""
+    folder.mkdir(exist_ok=True)
+    config = TrialConfig.parse({**CONFIG, "epochs": 5, "weights": weights or {}})
+    model = network()
+    if rank:  # the wrapper must bring every worker to rank 0's weights
+        with torch.no_grad():
+            for p in model.parameters():
+                p.add_(1.0)
+    training = begin(config, model, Exchange(rank, world))
+    reports = [train_epoch(training, epoch) for epoch in range(1, 6)]
+    save_file(training.validated.state_dict(), folder / f"weights-{world}-{rank}.safetensors")
+    (folder / f"reports-{world}-{rank}.json").write_text(json.dumps(reports))
 
 
 def learned(rank: int, world: int, folder: Path) -> None:
@@ -96,15 +133,95 @@ def learned(rank: int, world: int, folder: Path) -> None:
     save_file(starter, folder / f"starter-{rank}.safetensors")
 
 
+def synced(rank: int, world: int, folder: Path) -> None:
+    """Train ten steps with BatchNorm over the batch of all workers; keep the model."""
+    config = TrialConfig.parse(CONFIG).replace({"epochs": 5})
+    model, exchange = network(nn.BatchNorm2d(6)), Exchange(rank, world)
+    if world > 1:
+        synchronise(model)
+    training = begin(config, model, exchange)
+    for epoch in range(1, 6):
+        train_epoch(training, epoch)
+    save_file(model.state_dict(), folder / f"synced-{world}-{rank}.safetensors")
+
+
+class Sent:
+    """Counts the bytes that a worker hands to others in the collectives of gradient exchange."""
+
+    def __init__(self, world: int) -> None:
+        self.total = 0
+        for name, cost in {
+            "all_reduce": lambda x: 2 * (world - 1) * x.nbytes // world,
+            "all_gather": lambda _, x: (world - 1) * x.nbytes,
+            "all_to_all_single": lambda _, x: (world - 1) * x.nbytes // world,
+        }.items():
+            setattr(dist, name, self.counted(getattr(dist, name), cost))
+
+    def counted(self, collective, cost):
+        def call(*tensors, **options):
+            if tensors[-1].element_size() < 8:  # the sums of an epoch's report are of 64 bits
+                self.total += cost(*tensors)
+            return collective(*tensors, **options)
+
+        return call
+
+
+def exchanges(rank: int, world: int, folder: Path) -> None:
+    """Train with every exchange; keep the weights' hashes after each epoch and the bytes sent."""
+    sent, kept = Sent(world), {}
+    for name, spec in EXCHANGES.items():
+        config = TrialConfig.parse(CONFIG).replace({"exchange": spec})
+        training = begin(config, network(), Exchange(rank, world))
+        sent.total, hashes = 0, []
+        for epoch in (1, 2, 3):
+            report = train_epoch(training, epoch)
+            values = b"".join(p.numpy().tobytes() for p in training.model.state_dict().values())
+            hashes.append(hashlib.sha256(values).hexdigest())
+        kept[name] = {
+            "hashes": hashes,
+            "sent": sent.total,
+            "reported": 3 * report["comm_bytes"],
+            "state": {k: v.abs().sum().item() for k, v in state(training).items()},
+        }
+        save_file(training.model.state_dict(), folder / f"{name}-{world}-{rank}.safetensors")
+    (folder / f"exchanges-{world}-{rank}.json").write_text(json.dumps(kept))
+
+
+def means(rank: int, world: int, folder: Path) -> None:
+    """Exchange one gradient 400 times; keep the errors of their mean, in standard errors."""
+    exchange, kept = Exchange(rank, world), {}
+    weights = [nn.Parameter(torch.zeros(shape)) for shape in ((5, 7), (1,), (40,), (0,), (3,))]
+    gradient = torch.randn(79, generator=torch.Generator().manual_seed(rank))
+    gradient[-3:] = 0
+    exchange.average([true := gradient.clone()])
+    for name, spec in EXCHANGES.items():
+        if not name.startswith("qsgd") or name == "qsgd-feedback":
+            continue
+        reducer = TrialConfig.parse({"exchange": spec}).exchange.reducer(weights, exchange)
+        reducer.begin(*(torch.Generator().manual_seed(seed) for seed in (rank, world)))
+        draws = torch.stack([reducer.mean(gradient.clone()) for _ in range(400)])
+        error = (draws.mean(0) - true).abs()
+        spread = draws.std(0) / 20
+        kept[name] = {
+            "worst": (error / (spread + 1e-6)).max().item(),
+            "bias": (draws - true).mean().item() / (draws.mean(1).std().item() / 20 + 1e-9),
+            "zeros": draws[:, -3:].abs().max().item(),
+        }
+    (folder / f"means-{world}-{rank}.json").write_text(json.dumps(kept))
+
+
 def norms(rank: int, world: int, folder: Path) -> None:
     """Let every worker's BatchNorm see another batch, then average."""
     model, exchange = network(nn.BatchNorm2d(6)), Exchange(rank, world)
     x, _ = Loader().batch(torch.arange(40), 10 * rank, 10 * rank + 10)
     exchange.wrap(model).train()(x)
     before = {k: v.clone() for k, v in model[1].named_buffers()}
-    exchange.average_norms(model)
     save_file(before, folder / f"before-{rank}.safetensors")
-    save_file(dict(model[1].named_buffers()), folder / f"after-{rank}.safetensors")
+    for policy in ("sync", "mean", "local"):
+        for key, value in before.items():
+            model[1].get_buffer(key).copy_(value)
+        exchange.settle_norms(model, policy)
+        save_file(dict(model[1].named_buffers()), folder / f"{policy}-{rank}.safetensors")
 
 
 @dataclass
@@ -115,6 +232,7 @@ class Context:
     world_size: int
     folder: Path
     reported: int = 0
+    die_at: int | None = None
     device: str = "cpu"
     rows: list = field(default_factory=list)
 
@@ -124,13 +242,13 @@ class Context:
         return prepare(source)
 
     def report(self, row):
+        if row["epoch"] == self.die_at:
+            raise SystemExit("killed between checkpoint and report")
         self.rows.append(dict(row))
 
 
 def trial(rank: int, world: int, folder: Path) -> None:
     """Run a whole trial with BatchNorm and random starts, then start it again when it is done."""
-    from rayat.training.run import run
-
     config = TrialConfig.parse(CONFIG).replace(
         {"workers": world, "attack.random_start": True, "batch_size": 64}
     )
@@ -138,6 +256,23 @@ def trial(rank: int, world: int, folder: Path) -> None:
         context = Context(rank, world, folder / "trial")
         run(config, context)
         (folder / f"{name}-{rank}.json").write_text(json.dumps(context.rows))
+
+
+def resumed(rank: int, world: int, folder: Path) -> None:
+    """Run trials whose exchange has a memory in one piece, and cut between two epochs."""
+    for name in ("powersgd", "qsgd-feedback"):
+        changes = {"workers": world, "batch_size": 64, "exchange": EXCHANGES[name], "epochs": 4}
+        config = TrialConfig.parse(CONFIG).replace(changes)
+        one = Context(rank, world, folder / f"one-{name}")
+        run(config, one)
+        cut = Context(rank, world, folder / f"cut-{name}", die_at=2)
+        try:
+            run(config, cut)
+        except SystemExit:
+            again = Context(rank, world, cut.folder, reported=1)
+            run(config, again)
+            rows = cut.rows + again.rows
+        (folder / f"resumed-{name}-{rank}.json").write_text(json.dumps([one.rows, rows]))
 
 
 def sums(rank: int, world: int, folder: Path) -> None:
@@ -157,6 +292,5 @@ if __name__ == "__main__":
     store = dist.FileStore(str(folder / "store"), world)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
     for mode in sys.argv[4:]:
-        modes = {"steps": steps, "norms": norms, "trial": trial, "sums": sums, "learned": learned}
-        modes[mode](rank, world, folder)
+        globals()[mode](rank, world, folder)
     dist.destroy_process_group()

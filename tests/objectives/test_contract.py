@@ -7,7 +7,6 @@ import copy
 import pytest
 import torch
 import torch.distributed as dist
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from rayat.attacks.base import Adversarial
@@ -17,18 +16,6 @@ from rayat.registry import OBJECTIVES
 @pytest.fixture(params=OBJECTIVES.names())
 def objective(request):
     return OBJECTIVES.build(request.param)
-
-
-@pytest.fixture
-def case():
-    generator = torch.Generator().manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(9, 6), nn.ReLU(), nn.Linear(6, 4)).double()
-    with torch.no_grad():
-        for p in model.parameters():
-            p.copy_(torch.randn(p.shape, generator=generator))
-    x = torch.rand(7, 1, 3, 3, generator=generator, dtype=torch.float64)
-    y = torch.randint(4, (7,), generator=generator)
-    return model, x, Adversarial((x + 0.1).clamp(0, 1), 7, 7), y
 
 
 def test_one_finite_loss_per_sample_with_a_graph(objective, case):
@@ -80,6 +67,42 @@ def test_passes_are_what_the_model_saw(objective, case):
     outcome = objective.loss(*case)
     outcome.loss.sum().backward()
     assert {"forward": outcome.forward, "backward": outcome.backward} == seen
+
+
+def test_without_an_attack_no_image_passes_twice(objective, case):
+    if objective.kind == "gradalign":
+        pytest.skip("looks around the images whether or not they were attacked")
+    model, x, _, y = case
+    outcome = objective.loss(model, x, Adversarial(x, 0, 0), y)
+    assert outcome.forward == outcome.backward == 7
+    assert outcome.clean_logits is outcome.adv_logits, "there was nothing to be robust to"
+    apart = objective.loss(model, x, Adversarial(x.clone(), 0, 0), y)
+    torch.testing.assert_close(outcome.loss, apart.loss)
+
+
+def test_the_same_backward_pass_fills_the_images_gradient(objective, case):
+    model, x, adv, y = case
+    leaf = Adversarial(adv.x.clone().requires_grad_(True), 0, 0)
+    objective.loss(model, x, leaf, y).loss.sum().backward()
+    assert leaf.x.grad is not None and (leaf.x.grad != 0).any()
+
+
+def test_bf16_logits_lose_no_more_than_their_own_rounding(objective, case):
+    """A divergence computed in bf16 would be off by as much as it is."""
+    if objective.kind == "gradalign":
+        pytest.skip("asks the network itself for gradients, which a wrapped call does not give")
+    model, x, _, y = case
+    near = Adversarial((x + 0.02).bfloat16(), 0, 0)
+    model, x = model.bfloat16(), x.bfloat16()
+    coarse = objective.loss(model, x, near, y).loss
+    assert coarse.dtype == torch.float32 or objective.kind == "madry"
+
+    def exact(images):
+        return model(images).double()
+
+    torch.testing.assert_close(
+        coarse.double(), objective.loss(exact, x, near, y).loss, rtol=1e-2, atol=1e-2
+    )
 
 
 def test_images_are_not_modified_and_nothing_global_is_random(objective, case):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rayat.attacks.base import Adversarial
+from rayat.attacks.base import Adversarial, Moment
 from rayat.attacks.fgsm import FGSM
 from rayat.objectives.gradalign import GradAlign
 
@@ -51,7 +51,7 @@ def weight_gradients(model, loss):
 def test_is_the_formula_and_its_gradient(case, strength):
     used, x, adv, y = case
     model = copy.deepcopy(used)  # the pass moves the running statistics
-    objective = GradAlign(strength=strength).at(FGSM(eps=EPS), generator())
+    objective = GradAlign(strength=strength).at(Moment(1, 1, 1.0), FGSM(eps=EPS), generator())
     outcome = objective.loss(used, x, adv, y)
     ours = weight_gradients(used, outcome.loss.mean())
     noise = torch.empty_like(x).uniform_(-EPS, EPS, generator=generator())
@@ -76,7 +76,7 @@ def test_is_the_formula_and_its_gradient(case, strength):
 def test_statistics_move_by_the_adversarial_pass_alone_and_the_mode_stays(case):
     model, x, adv, y = case
     before = model[1].num_batches_tracked.item()
-    GradAlign().at(FGSM(eps=EPS), generator()).loss(model, x, adv, y)
+    GradAlign().at(Moment(1, 1, 1.0), FGSM(eps=EPS), generator()).loss(model, x, adv, y)
     assert model[1].num_batches_tracked.item() == before + 1
     assert all(m.training for m in model.modules())
     assert all(p.requires_grad for p in model.parameters())
@@ -89,7 +89,7 @@ def test_a_gradient_of_zero_gives_finite_losses_and_gradients(case, dtype):
         model[-1].weight.zero_()  # no image changes the logits
     model, x = model.to(dtype), x.to(dtype)
     adv = Adversarial(adv.x.to(dtype), 0, 0)
-    outcome = GradAlign().at(FGSM(eps=EPS), generator()).loss(model, x, adv, y)
+    outcome = GradAlign().at(Moment(1, 1, 1.0), FGSM(eps=EPS), generator()).loss(model, x, adv, y)
     outcome.loss.sum().backward()
     assert outcome.loss.isfinite().all()
     assert all(p.grad.isfinite().all() for p in model.parameters())
@@ -99,6 +99,6 @@ def test_the_radius_and_norm_are_the_attacks(case):
     model, x, adv, y = case
     seen = []
     model.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach()))
-    GradAlign().at(FGSM(eps=0.3, norm="l2"), generator()).loss(model, x, adv, y)
+    GradAlign().at(Moment(1, 1, 1.0), FGSM(eps=0.3, norm="l2"), generator()).loss(model, x, adv, y)
     away = (seen[1] - x).flatten(1).norm(dim=1)
     assert away.max() <= 0.3 + 1e-12 and away.min() > 0.1

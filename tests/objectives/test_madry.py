@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from rayat.attacks.base import Adversarial
+from rayat.attacks.base import Adversarial, Moment
+from rayat.attacks.pgd import PGD
 from rayat.objectives.madry import Madry
 
 
@@ -43,3 +44,30 @@ def test_clean_logits_only_where_the_pass_was_clean(case):
     assert Madry().loss(model, x, adv, y).clean_logits is None
     outcome = Madry().loss(model, x, Adversarial(x, 0, 0), y)
     assert outcome.clean_logits is outcome.adv_logits
+
+
+def test_a_self_weighted_loss_is_the_loss_times_its_own_value_held_constant(case):
+    model, x, adv, y = case
+    plain = Madry().loss(model, x, adv, y).loss
+    found = Madry(loss_weighting="self").loss(model, x, adv, y).loss
+    torch.testing.assert_close(found, plain**2)
+    weights = list(model.parameters())
+    expected = torch.autograd.grad((plain * plain.detach()).sum(), weights)
+    for a, b in zip(torch.autograd.grad(found.sum(), weights), expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize(("epoch", "weighted"), [(1, False), (2, True), (9, True)])
+def test_the_first_epoch_is_never_weighted(case, epoch, weighted):
+    model, x, adv, y = case
+    objective = Madry(loss_weighting="self").at(
+        Moment(epoch, 9, epoch / 9), PGD(), torch.Generator()
+    )
+    plain = (
+        Madry()
+        .at(Moment(epoch, 9, epoch / 9), PGD(), torch.Generator())
+        .loss(model, x, adv, y)
+        .loss
+    )
+    expected = plain**2 if weighted else plain
+    torch.testing.assert_close(objective.loss(model, x, adv, y).loss, expected)

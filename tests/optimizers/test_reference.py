@@ -50,7 +50,38 @@ def test_adamw(gradients):
     torch.testing.assert_close(run(spec, gradients), weight)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS.names())
+def layerwise(weight: torch.Tensor, direction: torch.Tensor, limit: float) -> torch.Tensor:
+    """Return LALR's step for a rate of 1 (docs/papers.md 3.4)."""
+    if not weight.norm() or not direction.norm():
+        return direction
+    return direction * min(weight.norm(), limit) / direction.norm()
+
+
+@pytest.mark.parametrize("limit", [0.5, 10.0])
+def test_lars(gradients, limit):
+    spec = {"name": "lars", "momentum": 0.8, "weight_decay": 0.1, "limit": limit}
+    weight = torch.linspace(-1, 1, 7, dtype=torch.float64)
+    velocity = torch.zeros_like(weight)
+    for gradient in gradients:
+        velocity = 0.8 * velocity + gradient + 0.1 * weight
+        weight = weight - LR * layerwise(weight, velocity, limit)
+    torch.testing.assert_close(run(spec, gradients), weight)
+
+
+@pytest.mark.parametrize("limit", [0.5, 10.0])
+def test_lamb(gradients, limit):
+    spec = {"name": "lamb", "beta1": 0.7, "beta2": 0.9, "eps": 1e-3, "weight_decay": 0.1}
+    weight = torch.linspace(-1, 1, 7, dtype=torch.float64)
+    mean, square = torch.zeros_like(weight), torch.zeros_like(weight)
+    for gradient in gradients:
+        mean = 0.7 * mean + 0.3 * gradient
+        square = 0.9 * square + 0.1 * gradient**2
+        direction = mean / (square.sqrt() + 1e-3) + 0.1 * weight
+        weight = weight - LR * layerwise(weight, direction, limit)
+    torch.testing.assert_close(run({**spec, "limit": limit}, gradients), weight)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_the_fused_kernel_is_used_where_there_is_one(name):
     part = OPTIMIZERS.build(name)
     assert part.make([nn.Parameter(torch.zeros(3))], LR).param_groups[0]["fused"] is True

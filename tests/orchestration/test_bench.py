@@ -104,9 +104,10 @@ def test_what_ray_adds_is_measured(local_ray, config):
 @pytest.mark.slow
 def test_the_memory_of_live_trials_is_measured(local_ray):
     rows = {row.name: row for row in bench_memory.o3(QUICK)}
-    assert list(rows) == ["O3.a", "O3.b", "O3.c"]
+    assert list(rows) == ["O3.a", "O3.b", "O3.c", "O3.d"]
     if rows["O3.a"].reason:
         assert "fashion" in rows["O3.a"].reason.lower()
     else:
         assert rows["O3.a"].context["trial_mb"]["rss"] > 100
+        assert 0 < rows["O3.d"].value < rows["O3.a"].value
         assert rows["O3.c"].context["trials"] == [1, 2]

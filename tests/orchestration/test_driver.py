@@ -8,7 +8,7 @@ import random
 import pytest
 
 from rayat.ledger.writer import Ledger
-from rayat.orchestration.driver import Driver
+from rayat.orchestration.driver import Driver, Observer
 from rayat.orchestration.sweep import declare, run_info
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
@@ -32,6 +32,14 @@ def begun(tiny, tmp_path):
     ledger.close()
 
 
+class Phases(Observer):
+    def __init__(self):
+        self.said = []
+
+    def phase(self, text):
+        self.said.append(text)
+
+
 def message(epoch: int, value: float | None, start: str = "host:1:a", **more: object) -> str:
     row = {"epoch": epoch, "train_loss": 1.0, "val_robust_acc": value, "samples": 10, **more}
     return json.dumps({"row": row, "start": start, "device": "cpu"})
@@ -47,6 +55,20 @@ def test_the_last_epoch_finishes_a_trial_and_lets_it_go_on_to_its_evaluation(beg
     evals = json.dumps({"evals": [{**row, "trial_id": views[0].trial_id}], "start": "host:1:a"})
     assert driver.message(views[0].trial_id, evals) is False
     assert len(ledger.evaluations()) == 1
+
+
+def test_dear_validation_is_said_once(begun):
+    ledger, views = begun
+    driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc", observer=Phases())
+    costs = {"eval_fwd_passes": 60, "eval_bwd_passes": 40}
+    # Validated at every second epoch, 100 of 400 passes: within the budget; then 100 of 399.
+    for view, last in zip(views[:3], (150, 149, 10), strict=True):
+        driver.message(view.trial_id, message(1, None, fwd_passes=150, eval_fwd_passes=0))
+        driver.message(view.trial_id, message(2, 0.5, bwd_passes=last, **costs))
+        assert bool(driver.warning) is (last < 150)
+    (said,) = driver.observer.said
+    assert said.startswith(f"warning: validation takes 25% of the passes of {views[1].arm}, above")
+    assert "eval.every" in said and "eval.size" in said and "eval.steps" in said
 
 
 def test_a_replayed_epoch_counts_for_the_new_attempt_and_is_judged_once(begun):

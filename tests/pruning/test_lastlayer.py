@@ -24,6 +24,11 @@ def cross_entropy(smoothing):
     return loss
 
 
+def weighted(logits, y):
+    loss = cross_entropy(0.1)(logits, y)
+    return loss * loss.detach()
+
+
 def trades(beta):
     def loss(logits, y):
         p, q = logits[0].softmax(1), logits[1].softmax(1)
@@ -48,6 +53,7 @@ def mart(beta):
 CASES = {
     "ce": (CrossEntropy(), cross_entropy(0.0)),
     "ce-smooth": (CrossEntropy(0.2), cross_entropy(0.2)),
+    "ce-weighted": (CrossEntropy(0.1, weighted=True), weighted),
     "trades": (Trades(6.0), trades(6.0)),
     "mart": (Mart(5.0), mart(5.0)),
 }

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -49,6 +50,22 @@ def test_everything_comes_back_exactly(tmp_path, small):
     for a, b in zip(optimizer.state.values(), other.state.values(), strict=True):
         assert torch.equal(a["momentum_buffer"], b["momentum_buffer"])
     assert other.param_groups[0]["momentum"] == 0.9
+
+
+def test_each_worker_gets_what_its_own_exchange_remembers(tmp_path, small):
+    states = [safetensors.torch.save({"left_out": torch.full((3,), float(r))}) for r in (0, 1)]
+    model, optimizer = trained(0.5)
+    checkpoints.save(tmp_path, "last", small(), rows(1), model, optimizer, exchange=states)
+    for rank in (0, 1):
+        kept = checkpoints.load(tmp_path, "last", small(), rank)
+        assert kept.exchange["left_out"].tolist() == [rank] * 3
+    file = tmp_path / "last" / "exchange-1.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert checkpoints.load(tmp_path, "last", small(), 0).exchange
+    with pytest.raises(LedgerError, match=r"exchange-1.safetensors is damaged"):
+        checkpoints.load(tmp_path, "last", small(), 1)
+    checkpoints.save(tmp_path, "last", small(), rows(2), model, optimizer)
+    assert checkpoints.load(tmp_path, "last", small(), 1).exchange == {}
 
 
 def test_weights_that_share_memory_are_kept(tmp_path, small):
@@ -170,12 +187,28 @@ def test_another_configuration_is_refused(written, small):
         checkpoints.load(written.parent, "last", small(seed=1))
 
 
-def test_a_newer_format_is_refused(written, small):
+def rewrite(written, change):
+    """Change the body of a checkpoint and sign it again."""
     meta = json.loads((written / "meta.json").read_text())
-    meta["body"]["format"] = checkpoints.FORMAT + 1
+    change(meta["body"])
     body = json.dumps(meta["body"], sort_keys=True, separators=(",", ":")).encode()
     meta["sha256"] = checkpoints._sha256(body)
     (written / "meta.json").write_text(json.dumps(meta))
+
+
+def test_a_checkpoint_from_before_a_key_was_added_is_still_the_trials(written, small):
+    def older(body):
+        del body["config"]["precision"]
+        body["config_sha256"] = "of fewer keys"
+
+    rewrite(written, older)
+    assert checkpoints.load(written.parent, "last", small()).epoch > 0
+    with pytest.raises(LedgerError, match="belongs to another configuration"):
+        checkpoints.load(written.parent, "last", small(seed=1))
+
+
+def test_a_newer_format_is_refused(written, small):
+    rewrite(written, lambda body: body.update(format=checkpoints.FORMAT + 1))
     with pytest.raises(LedgerError, match="reads up to 1"):
         checkpoints.load(written.parent, "last", small())
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rayat.config import TrialConfig
 from rayat.data.prepare import prepare
-from rayat.training.estimate import estimate, validations
+from rayat.training.estimate import VALIDATION_BUDGET, Estimate, estimate, validations
 from rayat.training.run import run
 
 
@@ -61,6 +61,30 @@ def test_the_estimate_is_what_the_trial_then_counts(tmp_path):
     here = Here()
     run(config, here)
     assert here.rows[-1]["passes_cum"] == estimate(config, prepared).trial_passes(config)
+
+
+COSTS = st.integers(1, 5_000)
+
+
+@given(COSTS, COSTS, st.integers(1, 30), st.integers(1, 30), st.integers(1, 35))
+def test_each_remedy_is_enough_alone_and_the_nearest(training, images, epochs, steps, every):
+    def share(**changed):
+        now = {"every": every, "size": images, "steps": steps, **changed}
+        config = TrialConfig.parse({"epochs": epochs, "eval": now})
+        forward, backward = now["size"] * (2 + now["steps"]), now["size"] * now["steps"]
+        cost = Estimate(1.0, 1.0, training, training, forward, backward)
+        return cost.validation_share(config), cost.remedies(config)
+
+    before, found = share()
+    if before <= VALIDATION_BUDGET:
+        return
+    for key, value in found.items():
+        name, step = key.removeprefix("eval."), 1 if key != "eval.every" else -1
+        assert share(**{name: value})[0] <= VALIDATION_BUDGET
+        assert share(**{name: value + step})[0] > VALIDATION_BUDGET
+    least = {"every": epochs, "size": 1, "steps": 1}
+    left_out = {f"eval.{name}" for name in least} - set(found)
+    assert all(share(**{key[5:]: least[key[5:]]})[0] > VALIDATION_BUDGET for key in left_out)
 
 
 @given(st.integers(1, 50), st.integers(1, 60))

@@ -73,6 +73,23 @@ def test_repeats_and_shares_over_workers_without_a_change(net, batches):
     assert total == whole
 
 
+def test_a_batch_in_parts_is_the_batch(net, batches, monkeypatch):
+    """The images that the network sees are those of the whole batch, to the bit, few at a time."""
+    seen: list[torch.Tensor] = []
+    net.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach().clone()))
+
+    def images(part):
+        seen.clear()
+        monkeypatch.setattr("rayat.training.evaluate.CPU_PART", part)
+        tally = evaluate(net, batches, PGD(eps=0.1, steps=1), 0, "val")
+        assert max(map(len, seen)) == min(part, 8)
+        return tally, torch.cat(seen[0::3]), torch.cat(seen[2::3])  # of attack, clean, adversarial
+
+    whole, parts = images(100), images(3)
+    assert whole[0] == parts[0]
+    assert torch.equal(whole[1], parts[1]) and torch.allclose(whole[2], parts[2], atol=1e-6)
+
+
 def test_a_checkpoint_evaluates_to_the_same_row_every_time(small, launch):
     config = small(epochs=2)
     context = launch()
@@ -85,7 +102,9 @@ def test_a_checkpoint_evaluates_to_the_same_row_every_time(small, launch):
     assert first == second
     assert first["suite"] == "pgd-3" and first["split"] == "test" and first["n"] == 64
     assert first["eps"] == 0.2 and first["precision"] == "fp32"
-    assert (first["fwd_passes"], first["bwd_passes"]) == (64 * 5, 64 * 3)
+    right = round(first["clean_acc"] * 64)  # what is wrong as it is is not attacked
+    assert 64 + right <= first["fwd_passes"] <= 64 + right * 4
+    assert first["bwd_passes"] <= right * 3
     assert 0 <= first["robust_acc"] <= first["clean_acc"] <= 1
 
 

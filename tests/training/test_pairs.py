@@ -23,9 +23,14 @@ GIVEN: dict[str, dict[str, Any]] = {
     "pruning": {"fraction": 0.5, "every": 1},
 }
 """Parameters that make a method do something in two epochs, where it has them."""
-NEEDED: dict[tuple[str, str], dict[str, Any]] = {}
+NEEDED: dict[tuple[str, str], dict[str, Any]] = {
+    ("attack_schedule", "ramp"): {"eps": 0.0},
+    ("attack_schedule", "stages"): {"stages": [[0.5, {"eps": 0.05}]]},
+}
 """Parameters that a method does not work without."""
+SINGLE_STEP = ("fgsm", "fgsm-ckpt", "fgsm-rs", "fgsm-sdi", "free", "n-fgsm", "none")
 REFUSED: set[tuple[str, str]] = {
+    *((f"attack:{name}", "attack_schedule:curriculum") for name in SINGLE_STEP),
     ("objective:gradalign", "pruning:glister"),
     ("objective:gradalign", "pruning:grad-match"),
 }

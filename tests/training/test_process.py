@@ -5,6 +5,7 @@ import sys
 
 import torch
 
+from rayat.registry import OPTIMIZERS
 from rayat.training.process import prepare_process
 
 
@@ -40,5 +41,5 @@ optimizer.zero_grad(set_to_none=True)
 optimizer.load_state_dict(optimizer.state_dict())
 assert "torch._dynamo" not in sys.modules
 """
-    for optimizer in ("sgd", "adamw"):
+    for optimizer in OPTIMIZERS.names():
         subprocess.run([sys.executable, "-c", code, optimizer], check=True, timeout=300)

@@ -1,0 +1,201 @@
+"""`rayat evaluate`: how robust checkpoints are under attacks that a final table may quote."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+from rayat.cli import options
+from rayat.cli.studies import short
+from rayat.cli.text import as_json, columns, duration
+from rayat.compare.text import fraction, printable
+from rayat.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rayat.data.base import Source
+    from rayat.orchestration.request import Request
+
+
+def evaluate(
+    what: Annotated[
+        Path | None,
+        typer.Argument(metavar="RUN|CHECKPOINT", help="A run, or RUN/checkpoints/TRIAL/best."),
+    ] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attack", metavar="SUITE", help="autoattack (default), pgd-50x3, cw:50, ...; again."
+        ),
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", metavar="N", min=1, help="The first N images only.")
+    ] = None,
+    split: Annotated[Literal["test", "val"], typer.Option("--split", help="Which images.")] = (
+        "test"
+    ),
+    eps: Annotated[
+        str | None,
+        typer.Option("--eps", metavar="E", help="Radius, such as 8/255; default: the trial's."),
+    ] = None,
+    norm: Annotated[
+        Literal["linf", "l2"] | None, typer.Option("--norm", help="Default: the trial's.")
+    ] = None,
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", metavar="NAMES", help="Of each trial.")
+    ] = "best,last",
+    trials: Annotated[
+        str | None, typer.Option("--trials", metavar="IDS", help="Only these, by commas.")
+    ] = None,
+    flags: Annotated[
+        bool, typer.Option("--flags", help="Look for masked gradients: adds cheap suites.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also what the run holds already.")
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="MODULE:FACTORY", help="A network trained elsewhere."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE", help="Its weights.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="NAME|FOLDER", help="Its data.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="S", min=0, help="Of its random starts.")
+    ] = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="W", min=1, help="Trials of a RUN measured at once.")
+    ] = 1,
+    device: Annotated[str, typer.Option("--device", metavar="D", help="Torch device.")] = "cpu",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Also write the rows to this Parquet file."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Measure how robust checkpoints are.
+
+    Of a RUN, the rows go into its ledger, one per trial, checkpoint and suite; asked again, what it
+    holds is not measured again. Of one CHECKPOINT, or of a network trained elsewhere, they are
+    printed. Interrupted, the same command goes on behind the last finished batch.
+    """
+    elsewhere = {"--model": model, "--data": data}
+    if what is None and None in elsewhere.values():
+        raise ConfigError("give a RUN or a CHECKPOINT, or --model, --data and --eps of a network")
+    if what is not None and (weights is not None or any(elsewhere.values())):
+        raise ConfigError(f"{what} has its network and data: leave out --model, --weights, --data")
+    request = _request(attack, eps, checkpoint, device)
+    from dataclasses import replace
+
+    request = replace(request, size=n, norm=norm, split=split, flags=flags, again=again)
+    from rayat.orchestration import evaluation
+
+    target = out.absolute() if out is not None else None
+    if model is not None and data is not None:
+        sys.path.insert(0, "")  # a factory in the present folder, as `python -m` finds it
+        folder = target.parent if target is not None else None
+        rows = evaluation.evaluate_network(
+            model, weights, _source(data), request, seed, folder, _tell
+        )
+    else:
+        place = cast(Path, what)
+        if (place / "run.json").exists() or not (place / "meta.json").exists():
+            rows = evaluation.evaluate_run(
+                place.absolute(), request, _names(trials), _tell, workers
+            )
+        else:
+            rows = evaluation.evaluate_one(place, request, _tell)
+    if target is not None:
+        from rayat.ledger.files import replace_file
+        from rayat.ledger.publish import parquet
+        from rayat.ledger.tables import eval_table
+        from rayat.training.journal import forget
+
+        replace_file(target, parquet(eval_table(rows)))
+        if model is not None:
+            forget(target.parent)
+    typer.echo(as_json(rows) if json else _text(rows))
+    if target is not None and not json:
+        typer.echo(f"\nwritten to {printable(short(target))}")
+
+
+def _request(attacks: list[str] | None, eps: str | None, names: str, device: str) -> Request:
+    """Return the request that the texts mean.
+
+    Raises:
+        ConfigError: a text that means nothing, or a device that is not there.
+    """
+    import torch
+
+    from rayat.orchestration.request import CHECKPOINTS, Request
+    from rayat.suites.base import suite
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"no device {device!r}: {str(error).splitlines()[0]}") from None
+    chosen = tuple(name for name in CHECKPOINTS if name in _names(names))
+    if len(chosen) != len(_names(names)):
+        raise ConfigError(f"--checkpoint is best, last or best,last, got {names!r}")
+    suites = tuple(suite(text) for text in attacks or ["autoattack"])
+    return Request(suites, _radius(eps), checkpoints=chosen, device=device)
+
+
+def _radius(text: str | None) -> float | None:
+    try:
+        eps = None if text is None else float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        raise ConfigError(f"--eps is a number or a fraction such as 8/255, got {text!r}") from None
+    if eps is not None and eps < 0:
+        raise ConfigError(f"--eps must be at least 0, got {text}")
+    return eps
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else []
+
+
+def _source(text: str) -> Source:
+    """Return the source that `--data` means: a name, or a folder in a layout that rayat reads."""
+    from rayat.registry import SOURCES
+
+    folder = Path(text)
+    if folder.is_dir():
+        kind = "folder" if (folder / "test.parquet").is_file() else "imagefolder"
+        return cast("Source", SOURCES.build({"name": kind, "path": text}))
+    return cast("Source", SOURCES.build(text))
+
+
+def _tell(line: str) -> None:
+    typer.echo(printable(line), err=True)
+
+
+def _text(rows: list[dict[str, Any]]) -> str:
+    header = ("trial", "checkpoint", "suite", "split", "eps", "n", "clean", "robust", "time")
+    lines = [
+        (
+            row["trial_id"],
+            row["checkpoint"],
+            row["suite"],
+            row["split"],
+            f"{row['eps']:g}",
+            row["n"],
+            fraction(row["clean_acc"]),
+            fraction(row["robust_acc"]),
+            duration(row["seconds"]),
+        )
+        for row in rows
+    ]
+    warnings = {
+        f"{row['trial_id']} {row['checkpoint']}: {row['flags_json']}"
+        for row in rows
+        if row.get("flags_json") not in (None, "{}")
+    }
+    said = [f"not to be believed as it is: {printable(each)}" for each in sorted(warnings)]
+    return "\n".join([columns(lines, header), *said])

@@ -1,0 +1,108 @@
+"""Signs that a robust accuracy is not to be believed (docs/papers.md 1.5 and 1.6).
+
+A weak attack that finds less than a strong one is the rule; where it is far off, or the other way
+round, gradients are masked or the training has collapsed (catastrophic overfitting). Each sign
+compares two rows of one checkpoint on the same images.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+FGSM_MARGIN = 0.10
+"""How far FGSM may be above PGD, a fraction: of sound networks it is by 3 to 8 points."""
+ERRORS = 2.0
+"""Standard errors of a difference that count as noise."""
+WHITE_BOX = ("pgd", "cw", "apgd")
+
+Row = Mapping[str, Any]
+
+
+def flagged(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the rows of one checkpoint with `flags_json`, the same in all rows of a split.
+
+    It is null where no two rows could be compared, `{}` where no sign was found, else an object
+    with the two numbers that each sign came from, by the suite's title and the radius.
+    """
+    result = []
+    for row in rows:
+        found = flags([other for other in rows if other["split"] == row["split"]])
+        result.append({**row, "flags_json": None if found is None else json.dumps(found)})
+    return result
+
+
+def flags(rows: Sequence[Row]) -> dict[str, dict[str, float]] | None:
+    """Return the signs in the rows of one checkpoint and split; None: nothing to compare.
+
+    Signs: `fgsm_above_pgd` (FGSM leaves `FGSM_MARGIN` more than the strongest PGD),
+    `square_below_white_box` (Square leaves less than the strongest attack that sees gradients),
+    `rises_with_eps` (PGD leaves more at a larger radius); each beyond `ERRORS` standard errors. Of
+    several pairs the one with the largest difference is told.
+    """
+    signs: dict[str, dict[str, float]] = {}
+    largest: dict[str, float] = {}
+    compared = False
+    for name, high, low, margin in _pairs(rows):
+        compared = True
+        difference = high["robust_acc"] - low["robust_acc"]
+        beyond = difference > margin + ERRORS * _error(high, low)
+        if beyond and difference > largest.get(name, 0.0):
+            largest[name] = difference
+            signs[name] = {_name(high): high["robust_acc"], _name(low): low["robust_acc"]}
+    return signs if compared else None
+
+
+def _pairs(rows: Sequence[Row]) -> Iterator[tuple[str, Row, Row, float]]:
+    """Yield a sign's name, the row that must not be above the other, that one, and the margin."""
+    same: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row.get("eps") is not None and row.get("n") is not None:
+            same.setdefault((row["n"], _norm(row), row["eps"]), []).append(row)
+    for group in same.values():
+        fgsm, pgd = _strongest(group, "fgsm"), _strongest(group, "pgd")
+        square, white = _strongest(group, "square"), _strongest(group, *WHITE_BOX)
+        if fgsm and pgd:
+            yield "fgsm_above_pgd", fgsm, pgd, FGSM_MARGIN
+        if square and white:
+            yield "square_below_white_box", white, square, 0.0
+    for (n, norm, eps), group in same.items():
+        for (other_n, other_norm, larger), others in same.items():
+            if (n, norm) == (other_n, other_norm) and larger > eps:
+                pgds = {row["suite"]: row for row in group if _is(row, "pgd")}
+                for row in others:
+                    if row["suite"] in pgds:
+                        yield "rises_with_eps", row, pgds[row["suite"]], 0.0
+
+
+def _strongest(rows: Sequence[Row], *kinds: str) -> Row | None:
+    of_kind = [row for row in rows if _is(row, *kinds)]
+    return min(of_kind, key=lambda row: float(row["robust_acc"]), default=None)
+
+
+def _is(row: Row, *kinds: str) -> bool:
+    """Return whether every attack of the row's suite is of one of these kinds."""
+    return all(attack.startswith(kinds) for attack in str(row["suite"]).split("+"))
+
+
+def _norm(row: Row) -> bool:
+    return str(row["suite"]).endswith("-l2")
+
+
+def _name(row: Row) -> str:
+    return f"{row['suite']} at {row['eps']:g}"
+
+
+def _error(a: Row, b: Row) -> float:
+    """Return the standard error of the difference of two accuracies.
+
+    As if the images were drawn for each anew: they are the same, so it is rather too large. An
+    accuracy of 0 or 1 counts as half an image away from it.
+    """
+    total = 0.0
+    for row in (a, b):
+        p = min(max(row["robust_acc"], 0.5 / row["n"]), 1 - 0.5 / row["n"])
+        total += p * (1 - p) / row["n"]
+    return math.sqrt(total)

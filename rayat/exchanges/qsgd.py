@@ -1,0 +1,165 @@
+"""QSGD: gradients in a few bits a coordinate, rounded at random so that the mean stays right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rayat.distributed.exchange import Exchange
+from rayat.exchanges._codec import Codec
+from rayat.exchanges.base import FLOAT, GradientExchange, WholeReducer, to_each
+from rayat.registry import EXCHANGES
+
+
+@EXCHANGES.register("qsgd")
+class QSGD(GradientExchange):
+    """Stochastic rounding to `bits` bits and a sign: unbiased, a quarter of the bytes at 7 bits.
+
+    Source: Alistarh et al., QSGD, NeurIPS 2017; as in DAT (docs/papers.md 3.3 and 3.5), whose
+    released form is `bits=7, per="tensor", sides=1, scheme="gather"`.
+    """
+
+    bits: int = Field(7, ge=1, le=8, description="of a level; the sign is one more")
+    per: Literal["tensor", "bucket"] = Field(
+        "tensor", description="what shares a norm; bucket: `bucket_size` neighbours"
+    )
+    bucket_size: int = Field(512, ge=1, description="coordinates that share a norm, per bucket")
+    sides: Literal[1, 2] = Field(2, description="2: the mean is rounded too before it comes back")
+    scheme: Literal["auto", "gather", "scatter"] = Field(
+        "auto", description="everything to everyone, or each its share; auto: the fewer bytes"
+    )
+    error_feedback: bool = Field(
+        False, description="add what rounding left out to the next gradient"
+    )
+
+    @property
+    def remembers(self) -> bool:
+        """Return whether there is error feedback."""
+        return self.error_feedback
+
+    def sent(self, shapes: Sequence[Sequence[int]], world_size: int) -> int:
+        """Return the bytes of the messages."""
+        return self._sent(self.plan(shapes, world_size), world_size)
+
+    def reducer(self, parameters: Sequence[nn.Parameter], workers: Exchange) -> QuantisedReducer:
+        """Return the hook; with error feedback it remembers what was left out."""
+        return QuantisedReducer(self, parameters, workers)
+
+    def plan(self, shapes: Sequence[Sequence[int]], world_size: int) -> list[Codec]:
+        """Return how the gradient is cut and encoded: one piece to gather, or M to scatter.
+
+        The pieces are equally long but for the last ones. A tensor that is cut has a norm in each
+        of its pieces.
+        """
+        sizes = [size for shape in shapes if (size := math.prod(shape))]
+        whole, pieces = self._codecs(sizes, 1), self._codecs(sizes, world_size)
+        if self.scheme == "auto":
+            fewer = self._sent(pieces, world_size) < self._sent(whole, world_size)
+            return pieces if fewer else whole
+        return whole if self.scheme == "gather" else pieces
+
+    def _codecs(self, sizes: list[int], pieces: int) -> list[Codec]:
+        length = -(-sum(sizes) // pieces)
+        return [Codec(groups, self.bits) for groups in self._groups(sizes, length, pieces)]
+
+    def _groups(self, sizes: list[int], length: int, pieces: int) -> list[tuple[int, ...]]:
+        """Return, for each piece of `length` coordinates, the sizes of its groups."""
+        total = sum(sizes)
+        cuts = [min(total, piece * length) for piece in range(pieces + 1)]
+        ends, groups = list(accumulate(sizes)), []
+        for start, stop in pairwise(cuts):
+            if self.per == "tensor":
+                edges = [start, *(end for end in ends if start < end < stop), stop]
+            else:
+                edges = [*range(start, stop, self.bucket_size), stop]
+            widths = (b - a for a, b in pairwise(edges))
+            groups.append(tuple(width for width in widths if width))
+        return groups
+
+    def _sent(self, plan: list[Codec], world_size: int) -> int:
+        message = max(codec.nbytes for codec in plan)
+        if len(plan) == 1:
+            return to_each(message, world_size)
+        back = message if self.sides == 2 else FLOAT * plan[0].numel
+        return to_each(message + back, world_size)
+
+
+class QuantisedReducer(WholeReducer):
+    """The messages of QSGD, and what they left out."""
+
+    def __init__(
+        self, exchange: QSGD, parameters: Sequence[nn.Parameter], workers: Exchange
+    ) -> None:
+        super().__init__(parameters, workers)
+        self.exchange = exchange
+        self.plan = exchange.plan([p.shape for p in parameters], workers.world_size)
+        self.nbytes = max(codec.nbytes for codec in self.plan)
+        self.left_out: Tensor | None = None
+        if exchange.error_feedback:
+            self.left_out = torch.zeros(sum(self.sizes), device=workers.device)
+
+    def begin(self, own: torch.Generator, shared: torch.Generator) -> None:
+        """Take the streams of an epoch's rounding."""
+        self.own, self.shared = own, shared
+
+    def mean(self, gradient: Tensor) -> Tensor:
+        """Return the mean of the workers' rounded gradients, rounded once more if `sides` is 2."""
+        if self.left_out is not None:
+            gradient = gradient + self.left_out
+        pieces = torch.split(gradient, max(1, self.plan[0].numel))
+        messages = [codec.encode(piece, self.own) for codec, piece in self._cut(pieces)]
+        if self.left_out is not None:
+            kept = [codec.decode(m) for codec, m in zip(self.plan, messages, strict=True)]
+            self.left_out = gradient - torch.cat(kept)
+        return self._gather(messages[0]) if len(self.plan) == 1 else self._scatter(messages)
+
+    def _gather(self, message: Tensor) -> Tensor:
+        codec = self.plan[0]
+        mean = self._mean_of(codec, self.workers.gather(message))
+        if self.exchange.sides == 1:
+            return mean
+        return codec.decode(codec.encode(mean, self.shared))
+
+    def _scatter(self, messages: list[Tensor]) -> Tensor:
+        """Average this worker's piece of everyone's gradient, then tell everyone."""
+        padded = torch.stack([F.pad(m, (0, self.nbytes - m.numel())) for m in messages])
+        codec = self.plan[self.workers.rank]
+        mean = self._mean_of(codec, self.workers.swap(padded))
+        if self.exchange.sides == 1:
+            means = self.workers.gather(F.pad(mean, (0, self.plan[0].numel - mean.numel())))
+            return means.view(-1)[: sum(self.sizes)]
+        message = codec.encode(mean, self.own)
+        back = self.workers.gather(F.pad(message, (0, self.nbytes - message.numel())))
+        return torch.cat([c.decode(row) for c, row in zip(self.plan, back, strict=True)])
+
+    def _mean_of(self, codec: Codec, messages: Tensor) -> Tensor:
+        total = codec.decode(messages[0])
+        for message in messages[1:]:
+            total += codec.decode(message)
+        return total.div_(self.workers.world_size)
+
+    def _cut(self, pieces: Sequence[Tensor]) -> list[tuple[Codec, Tensor]]:
+        """Return each piece with its codec; a gradient shorter than M leaves pieces empty."""
+        spare = [pieces[0][:0]] * (len(self.plan) - len(pieces))
+        return list(zip(self.plan, [*pieces, *spare], strict=True))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what rounding left out of this worker's gradients so far."""
+        return {} if self.left_out is None else {"left_out": self.left_out}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        if self.left_out is not None:
+            self.left_out.copy_(state["left_out"])
+
+    def forget(self) -> None:
+        """Owe nothing any more."""
+        if self.left_out is not None:
+            self.left_out.zero_()

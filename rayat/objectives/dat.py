@@ -1,0 +1,33 @@
+"""The objective of distributed adversarial training (DAT; Zhang et al., UAI 2022)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rayat.attacks.base import Adversarial
+from rayat.objectives._logits import both
+from rayat.objectives.base import Objective, Outcome
+from rayat.registry import OBJECTIVES
+
+
+@OBJECTIVES.register("dat")
+class DAT(Objective):
+    """Cross-entropy on the adversarial and on the clean images (docs/papers.md 3.2).
+
+    `CE(x') + clean_weight * CE(x)`. Costs two forward and two backward passes per sample.
+    """
+
+    clean_weight: float = Field(1.0, ge=0, description="lambda, the weight of CE on clean images")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share spread over all classes")
+
+    def loss(self, model: nn.Module, x: Tensor, adv: Adversarial, y: Tensor) -> Outcome:
+        """Return the loss of each pair of images."""
+        clean, adversarial, passes = both(model, x, adv)
+        natural, robust = (
+            F.cross_entropy(z, y, reduction="none", label_smoothing=self.label_smoothing)
+            for z in (clean, adversarial)
+        )
+        loss = robust + self.clean_weight * natural
+        return Outcome(loss, adversarial, clean, forward=passes, backward=passes)

@@ -1,0 +1,283 @@
+"""`rayat evaluate`: suites on the checkpoints of a run, and on networks trained elsewhere."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rayat.compare.masking import flagged
+from rayat.config import TrialConfig
+from rayat.data.base import Prepared, Source
+from rayat.data.prepare import prepare
+from rayat.errors import ConfigError, LedgerError, nearest
+from rayat.ledger.info import RUN, read_info
+from rayat.ledger.state import EVAL_KEY
+from rayat.ledger.writer import Ledger
+from rayat.orchestration.request import CHECKPOINTS, Request
+from rayat.training import checkpoints
+from rayat.training.checkpoints import Name
+from rayat.training.evaluate import evaluate_checkpoint, evaluation_eps
+from rayat.training.foreign import check_network, load_network
+from rayat.training.journal import forget
+from rayat.training.measure import Question, measure
+from rayat.training.process import prepare_process
+
+ENDED = ("finished", "stopped", "collapsed", "diverged")
+Row = dict[str, Any]
+Tell = Callable[[str], object]
+
+
+class Evaluator:
+    """Measures checkpoints; reads each data set once and checks that it is the run's.
+
+    Args:
+        data: what `run.json` says of the data sets; None: nothing does. tell: told in one line
+            what is being done.
+
+    Attributes:
+        asked: the keys (`EVAL_KEY`) of the rows that the request asked for, so far.
+    """
+
+    def __init__(self, request: Request, data: Sequence[dict[str, Any]] | None, tell: Tell) -> None:
+        self.request, self.tell = request, tell
+        self.asked: set[tuple[Any, ...]] = set()
+        self._known = data
+        self._prepared: dict[Any, Prepared] = {}
+
+    def rows(self, folder: Path, name: Name, config: TrialConfig, held: Iterable[Row]) -> list[Row]:
+        """Return all rows of one checkpoint and split, flagged; none if it is not there.
+
+        Args:
+            folder: the trial's, named after it. name: of the checkpoint.
+            held: the ledger's rows of this checkpoint. Where one of this epoch answers a question
+                it is not measured again.
+
+        Raises:
+            LedgerError, DataError, ConfigError: the checkpoint, the data or a suite does not do.
+        """
+        found = checkpoints.load(folder, name, config)
+        if found is None:
+            self.tell(f"{folder.name} has no checkpoint {name}")
+            return []
+        request = self.request
+        of_now = [
+            r for r in held if (r.get("split"), r.get("epoch")) == (request.split, found.epoch)
+        ]
+        rows = {key(row): row for row in of_now}
+        prepare_process(config.threads, request.device)
+        prepared = self._data(config)
+        size = self._size(config, prepared)
+        for suite, eps in request.questions(evaluation_eps(config), config.attack.norm):
+            line = f"{folder.name} {name} {suite.title} at {eps:g}"
+            row_key = (folder.name, name, suite.title, request.split, eps, size)
+            self.asked.add(row_key)
+            if row_key in rows and not request.again:
+                self.tell(f"{line}: held")
+                continue
+            measured = evaluate_checkpoint(
+                folder,
+                name,
+                config,
+                prepared,
+                request.split,
+                request.device,
+                suite,
+                eps=eps,
+                size=size,
+                journal=folder,
+                tell=_batches(self.tell, line),
+            )
+            rows[row_key] = {"trial_id": folder.name, **measured}
+        return flagged(list(rows.values()))
+
+    def _size(self, config: TrialConfig, prepared: Prepared) -> int:
+        arrays = prepared.test if self.request.split == "test" else prepared.val
+        return min(len(arrays), self.request.size or config.eval.final_size or len(arrays))
+
+    def _data(self, config: TrialConfig) -> Prepared:
+        from rayat.orchestration.shared_data import describe, source_key
+        from rayat.orchestration.sweep import same_data
+
+        key = source_key(config.data)
+        if key not in self._prepared:
+            prepared = prepare(config.data)
+            if self._known is not None:
+                same_data(list(self._known), [describe(prepared)])
+            self._prepared[key] = prepared
+        return self._prepared[key]
+
+
+def evaluate_run(
+    folder: Path,
+    request: Request,
+    trial_ids: Sequence[str] = (),
+    tell: Tell = lambda line: None,
+    workers: int = 1,
+) -> list[Row]:
+    """Evaluate the checkpoints of a run's ended trials; return the rows that were asked for.
+
+    Each trial's rows are durable when it is done. Interrupted and started again, it goes on
+    behind the last finished batch.
+
+    Args:
+        trial_ids: only these; all that have ended if left out.
+        workers: processes that measure at the same time, each one trial; the rows do not depend on
+            their number.
+
+    Raises:
+        LockedError: a driver is writing the run.
+        LedgerError: an unknown trial, one that has not ended, or a damaged checkpoint.
+    """
+    with Ledger.open(folder) as ledger:
+        declared = ledger.trials()
+        for trial_id in trial_ids:
+            if trial_id not in declared:
+                raise LedgerError(
+                    f"no trial {trial_id!r} in {folder}{nearest(trial_id, declared)}; "
+                    f"`rayat status {folder}` lists them"
+                )
+            if ledger.status(trial_id) not in ENDED:
+                raise LedgerError(
+                    f"trial {trial_id} is {ledger.status(trial_id)}: its checkpoints may still "
+                    f"change; end it first by `rayat resume {folder}`"
+                )
+        chosen = trial_ids or [t for t in declared if ledger.status(t) in ENDED]
+        known, held = ledger.info["data"], list(ledger.evaluations())
+        tasks = [
+            Task(
+                request,
+                known,
+                folder / "checkpoints" / trial_id,
+                declared[trial_id]["config_json"],
+                [row for row in held if row["trial_id"] == trial_id],
+            )
+            for trial_id in chosen
+        ]
+        asked: set[tuple[Any, ...]] = set()
+        for task, (rows, keys) in measured(tasks, workers, tell):
+            asked |= keys
+            for row in rows:
+                ledger.evaluation(row)
+            forget(task.place)
+        found = {key(row): row for row in ledger.evaluations()}
+        return [found[name] for name in sorted(asked) if name in found]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One trial's checkpoints to measure, in whichever process.
+
+    Attributes:
+        known: what `run.json` says of the data sets. place: the trial's folder of checkpoints.
+        config: its configuration as JSON. held: the ledger's evaluations of it.
+    """
+
+    request: Request
+    known: Sequence[dict[str, Any]] | None
+    place: Path
+    config: str
+    held: list[Row]
+
+    def __call__(self, tell: Tell = print) -> tuple[list[Row], set[tuple[Any, ...]]]:
+        """Return the rows of all checkpoints asked for, and the keys of those that were asked."""
+        evaluator = Evaluator(self.request, self.known, tell)
+        config, rows = TrialConfig.parse(json.loads(self.config)), []
+        for name in self.request.checkpoints:
+            held = [row for row in self.held if row["checkpoint"] == name]
+            rows += evaluator.rows(self.place, name, config, held)
+        return rows, evaluator.asked
+
+
+def measured(
+    tasks: Sequence[Task], workers: int, tell: Tell
+) -> Iterator[tuple[Task, tuple[list[Row], set[tuple[Any, ...]]]]]:
+    """Yield each task with what it gave as it is done; several processes tell no batches."""
+    if workers == 1:
+        for task in tasks:
+            yield task, task(tell)
+        return
+    # Spawned: a fork of a process that has used torch's threads may hang.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        waiting = {pool.submit(task, _quiet): task for task in tasks}
+        for number, future in enumerate(as_completed(waiting), 1):
+            task = waiting[future]
+            tell(f"{task.place.name} measured; {number} of {len(tasks)} trials")
+            yield task, future.result()
+
+
+def _quiet(line: str) -> None:
+    """Tell nothing."""
+
+
+def evaluate_one(checkpoint: Path, request: Request, tell: Tell = lambda line: None) -> list[Row]:
+    """Evaluate one checkpoint where it lies; the ledger of its run, if any, is not written.
+
+    Args:
+        checkpoint: a trial's folder `best` or `last`.
+
+    Raises:
+        LedgerError: it is damaged, or of a version that did not store the configuration.
+    """
+    folder, name = checkpoint.absolute().parent, checkpoint.name
+    if name not in CHECKPOINTS:
+        raise LedgerError(f"a checkpoint's folder is named best or last, got {checkpoint}")
+    config = checkpoints.configuration(checkpoint)
+    run = folder.parents[1]
+    known = read_info(run)["data"] if (run / RUN).exists() else None
+    rows = Evaluator(request, known, tell).rows(folder, name, config, [])
+    forget(folder)
+    return rows
+
+
+def key(row: Row) -> tuple[Any, ...]:
+    """Return what names a row of the evals table."""
+    return tuple(row.get(name) for name in EVAL_KEY)
+
+
+def evaluate_network(
+    factory: str,
+    weights: Path | None,
+    source: Source,
+    request: Request,
+    seed: int = 0,
+    journal: Path | None = None,
+    tell: Tell = lambda line: None,
+) -> list[Row]:
+    """Evaluate a network that rayat did not train (`training.foreign`).
+
+    Args:
+        source: of the images. request: with a radius. seed: of the random starts.
+        journal: folder of the finished batches; None: an interruption costs everything.
+
+    Raises:
+        ConfigError, DataError: the network, its weights or the data do not do.
+    """
+    model = load_network(factory, weights, request.device)
+    prepared = prepare(source)
+    check_network(model, prepared, request.device)
+    if request.eps is None:
+        raise ConfigError("a network that rayat did not train has no radius: give --eps")
+    rows = []
+    for suite, eps in request.questions(request.eps, "linf"):
+        question = Question(
+            suite,
+            eps,
+            size=request.size,
+            seed=seed,
+            split=request.split,
+            device=request.device,
+            journal=journal,
+            tell=_batches(tell, f"{factory} {suite.title} at {eps:g}"),
+        )
+        row = {"trial_id": factory, "checkpoint": weights.name if weights else "-", "epoch": None}
+        rows.append({**row, **measure(model, prepared, question)})
+    return flagged(rows)
+
+
+def _batches(tell: Tell, line: str) -> Callable[[int, int], object]:
+    return lambda done, of: tell(f"{line}: batch {done} of {of}")

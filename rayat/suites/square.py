@@ -1,0 +1,83 @@
+"""Square Attack (Andriushchenko et al., ECCV 2020): random search that asks for logits alone."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from rayat.errors import ConfigError
+from rayat.registry import SUITES
+from rayat.suites._library import NORMS, Counted, borrowed, rows_first
+from rayat.suites.base import Passes, Suite
+
+L2_PIXELS = 5
+"""Its first l2 image is a pattern of 5 by 5 tiles."""
+
+
+@SUITES.register("square")
+class Square(Suite):
+    """Random squares kept where they help, without a gradient: `square:1000`.
+
+    What it breaks and PGD does not had its gradient masked. Costs at most `queries` + 3 forward
+    passes per image; an image that is fooled leaves. pyautoattack's implementation, AutoAttack's
+    settings.
+    """
+
+    shorthand: ClassVar[str | None] = "queries"
+
+    queries: int = Field(5000, ge=1, description="most queries per image; AutoAttack's are 5000")
+
+    @property
+    def label(self) -> str:
+        """Return such as `square-5000`."""
+        return f"{self.kind}-{self.queries}"
+
+    def survivors(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        eps: float,
+        generator: torch.Generator,
+        passes: Passes,
+    ) -> Tensor:
+        """Return the images that no query fooled.
+
+        Raises:
+            ConfigError: images too small for the l2 attack.
+        """
+        from pyautoattack.square import SquareAttack
+
+        fits_square(self.norm, x)
+        counted, x = Counted(model, passes), rows_first(x)
+        with borrowed(generator) as seed:
+            adv = SquareAttack(
+                counted,
+                norm=NORMS[self.norm or "linf"],
+                n_queries=self.queries,
+                eps=eps,
+                p_init=0.8,
+                n_restarts=1,
+                seed=seed,
+                verbose=False,
+                device=x.device,
+                resc_schedule=False,
+            ).perturb(x, y)
+        survivors: Tensor = counted(adv).argmax(1) == y
+        return survivors
+
+
+def fits_square(norm: str | None, x: Tensor) -> None:
+    """Refuse images that Square cannot attack.
+
+    Raises:
+        ConfigError: images too small for the l2 attack.
+    """
+    if norm == "l2" and min(x.shape[2:]) < L2_PIXELS:
+        raise ConfigError(
+            f"square in l2 needs images of at least {L2_PIXELS} x {L2_PIXELS} pixels, got "
+            f"{x.shape[2]} x {x.shape[3]}; leave it out, or use linf"
+        )

@@ -1,0 +1,119 @@
+"""A suite on a network: batch after batch, each with its own stream, each durable when done."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from rayat.attacks._view import attacked
+from rayat.data.base import Prepared
+from rayat.data.loader import eval_batches
+from rayat.suites.base import Suite
+from rayat.training.journal import Journal
+from rayat.training.streams import stream
+
+Split = Literal["val", "test"]
+
+BATCH = 250
+"""Most images per batch, AutoAttack's own default; an interruption costs one batch at most."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to measure.
+
+    Attributes:
+        suite: with its norm (`Suite.within`). eps: radius.
+        size: the first so many images; None: all. batch_size: fewer than `BATCH` per batch.
+        seed: of the random starts, with the split and the batch's place. split: of the data.
+        device: torch device. journal: folder of the finished batches; None: they are not kept.
+        tell: told the batches done and their number after each.
+    """
+
+    suite: Suite
+    eps: float
+    size: int | None = None
+    batch_size: int = BATCH
+    seed: int = 0
+    split: Split = "test"
+    device: str = "cpu"
+    journal: Path | None = None
+    tell: Callable[[int, int], object] = lambda done, of: None
+
+
+def measure(model: nn.Module, prepared: Prepared, question: Question) -> dict[str, Any]:
+    """Return the columns of the `evals` table that a measurement gives.
+
+    The same network, data and question give the same values, but for `seconds`, in one piece or
+    interrupted and asked again. The model is left as found.
+
+    Args:
+        model: the bare network in fp32, on the question's device.
+
+    Raises:
+        ConfigError: the suite cannot attack such images or logits.
+    """
+    suite, eps, split = question.suite, question.eps, question.split
+    arrays = prepared.test if split == "test" else prepared.val
+    size = min(len(arrays), question.size or len(arrays))
+    batch_size = min(question.batch_size, BATCH)
+    journal, done = None, {}
+    if question.journal is not None:
+        journal = Journal(
+            question.journal,
+            {
+                "weights": _fingerprint(model),
+                "data": [prepared.checksum, prepared.split_hash],
+                "suite": suite.spec(),
+                **{"eps": eps, "size": size, "batch_size": batch_size},
+                **{"seed": question.seed, "split": split},
+            },
+        )
+        done = journal.finished()
+    batches = -(-size // batch_size)
+    with attacked(model) as frozen:
+        for index, (x, y) in enumerate(eval_batches(arrays, batch_size, question.device, size)):
+            if index not in done:
+                begin = time.perf_counter()
+                noise = stream(question.seed, split, index, device=x.device)
+                verdict = suite.attack(frozen, x, y, eps, noise)
+                done[index] = {
+                    "clean": int(verdict.clean.sum()),
+                    "robust": int(verdict.robust.sum()),
+                    "forward": verdict.passes.forward,
+                    "backward": verdict.passes.backward,
+                    "seconds": time.perf_counter() - begin,
+                }
+                if journal is not None:
+                    journal.add(index, done[index])
+            question.tell(index + 1, batches)
+    total = {name: sum(row[name] for row in done.values()) for name in done[0]}
+    return {
+        "suite": suite.title,
+        "split": split,
+        "eps": eps,
+        "n": size,
+        "clean_acc": total["clean"] / size,
+        "robust_acc": total["robust"] / size,
+        "precision": "fp32",
+        "fwd_passes": total["forward"],
+        "bwd_passes": total["backward"],
+        "seconds": total["seconds"],
+        "flags_json": None,
+    }
+
+
+def _fingerprint(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
