@@ -25,6 +25,7 @@ from rayat.compare.text import plural, printable
 from rayat.compare.verdict import HEADLINE, sentence, word
 from rayat.errors import StudyError
 from rayat.ledger.reader import Run, require_reports
+from rayat.ledger.state import UNFINISHED
 
 
 @dataclass(frozen=True)
@@ -242,10 +243,10 @@ def _notes(run: Run, rows: list[Row], quality: Accuracies) -> list[str]:
     statuses = run.trials["status"]
     if study.get("protocol") == "as-published":
         notes.append("Protocol as-published: decisions may have seen the test set.")
-    going = int(statuses.isin(["pending", "running", "interrupted"]).sum())
+    going = int(statuses.isin(UNFINISHED).sum())
     if going:
         notes.append(f"The run is not over: {going} of {len(statuses)} trials have no end yet.")
-    broken = int((~statuses.isin([*ENDED, "pending", "running", "interrupted"])).sum())
+    broken = int((~statuses.isin([*ENDED, *UNFINISHED])).sum())
     if broken:
         notes.append(f"{plural(broken, 'trial')} failed or lost: without the target, in no pair.")
     stopped = int((statuses == "stopped").sum())

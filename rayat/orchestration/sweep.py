@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rayat.config import TrialConfig
-from rayat.errors import DataError, LedgerError, PlacementError, StudyError
+from rayat.errors import DataError, LedgerError, PlacementError
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.schema import SCHEMA_VERSION
+from rayat.ledger.state import UNFINISHED
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.cluster import Capacity, cluster, local_capacity
 from rayat.orchestration.driver import Driver, Observer
@@ -51,7 +52,7 @@ class Summary:
     @property
     def complete(self) -> bool:
         """Return whether every trial has an end."""
-        return not {"pending", "running", "interrupted"} & set(self.statuses)
+        return not set(UNFINISHED) & set(self.statuses)
 
 
 def run(
@@ -70,7 +71,6 @@ def run(
     """
     folder = Path(folder)
     refuse_a_taken(folder)
-    refuse_pauses(study)
     trials = study.trials()
     refuse_what_cannot_run(trials, where)
     options = options or Options(max_failures=study.max_failures)
@@ -229,19 +229,6 @@ def refuse_a_taken(folder: Path) -> None:
         raise LedgerError(
             f"{folder} holds a run already: continue it with `rayat resume {folder}` "
             "or choose another folder"
-        )
-
-
-def refuse_pauses(study: Study) -> None:
-    """Refuse a policy that pauses trials: only the replay can pause one.
-
-    Raises:
-        StudyError: with the filters that can run.
-    """
-    if "first-look" in (study.policy.kind, getattr(study.policy, "filter", "")):
-        raise StudyError(
-            "policy first-look pauses trials, which a run cannot do yet: use it with "
-            "`rayat replay`, or run accel:median, accel:asha or accel:none"
         )
 
 

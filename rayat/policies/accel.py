@@ -63,6 +63,11 @@ class Accel(PeerPolicy):
             self._peers = kind(grace=self.grace, compare_within=self.compare_within)
 
     @property
+    def pauses(self) -> bool:
+        """Return whether the filter does."""
+        return self._peers is not None and self._peers.pauses
+
+    @property
     def limits(self) -> Limits:
         """The limits with what they have seen; made with the first report."""
         if self._limits is None:
