@@ -186,6 +186,7 @@ SCHEDULES: Registry[Any] = Registry("attack_schedule", "rayat.schedules")
 OBJECTIVES: Registry[Any] = Registry("objective", "rayat.objectives")
 OPTIMIZERS: Registry[Any] = Registry("optimizer", "rayat.optimizers")
 PRUNERS: Registry[Any] = Registry("pruning", "rayat.pruning")
+SEARCHERS: Registry[Any] = Registry("search", "rayat.search")
 
 ROOMS: dict[str, Registry[Any]] = {
     "shapes": SHAPES,
@@ -197,5 +198,6 @@ ROOMS: dict[str, Registry[Any]] = {
     "objectives": OBJECTIVES,
     "optimizers": OPTIMIZERS,
     "pruners": PRUNERS,
+    "searchers": SEARCHERS,
 }
 """What `rayat ls` lists, by the word a user types."""

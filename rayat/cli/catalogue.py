@@ -23,6 +23,7 @@ KINDS = (
     "objectives",
     "optimizers",
     "pruners",
+    "searchers",
     "studies",
 )
 """The registries' rooms, and the shipped studies."""

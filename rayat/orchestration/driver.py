@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rayat.ledger.rows import report_row
@@ -46,6 +46,7 @@ class Driver:
         metric: what the policy judges by.
         stop_collapsed: whether catastrophic overfitting ends a trial.
         observer: told of every change, for the live table; must not raise.
+        grow: returns trials that were declared since it was last asked (adaptive searches).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Driver:
         metric: str,
         stop_collapsed: bool = True,
         observer: Observer | None = None,
+        grow: Callable[[], Iterable[TrialView]] = tuple,
     ) -> None:
         self.ledger, self.metric, self.stop_collapsed = ledger, metric, stop_collapsed
         self.trials = {trial.trial_id: trial for trial in trials}
@@ -63,6 +65,7 @@ class Driver:
         self.outcomes = Outcomes(metric)
         self.interrupted = False
         self.observer = observer or Observer()
+        self._grow = grow
         self._starts: dict[str, tuple[str, int]] = {}
         self._resumed: dict[str, None] = {}
         self.rebuild()
@@ -81,6 +84,7 @@ class Driver:
 
     def ready(self) -> list[str]:
         """Return the trials to run: those that wait for their first start, then the resumed."""
+        self.trials.update({trial.trial_id: trial for trial in self._grow()})
         waiting = [t for t in self.ledger.unfinished() if self.ledger.status(t) in LIVE]
         resumed = [t for t in self._resumed if t in waiting]
         return [*(t for t in waiting if t not in self._resumed), *resumed]

@@ -49,7 +49,7 @@ def execute(
     capacity: Capacity,
     options: Options,
 ) -> None:
-    """Run every trial of `configs` (by trial id) that has no end yet.
+    """Run every trial of `configs` (by trial id; it may grow) that has no end yet.
 
     Trials with one worker run first, in reused processes; trials with several workers after them,
     each around its own `TorchTrainer`. Trials that the policy resumed run where their kind runs. A
@@ -62,15 +62,21 @@ def execute(
     needs = {trial_id: Need.of(config) for trial_id, config in configs.items()}
     for need in set(needs.values()):
         concurrency(need, capacity)
+
+    def need_of(trial_id: str) -> Need:
+        if trial_id not in needs:  # proposed since
+            needs[trial_id] = Need.of(configs[trial_id])
+        return needs[trial_id]
+
     while not driver.interrupted:
-        kinds = {needs[trial_id] for trial_id in driver.ready() if trial_id in needs}
+        kinds = {need_of(trial_id) for trial_id in driver.ready()}
         if not kinds:
             driver.strand()
             break
         need = min(kinds, key=lambda n: (n.workers, n.cpus, n.gpus))
 
         def ready(need: Need = need) -> list[str]:
-            return [trial_id for trial_id in driver.ready() if needs.get(trial_id) == need]
+            return [trial_id for trial_id in driver.ready() if need_of(trial_id) == need]
 
         _fit(folder, configs, need, ready, driver, shared, capacity, options)
 

@@ -22,10 +22,12 @@ from rayat.orchestration.execute import Options, execute
 from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.placement import Need, concurrency
+from rayat.orchestration.search import Search, declare
 from rayat.orchestration.shared_data import SharedData
 from rayat.policies.base import Policy, TrialView
 from rayat.registry import POLICIES
-from rayat.study import Study, Trial
+from rayat.search.plan import Trial
+from rayat.study import Study, describe
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,14 @@ def run(
         shared, data = SharedData.put(trial.config.data for trial in trials)
         info = run_info(study, list(data.values()), capacity, command)
         with Ledger.create(folder, info) as ledger:
-            for trial in trials:
+            search = Search.of(ledger)
+            for trial in trials if search is None else ():
                 declare(ledger, trial)
-            configs = {trial.trial_id: trial.config for trial in trials}
-            return carry_out(ledger, study.policy, configs, shared, capacity, options, observer)
+            started = trials if search is None else search.grow()
+            configs = {trial.trial_id: trial.config for trial in started}
+            return carry_out(
+                ledger, study.policy, configs, shared, capacity, options, observer, search
+            )
 
 
 def resume(
@@ -101,6 +107,9 @@ def resume(
     folder = Path(folder)
     with Ledger.open(folder) as ledger:
         info = ledger.info
+        search = Search.of(ledger)
+        if search is not None:
+            search.grow()
         configs = declared(ledger)
         policy = POLICIES.build(info["study"]["policy"])
         options = options or Options(max_failures=info["study"].get("max_failures", 3))
@@ -110,28 +119,35 @@ def resume(
             shared, data = SharedData.put(config.data for config in configs.values())
             same_data(info["data"], list(data.values()))
             ledger.event("resumed", {"environment": describe_environment()})
-            return carry_out(ledger, policy, configs, shared, capacity, options, observer)
+            return carry_out(ledger, policy, configs, shared, capacity, options, observer, search)
 
 
 def carry_out(
     ledger: Ledger,
     policy: Policy,
-    configs: Mapping[str, TrialConfig],
+    configs: dict[str, TrialConfig],
     shared: SharedData,
     capacity: Capacity,
     options: Options,
     observer: Observer | None,
+    search: Search | None,
 ) -> Summary:
-    """Run what has no end, evaluate what was not evaluated, write the tables."""
+    """Run what has no end, evaluate what was not evaluated, write the tables.
+
+    `configs` gains the trials that the search proposes while the run lives.
+    """
     study = ledger.info["study"]
     arms = ledger.arms()
-    views = [
-        TrialView(trial_id, config.tree(), config.epochs, arms.get(trial_id, ""))
-        for trial_id, config in configs.items()
-    ]
+
+    def grow() -> list[TrialView]:
+        new = [] if search is None else search.grow()
+        configs.update({trial.trial_id: trial.config for trial in new})
+        return [view(trial.trial_id, trial.config, trial.arm) for trial in new]
+
+    views = [view(trial_id, config, arms.get(trial_id, "")) for trial_id, config in configs.items()]
     observer = observer or Observer()
     driver = Driver(
-        ledger, policy, views, study["metric"], study.get("stop_collapsed", True), observer
+        ledger, policy, views, study["metric"], study.get("stop_collapsed", True), observer, grow
     )
     try:
         execute(ledger.folder, configs, driver, shared, capacity, options)
@@ -151,6 +167,11 @@ def carry_out(
     return Summary(ledger.folder, dict(statuses), driver.interrupted)
 
 
+def view(trial_id: str, config: TrialConfig, arm: str) -> TrialView:
+    """Return what a policy may know of a trial."""
+    return TrialView(trial_id, config.tree(), config.epochs, arm)
+
+
 def run_info(
     study: Study,
     data: list[dict[str, Any]],
@@ -159,7 +180,7 @@ def run_info(
     origin: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what `run.json` holds: everything that is needed to run or to judge the run again."""
-    return {
+    info = {
         "schema_version": SCHEMA_VERSION,
         "study": study.tree(),
         "study_sha256": study.sha256(),
@@ -170,21 +191,9 @@ def run_info(
         "command": list(command if command is not None else sys.argv),
         "origin": dict(origin or {}),
     }
-
-
-def declare(ledger: Ledger, trial: Trial) -> None:
-    """Write a trial's identity to the ledger."""
-    ledger.trial(
-        trial_id=trial.trial_id,
-        index=trial.index,
-        arm=trial.arm,
-        config_id=trial.config.config_id,
-        config_sha256=trial.config.sha256(),
-        config_json=trial.config.canonical(),
-        seed=trial.config.seed,
-        epochs=trial.config.epochs,
-        workers=trial.config.workers,
-    )
+    if study.search.adaptive:
+        info["search"] = json.loads(json.dumps(study.plan().tree(), default=describe))
+    return info
 
 
 def declared(ledger: Ledger) -> dict[str, TrialConfig]:

@@ -11,7 +11,8 @@ from rayat.ledger.log import LOG, MAGIC, encode, read_log
 from rayat.ledger.repair import repair
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.driver import Driver
-from rayat.orchestration.sweep import declare, run_info
+from rayat.orchestration.search import declare
+from rayat.orchestration.sweep import run_info
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
 from rayat.replay.verify import verify
