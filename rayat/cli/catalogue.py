@@ -20,6 +20,7 @@ KINDS = (
     "data",
     "models",
     "attacks",
+    "schedules",
     "objectives",
     "optimizers",
     "pruners",
