@@ -241,7 +241,14 @@ def _headline(rows: list[Row], baseline: str, target: float | None) -> str:
 def _notes(run: Run, rows: list[Row], quality: Accuracies) -> list[str]:
     study, notes = run.info["study"], []
     statuses = run.trials["status"]
-    if study.get("protocol") == "as-published":
+    imported = run.info.get("imported")
+    if imported:
+        where = " and ".join(imported["measured_on"])
+        notes.append(
+            f"Imported ({imported['from']}): accuracies were measured on {where} data; costs are "
+            "as recorded."
+        )
+    elif study.get("protocol") == "as-published":
         notes.append("Protocol as-published: decisions may have seen the test set.")
     going = int(statuses.isin(UNFINISHED).sum())
     if going:

@@ -30,13 +30,15 @@ TOTALS = (
 
 def build(state: State) -> dict[str, pa.Table]:
     """Return the tables by name, rows in a fixed order: trials by index, epochs within them."""
-    metric = (state.info or {})["metric"]
+    info = state.info or {}
+    metric, imported = info["metric"], "imported" in info
     trials = sorted(state.trials.values(), key=lambda t: t.declared["trial_index"])
     order = {t.declared["trial_id"]: i for i, t in enumerate(trials)}
     summaries, epochs = [], []
     for trial in trials:
         rows = list(trial.rows())
-        summaries.append(summary(trial, rows, metric))
+        chosen = {"selected_on": "none"} if imported else {}
+        summaries.append({**summary(trial, rows, metric), **chosen})
         epochs.extend(rows)
     decisions = [{**d, "evidence_json": _json(d["evidence"])} for d in state.decisions]
     evals = sorted(

@@ -107,6 +107,8 @@ def resume(
     folder = Path(folder)
     with Ledger.open(folder) as ledger:
         info = ledger.info
+        if "imported" in info:
+            raise LedgerError(f"{folder} was imported: its trials have ended, none can be resumed")
         search = Search.of(ledger)
         if search is not None:
             search.grow()
