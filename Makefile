@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: help install quickstart test fast lint lock clean
+.PHONY: help install quickstart test fast torture lint lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,13 @@ test: install lint  ## everything that CI runs: linters, types, layers, all test
 
 fast: install  ## the tests that take less than two minutes together
 	$(BIN)/python -m pytest -m "not slow"
+
+torture: install  ## faults on purpose: kills, crashes, full disks, flipped bits (docs/reliability.md)
+	$(BIN)/python -m pytest -s -q tests/ledger/test_crash.py tests/ledger/test_log.py \
+	  tests/ledger/test_reader.py tests/ledger/test_repair.py tests/ledger/test_lock.py \
+	  tests/training/test_checkpoints.py tests/orchestration/test_driver.py \
+	  tests/orchestration/test_simulated.py tests/orchestration/test_kill.py tests/test_safety.py
+	$(BIN)/rayat bench R1
 
 lint: install  ## formatting, linting, types, layers
 	$(BIN)/ruff format --check .

@@ -188,6 +188,7 @@ OPTIMIZERS: Registry[Any] = Registry("optimizer", "rayat.optimizers")
 PRUNERS: Registry[Any] = Registry("pruning", "rayat.pruning")
 EXCHANGES: Registry[Any] = Registry("exchange", "rayat.exchanges")
 SUITES: Registry[Any] = Registry("suite", "rayat.suites")
+SEARCHERS: Registry[Any] = Registry("search", "rayat.search")
 
 ROOMS: dict[str, Registry[Any]] = {
     "shapes": SHAPES,
@@ -201,5 +202,6 @@ ROOMS: dict[str, Registry[Any]] = {
     "pruners": PRUNERS,
     "exchanges": EXCHANGES,
     "suites": SUITES,
+    "searchers": SEARCHERS,
 }
 """What `rayat ls` lists, by the word a user types."""

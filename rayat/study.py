@@ -13,17 +13,18 @@ import itertools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from rayat.config import TrialConfig, merge
+from rayat.config import merge
 from rayat.errors import ConfigError, StudyError, nearest
 from rayat.ledger.schema import REPORT_KEYS
-from rayat.registry import POLICIES, Part, explain
+from rayat.registry import POLICIES, SEARCHERS, Part, explain
+from rayat.search.plan import Plan, Trial
+from rayat.search.random import variants
 
 ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 """Names of arms: nothing that separates arms and axes in a label."""
@@ -31,23 +32,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names that become folders: no separators, no leading dot or dash."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One training run of a study.
-
-    Attributes:
-        index: 0-based place in the study's order.
-        trial_id: unique in the study, safe as a folder name.
-        arm: the scientific axes' values, such as `lr.shape=cosine`; the unit of comparison.
-        draw: number of the nuisance draw, equal over arms.
-        config: the whole configuration, seed included.
-    """
-
-    index: int
-    trial_id: str
-    arm: str
-    draw: int
-    config: TrialConfig
+DRIVER_AXES = ("data", "workers", "cpus_per_worker", "gpus_per_worker")
+"""What the driver must know before the first trial: no axes of an adaptive search."""
 
 
 class Study(BaseModel):
@@ -81,6 +67,7 @@ class Study(BaseModel):
         None, description="value of the metric whose time is compared, fixed before the run"
     )
     policy: Any = "none"
+    search: Any = Field("random", description="how each arm tunes its nuisance axes")
     baseline: str | None = Field(None, description="the arm compared with, as `key=value`")
     stop_collapsed: bool = Field(True, description="end a trial on catastrophic overfitting")
     max_failures: int = Field(3, ge=0, description="restarts of one trial after its worker died")
@@ -127,7 +114,27 @@ class Study(BaseModel):
         if both:
             raise StudyError(f"axis {both.pop()!r} cannot be both scientific and nuisance")
         object.__setattr__(self, "policy", POLICIES.build(self.policy))
+        object.__setattr__(self, "search", SEARCHERS.build(self.search))
+        if self.search.adaptive:
+            self._adaptive()
         return self
+
+    def _adaptive(self) -> None:
+        """Refuse what a search cannot do that proposes trials while the run lives."""
+        name, axes = self.search.kind, self.axes()[1]
+        if not axes:
+            raise StudyError(f"search {name!r} has no axis to tune: none of the space is nuisance")
+        for axis in axes:
+            if axis.partition(".")[0] in DRIVER_AXES:
+                raise StudyError(
+                    f"search {name!r} cannot tune {axis!r}, which must be known before the first "
+                    "trial; make it a grid_search or use search='random'"
+                )
+        if self.policy.pauses:
+            raise StudyError(
+                f"policy {self.policy.kind!r} waits for all trials, and search {name!r} proposes "
+                "the later ones only after the earlier ones ended; change one of them"
+            )
 
     def axes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the scientific and the nuisance axes, in the space's order."""
@@ -155,37 +162,39 @@ class Study(BaseModel):
             ConfigError: a point of the space is not a valid configuration.
             StudyError: the space cannot be expanded, or two points are the same.
         """
+        trials = self.plan().first()
+        self._check_baseline(list(dict.fromkeys(trial.arm for trial in trials)))
+        return trials
+
+    def foreseen(self) -> list[Trial]:
+        """Return as many trials as the run may have: random ones stand in for later proposals."""
+        if not self.search.adaptive:
+            return self.trials()
+        return self.model_copy(update={"search": SEARCHERS.build("random")}).trials()
+
+    def plan(self) -> Plan:
+        """Return the arms and the space that each of them searches.
+
+        Raises:
+            ConfigError: an arm is not a valid configuration.
+            StudyError: the space cannot be expanded, or two arms have the same name.
+        """
         scientific, nuisance = self.axes()
         base = merge({}, self.base)
-        trials: list[Trial] = []
-        seen: dict[tuple[str, int], str] = {}
-        points = _variants({k: self.space[k] for k in scientific}, 0)
+        arms: dict[str, dict[str, Any]] = {}
+        points = variants({k: self.space[k] for k in scientific}, 0)
         for (name, changes), point in itertools.product((self.arms or {"": {}}).items(), points):
             axes = [("arm", name)] if self.arms else []
             axes += [(k, label(point[k])) for k in scientific]
             arm = ",".join(f"{k}={v}" for k, v in axes) or "all"
-            named = self._named(name, base, changes)
-            for draw in range(self.draws):
-                # The same draws for every arm: an equal budget, and paired comparisons.
-                drawn = _variants({k: self.space[k] for k in nuisance}, self.draw_seed + draw)
-                for number, extra in enumerate(drawn):
-                    tree = merge(named, {**point, **extra})
-                    for seed in self.seeds:
-                        config = TrialConfig.parse({**tree, "seed": seed})
-                        key = (config.config_id, seed)
-                        if key in seen:
-                            raise StudyError(
-                                f"two points of the space are the same configuration: "
-                                f"{seen[key]!r} and {arm!r}; remove one (or a draw of a grid)"
-                            )
-                        seen[key] = arm
-                        index = len(trials)
-                        trial_id = f"{index:04d}-{config.config_id[:8]}-s{seed}"
-                        trials.append(
-                            Trial(index, trial_id, arm, draw * len(drawn) + number, config)
-                        )
-        self._check_baseline(list(dict.fromkeys(trial.arm for trial in trials)))
-        return trials
+            if arm in arms:
+                raise StudyError(
+                    "two points of the space are the same configuration: "
+                    f"{arm!r} and {arm!r}; remove one (or a draw of a grid)"
+                )
+            arms[arm] = merge(self._named(name, base, changes), point)
+        space = {k: self.space[k] for k in nuisance}
+        return Plan(self.search, arms, space, self.draws, self.draw_seed, self.seeds)
 
     @staticmethod
     def _named(name: str, base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,6 +217,7 @@ class Study(BaseModel):
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         fields["space"] = {k: describe(v) for k, v in self.space.items()}
         fields["policy"] = self.policy.spec()
+        fields["search"] = self.search.spec()
         scientific, nuisance = self.axes()
         fields.update(scientific=list(scientific), nuisance=list(nuisance), seeds=list(self.seeds))
         tree: dict[str, Any] = json.loads(json.dumps(fields, default=describe))
@@ -281,27 +291,3 @@ def describe(domain: object) -> Any:
 
 def _is_grid(domain: object) -> bool:
     return isinstance(domain, Mapping) and set(domain) == {"grid_search"}
-
-
-def _variants(space: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
-    """Return every grid point of `space`, its other domains sampled once each with `seed`."""
-    if not space:
-        return [{}]
-    # Imported here: reading a finished run must not load Ray.
-    import numpy as np
-    from ray.tune.search.variant_generator import generate_variants
-
-    # Dotted keys stay plain keys: Tune splits paths on its own nesting only.
-    state = np.random.RandomState(seed)
-    try:
-        return [_plain(spec) for _, spec in generate_variants(dict(space), random_state=state)]
-    except Exception as error:
-        raise StudyError(f"the space cannot be expanded: {error}") from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value.tolist() if hasattr(value, "tolist") else value

@@ -9,7 +9,17 @@ import typer
 from typer.core import TyperGroup
 
 import rayat
-from rayat.cli import catalogue, doctor, evaluating, measuring, planning, policies, results, running
+from rayat.cli import (
+    catalogue,
+    doctor,
+    evaluating,
+    importing,
+    measuring,
+    planning,
+    policies,
+    results,
+    running,
+)
 from rayat.compare.text import printable
 from rayat.errors import LedgerError, RayatError
 
@@ -82,6 +92,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "compare": results.compare,
     "report": results.report,
     "replay": policies.replay,
+    "import": importing.import_,
     "verify": policies.verify,
     "repair": results.repair,
     "doctor": doctor.doctor,

@@ -20,11 +20,13 @@ KINDS = (
     "data",
     "models",
     "attacks",
+    "schedules",
     "objectives",
     "optimizers",
     "pruners",
     "exchanges",
     "suites",
+    "searchers",
     "studies",
 )
 """The registries' rooms, and the shipped studies."""

@@ -16,9 +16,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rayat.cli.progress import UNFINISHED, Progress, TrialLine
+from rayat.cli.progress import Progress, TrialLine
 from rayat.cli.text import duration
 from rayat.compare.text import fraction, printable
+from rayat.ledger.state import UNFINISHED
 from rayat.orchestration.driver import Observer
 
 if TYPE_CHECKING:

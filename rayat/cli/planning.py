@@ -21,7 +21,8 @@ from rayat.errors import PlacementError
 if TYPE_CHECKING:
     from rayat.config import TrialConfig
     from rayat.orchestration.cluster import Capacity
-    from rayat.study import Study, Trial
+    from rayat.search.plan import Trial
+    from rayat.study import Study
     from rayat.training.estimate import Estimate
 
 COST_FREE = ("seed", "lr", "epochs", "checkpoint_every", "optimizer.weight_decay")
@@ -57,7 +58,7 @@ def plan(
     chosen = load(study, changes)
     from rayat.orchestration.cluster import cluster, local_capacity
 
-    trials = chosen.trials()
+    trials = chosen.foreseen()
     place = options.where(address, cpus, gpus, allow_open_cluster)
     if place.address is None:
         capacity = local_capacity(cpus, gpus)

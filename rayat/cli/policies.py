@@ -70,7 +70,7 @@ def replay(
     from rayat.replay.sweeps import replay as run_replay
 
     names = [name.strip() for name in policy.split(",") if name.strip()]
-    found = run_replay(read_curves(curves, _roles(map_ or [])), names, workers, sweeps, seed)
+    found = run_replay(read_curves(curves, roles(map_ or [])), names, workers, sweeps, seed)
     if plot is not None:
         from rayat.compare.plots import save
         from rayat.replay.plot import draw_frontier
@@ -88,16 +88,17 @@ def replay(
         typer.echo(_table(rows))
 
 
-def _roles(given: Iterable[str]) -> dict[str, str]:
+def roles(given: Iterable[str]) -> dict[str, str]:
+    """Return `--map ROLE=COLUMN` texts as columns by role. Raises `ConfigError`."""
     from rayat.errors import ConfigError
 
-    roles = {}
+    found = {}
     for text in given:
         role, equals, column = text.partition("=")
         if not (role and equals and column):
             raise ConfigError(f"--map takes ROLE=COLUMN, such as robust_acc=pgd, got {text!r}")
-        roles[role] = column
-    return roles
+        found[role] = column
+    return found
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

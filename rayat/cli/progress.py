@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from rayat.cli.text import duration
 from rayat.compare.text import fraction
+from rayat.ledger.state import UNFINISHED
 
 if TYPE_CHECKING:
     from rayat.ledger.state import TrialState
     from rayat.orchestration.driver import Driver
-
-UNFINISHED = ("pending", "running", "interrupted")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,10 @@ class Progress:
             rows = self.driver.ledger.reports(trial_id)
             if rows:
                 self._judge(trial_id, rows[-1])
-        if self.state(trial_id).status not in UNFINISHED:
+        status = self.state(trial_id).status
+        if status == "paused":
+            self.running.pop(trial_id, None)
+        if status not in UNFINISHED:
             self.running.pop(trial_id, None)
             if trial_id not in self.ended:
                 self.ended.append(trial_id)

@@ -16,7 +16,7 @@ from rayat.cli.studies import short
 from rayat.cli.text import as_json, columns, duration
 from rayat.compare.text import fraction, printable
 
-UNFINISHED = {"pending", "running", "interrupted"}
+UNFINISHED = {"pending", "running", "paused", "interrupted"}
 TRIAL_KEYS = (
     "trial_id",
     "arm",

@@ -220,7 +220,7 @@ def _pictures(run: Run, comparison: Comparison) -> Iterator[str]:
 def _early_ends(run: Run) -> Iterator[str]:
     """Every trial that did not finish, with the sentence that ended it."""
     last = run.decisions.sort_values("position").groupby("trial_id")["sentence"].last().to_dict()
-    ended = run.trials[~run.trials["status"].isin(["finished", "pending", "running"])]
+    ended = run.trials[~run.trials["status"].isin(["finished", "pending", "running", "paused"])]
     if ended.empty:
         return
     yield "<h2>Trials that did not finish</h2>"

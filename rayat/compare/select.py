@@ -14,7 +14,7 @@ from rayat.ledger.reader import Run
 
 NAME_KEYS = ("name", "shape")
 """`attack=pgd` means `attack.name=pgd`, `lr=cosine` means `lr.shape=cosine`."""
-SOUND = ("finished", "stopped", "collapsed", "running", "interrupted")
+SOUND = ("finished", "stopped", "collapsed", "running", "paused", "interrupted")
 """Trials whose best value may choose a configuration; those that broke may not."""
 
 

@@ -25,6 +25,7 @@ from rayat.compare.text import plural, printable
 from rayat.compare.verdict import HEADLINE, sentence, word
 from rayat.errors import StudyError
 from rayat.ledger.reader import Run, require_reports
+from rayat.ledger.state import UNFINISHED
 
 
 @dataclass(frozen=True)
@@ -246,12 +247,19 @@ def _headline(rows: list[Row], baseline: str, target: float | None) -> str:
 def _notes(run: Run, rows: list[Row], quality: Accuracies) -> list[str]:
     study, notes = run.info["study"], []
     statuses = run.trials["status"]
-    if study.get("protocol") == "as-published":
+    imported = run.info.get("imported")
+    if imported:
+        where = " and ".join(imported["measured_on"])
+        notes.append(
+            f"Imported ({imported['from']}): accuracies were measured on {where} data; costs are "
+            "as recorded."
+        )
+    elif study.get("protocol") == "as-published":
         notes.append("Protocol as-published: decisions may have seen the test set.")
-    going = int(statuses.isin(["pending", "running", "interrupted"]).sum())
+    going = int(statuses.isin(UNFINISHED).sum())
     if going:
         notes.append(f"The run is not over: {going} of {len(statuses)} trials have no end yet.")
-    broken = int((~statuses.isin([*ENDED, "pending", "running", "interrupted"])).sum())
+    broken = int((~statuses.isin([*ENDED, *UNFINISHED])).sum())
     if broken:
         notes.append(f"{plural(broken, 'trial')} failed or lost: without the target, in no pair.")
     stopped = int((statuses == "stopped").sum())

@@ -22,7 +22,9 @@ def _schema(*fields: Any) -> pa.Schema:
 EPOCHS = _schema(
     pa.field("trial_id", s, nullable=False),
     pa.field("epoch", i, nullable=False),  # 1-based, monotone across restarts
-    pa.field("attempt", i, nullable=False),  # 1-based; +1 after a worker or driver died
+    pa.field(
+        "attempt", i, nullable=False
+    ),  # 1-based; +1 after a pause, or after a worker or driver died
     pa.field("lr", f),  # at the epoch's last step
     pa.field("attack_steps", f),  # mean gradient steps per sample
     pa.field("eps", f),  # radius of the training attack
@@ -64,7 +66,7 @@ TRIALS = _schema(
     pa.field("config_sha256", s),
     pa.field("config_json", s),
     pa.field("seed", i),
-    # pending|running|finished|stopped|diverged|collapsed|failed|lost|interrupted
+    # pending|running|paused|finished|stopped|diverged|collapsed|failed|lost|interrupted
     pa.field("status", s),
     pa.field("stop_reason", s),
     pa.field("epochs_planned", i),

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from rayat.errors import LedgerError, nearest
 from rayat.ledger.rows import VALUES
 
-UNFINISHED = ("pending", "running", "interrupted")
+UNFINISHED = ("pending", "running", "paused", "interrupted")
 EVAL_KEY = ("trial_id", "checkpoint", "suite", "split", "eps", "n")
 """What names a row of the evals table: of rows with equal values the last one counts."""
 ENDINGS = ("finished", "stopped", "diverged", "collapsed", "failed", "lost", "interrupted")
+UNREPORTED = ("failed", "lost")
+"""Ends that no report shows: their place among the reports is a fact of its own."""
 SECONDS = tuple(name for name in VALUES if name.endswith("_seconds"))
 PASSES = tuple(name for name in VALUES if name.endswith("_passes"))
 
@@ -74,6 +76,7 @@ class State:
         info: the run's description, None before its record.
         trials: by id, in the order of declaration.
         observed: (trial_id, epoch, values) in the order in which each was first durable.
+        gone: (reports observed before it, trial_id) of each end that no report shows.
         decisions, events: as recorded, with their position.
         evals: by `EVAL_KEY`; the last one counts.
         position: records seen. fence: the highest so far. ignored: records with a lower one.
@@ -83,6 +86,7 @@ class State:
         self.info: dict[str, Any] | None = None
         self.trials: dict[str, TrialState] = {}
         self.observed: list[tuple[str, int, tuple[Any, ...]]] = []
+        self.gone: list[tuple[int, str]] = []
         self.decisions: list[dict[str, Any]] = []
         self.evals: dict[tuple[Any, ...], dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
@@ -173,12 +177,19 @@ class State:
     def _take_decision(self, record: Mapping[str, Any]) -> None:
         decision = {"position": self.position, **record["decision"]}
         self.decisions.append(decision)
-        self.trial(decision["trial_id"]).decisions.append(decision)
+        trial = self.trial(decision["trial_id"])
+        trial.decisions.append(decision)
+        if decision["action"] == "pause" and trial.status == "running":
+            trial.status = "paused"
+        elif decision["action"] == "continue" and trial.status == "paused":
+            trial.status = "running"
 
     def _take_end(self, record: Mapping[str, Any]) -> None:
         trial = self.trial(record["trial_id"])
         trial.status, trial.reason = record["status"], record["reason"]
         trial.ended_at = record["at"]
+        if record["status"] in UNREPORTED:
+            self.gone.append((len(self.observed), record["trial_id"]))
 
     def _take_evaluation(self, record: Mapping[str, Any]) -> None:
         row = record["row"]

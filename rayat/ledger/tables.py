@@ -30,14 +30,19 @@ TOTALS = (
 
 def build(state: State) -> dict[str, pa.Table]:
     """Return the tables by name, rows in a fixed order: trials by index, epochs within them."""
-    metric = (state.info or {})["metric"]
+    info = state.info or {}
+    metric, imported = info["metric"], "imported" in info
     trials = sorted(state.trials.values(), key=lambda t: t.declared["trial_index"])
     order = {t.declared["trial_id"]: i for i, t in enumerate(trials)}
-    summaries, epochs = [], []
+    summaries: list[dict[str, Any]] = []
+    # By column: a dict per epoch would take several times the memory of the state.
+    epochs: dict[str, list[Any]] = {name: [] for name in EPOCHS.names}
     for trial in trials:
         rows = list(trial.rows())
-        summaries.append(summary(trial, rows, metric))
-        epochs.extend(rows)
+        chosen = {"selected_on": "none"} if imported else {}
+        summaries.append({**summary(trial, rows, metric), **chosen})
+        for name, column in epochs.items():
+            column.extend(row.get(name) for row in rows)
     decisions = [{**d, "evidence_json": _json(d["evidence"])} for d in state.decisions]
     evals = sorted(
         state.evals.values(),
@@ -49,7 +54,7 @@ def build(state: State) -> dict[str, pa.Table]:
     )
     return {
         "trials": _with_config(_table(summaries, TRIALS), [t.declared for t in trials]),
-        "epochs": _table(epochs, EPOCHS),
+        "epochs": _arrow(epochs, EPOCHS),
         "decisions": _table(decisions, DECISIONS),
         "evals": _table(evals, EVALS),
     }
@@ -96,8 +101,12 @@ def eval_table(rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def _table(rows: list[Any], schema: pa.Schema) -> pa.Table:
-    columns = [pa.array([row.get(f.name) for row in rows], type=f.type) for f in schema]
-    return pa.table(columns, schema=schema.with_metadata(METADATA))
+    return _arrow({f.name: [row.get(f.name) for row in rows] for f in schema}, schema)
+
+
+def _arrow(columns: Mapping[str, list[Any]], schema: pa.Schema) -> pa.Table:
+    arrays = [pa.array(columns[f.name], type=f.type) for f in schema]
+    return pa.table(arrays, schema=schema.with_metadata(METADATA))
 
 
 def _with_config(table: pa.Table, declared: list[dict[str, Any]]) -> pa.Table:

@@ -284,6 +284,10 @@ class Ledger:
         for trial_id, epoch, values in self.state.observed:
             yield trial_id, epoch, {"epoch": epoch, **dict(zip(VALUES, values, strict=True))}
 
+    def gone(self) -> list[tuple[int, str]]:
+        """Return (how many `observations` came before, trial_id) of each `failed` or `lost` end."""
+        return list(self.state.gone)
+
     def decisions(self, trial_id: str) -> list[dict[str, Any]]:
         """Return a trial's decisions in order, as recorded, with their `position`."""
         return list(self.state.trial(trial_id).decisions)
@@ -297,7 +301,7 @@ class Ledger:
         return list(self.state.events)
 
     def status(self, trial_id: str) -> str:
-        """Return `pending`, `running` or how the trial ended."""
+        """Return `pending`, `running`, `paused` or how the trial ended."""
         return self.state.trial(trial_id).status
 
     def unfinished(self) -> list[str]:

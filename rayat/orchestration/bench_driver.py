@@ -19,6 +19,7 @@ from rayat.ledger.writer import Ledger
 from rayat.orchestration import sweep
 from rayat.orchestration.bench_trials import study_of
 from rayat.orchestration.driver import Driver
+from rayat.orchestration.search import declare
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
 from rayat.study import Study
@@ -67,7 +68,7 @@ def driver_of(study: Study) -> Iterator[Driver]:
         info = sweep.run_info(study, [], None, ["rayat", "bench"])
         with Ledger.create(Path(folder) / "run", info) as ledger:
             for trial in trials:
-                sweep.declare(ledger, trial)
+                declare(ledger, trial)
             views = [TrialView(t.trial_id, t.config.tree(), t.config.epochs, t.arm) for t in trials]
             policy = POLICIES.build(study.policy)
             yield Driver(ledger, policy, views, study.metric, study.stop_collapsed)

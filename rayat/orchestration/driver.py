@@ -7,12 +7,13 @@ old one saw, in the same order, so a resumed run decides as the uninterrupted on
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rayat.ledger.rows import report_row
 from rayat.ledger.writer import Ledger
-from rayat.policies.base import CONTINUE, REPORTED_ENDS, Decision, Policy, TrialView
+from rayat.policies.base import REPORTED_ENDS, Decision, Policy, TrialView
 from rayat.policies.outcomes import Outcomes
 from rayat.training.estimate import VALIDATION_BUDGET
 
@@ -46,6 +47,7 @@ class Driver:
         metric: what the policy judges by.
         stop_collapsed: whether catastrophic overfitting ends a trial.
         observer: told of every change, for the live table; must not raise.
+        grow: returns trials that were declared since it was last asked (adaptive searches).
 
     Attributes:
         warning: one sentence if validation costs more than it should; otherwise empty.
@@ -59,6 +61,7 @@ class Driver:
         metric: str,
         stop_collapsed: bool = True,
         observer: Observer | None = None,
+        grow: Callable[[], Iterable[TrialView]] = tuple,
     ) -> None:
         self.ledger, self.metric, self.stop_collapsed = ledger, metric, stop_collapsed
         self.trials = {trial.trial_id: trial for trial in trials}
@@ -67,15 +70,29 @@ class Driver:
         self.interrupted = False
         self.warning = ""
         self.observer = observer or Observer()
+        self._grow = grow
         self._starts: dict[str, tuple[str, int]] = {}
+        self._resumed: dict[str, None] = {}
         self.rebuild()
 
     def rebuild(self) -> None:
         """Replay the durable reports; write what a crash kept from being written."""
-        for trial_id, epoch, row in list(self.ledger.observations()):
-            decision = self._judge(trial_id, epoch, row)
+        self.policy.expect(list(self.trials.values()))
+        gone = deque(self.ledger.gone())
+        for number, (trial_id, epoch, row) in enumerate(list(self.ledger.observations())):
+            while gone and gone[0][0] <= number:
+                self._gone(gone.popleft()[1])
             logged = any(d["epoch"] == epoch for d in self.ledger.decisions(trial_id))
-            self._record(trial_id, epoch, row, decision, logged)
+            self._take(trial_id, epoch, row, logged)
+        for _, trial_id in gone:
+            self._gone(trial_id)
+
+    def ready(self) -> list[str]:
+        """Return the trials to run: those that wait for their first start, then the resumed."""
+        self.trials.update({trial.trial_id: trial for trial in self._grow()})
+        waiting = [t for t in self.ledger.unfinished() if self.ledger.status(t) in LIVE]
+        resumed = [t for t in self._resumed if t in waiting]
+        return [*(t for t in waiting if t not in self._resumed), *resumed]
 
     def message(self, trial_id: str, text: str) -> bool:
         """Take one message of a trial; return whether the trial must stop now.
@@ -93,6 +110,7 @@ class Driver:
             return True
         if "failed" in content:
             self.end(trial_id, "failed", content["failed"])
+            self._gone(trial_id)
             return True
         attempt = self._attempt(trial_id, content)
         # Judged as it is stored, so that a rebuilt driver sees the same row.
@@ -101,8 +119,7 @@ class Driver:
         seen = self.ledger.reported(trial_id)
         self.ledger.report(trial_id, attempt, row)
         if epoch > seen:
-            decision = self._judge(trial_id, epoch, row)
-            self._record(trial_id, epoch, row, decision, logged=False)
+            self._take(trial_id, epoch, row, logged=False)
         self._tell(trial_id, "report")
         if row.get("eval_fwd_passes") and not self.warning:
             self._weigh_validation(trial_id)
@@ -128,6 +145,14 @@ class Driver:
             if self.ledger.status(trial_id) in LIVE:
                 reason = errors.get(trial_id, "the launcher ended without a report of its end")
                 self.end(trial_id, "lost", reason)
+                self._gone(trial_id)
+
+    def strand(self) -> None:
+        """End the trials that are still paused: nothing is left that could resume them."""
+        for trial_id in self.ledger.unfinished():
+            if self.ledger.status(trial_id) == "paused":
+                epoch = self.ledger.reported(trial_id)
+                self.end(trial_id, "stopped", f"paused at epoch {epoch}, and never resumed")
 
     def _weigh_validation(self, trial_id: str) -> None:
         """Warn, once a run, where a trial's validations take more passes than their budget."""
@@ -159,10 +184,44 @@ class Driver:
             return outcome
         return self.policy.observe(self.trials[trial_id], epoch, row, self.metric)
 
-    def _record(
-        self, trial_id: str, epoch: int, row: Mapping[str, Any], decision: Decision, logged: bool
-    ) -> None:
-        if decision is not CONTINUE and decision.rule and not logged:
+    def _take(self, trial_id: str, epoch: int, row: Mapping[str, Any], logged: bool) -> None:
+        """Judge a durable report and carry out what follows from it."""
+        decision = self._judge(trial_id, epoch, row)
+        if not logged:
+            self._log(trial_id, epoch, decision)
+        self._verdicts()
+        status = None
+        if decision.action == "stop":
+            status = decision.rule if decision.rule in ("diverged", "collapsed") else "stopped"
+        elif epoch >= self.trials[trial_id].epochs or row.get("outcome") == "finished":
+            status = "finished"
+        if status is not None and self.ledger.status(trial_id) in LIVE:
+            self.end(trial_id, status, decision.sentence)
+        if status in REPORTED_ENDS:
+            # Also when replaying: an end that a report shows has its place in the reports' order.
+            self.policy.lost(trial_id)
+            self._verdicts()
+
+    def _verdicts(self) -> None:
+        """Resume or end the paused trials whose time has come."""
+        for trial_id, decision in self.policy.verdicts().items():
+            epoch = self.ledger.reported(trial_id)
+            known = self.ledger.decisions(trial_id)
+            if not any((d["epoch"], d["action"]) == (epoch, decision.action) for d in known):
+                self._log(trial_id, epoch, decision)
+            if decision.action == "continue":
+                self._resumed[trial_id] = None
+            elif self.ledger.status(trial_id) == "paused":
+                self.end(trial_id, "stopped", decision.sentence)
+
+    def _gone(self, trial_id: str) -> None:
+        """Tell a policy that waits for every trial that this one ended without a report of it."""
+        if self.policy.pauses:
+            self.policy.lost(trial_id)
+            self._verdicts()
+
+    def _log(self, trial_id: str, epoch: int, decision: Decision) -> None:
+        if decision.rule:
             self.ledger.decision(
                 trial_id,
                 epoch,
@@ -171,16 +230,6 @@ class Driver:
                 sentence=decision.sentence,
                 evidence=dict(decision.evidence),
             )
-        status = None
-        if decision.action == "stop":
-            status = decision.rule if decision.rule in ("diverged", "collapsed") else "stopped"
-        elif epoch >= self.trials[trial_id].epochs or row.get("outcome") == "finished":
-            status = "finished"
-        if status in REPORTED_ENDS:
-            # Also when replaying: an end that a report shows has its place in the reports' order.
-            self.policy.lost(trial_id)
-        if status is not None and self.ledger.status(trial_id) in LIVE:
-            self.end(trial_id, status, decision.sentence)
 
     def _tell(self, trial_id: str, what: str) -> None:
         self.observer.changed(trial_id, what)

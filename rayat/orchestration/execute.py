@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ray import tune
 
@@ -16,8 +17,9 @@ from rayat.orchestration.cluster import Capacity
 from rayat.orchestration.contexts import Order
 from rayat.orchestration.driver import Driver
 from rayat.orchestration.interrupts import interruptible
+from rayat.orchestration.orders import Orders
 from rayat.orchestration.placement import Need, concurrency
-from rayat.orchestration.scheduler import Errors, Judge, StopAll, our_id
+from rayat.orchestration.scheduler import Errors, Judge, StopAll, directory, our_id
 from rayat.orchestration.shared_data import SharedData
 
 SCRATCH = ".ray"
@@ -47,44 +49,55 @@ def execute(
     capacity: Capacity,
     options: Options,
 ) -> None:
-    """Run every trial of `configs` (by trial id) that has no end yet.
+    """Run every trial of `configs` (by trial id; it may grow) that has no end yet.
 
     Trials with one worker run first, in reused processes; trials with several workers after them,
-    each around its own `TorchTrainer`.
+    each around its own `TorchTrainer`. Trials that the policy resumed run where their kind runs. A
+    trial that is paused when nothing else is left is ended.
 
     Raises:
         PlacementError: a trial does not fit; checked before anything starts.
         RayatError: the driver could not go on, such as a full disk; all durable rows are kept.
     """
-    wanted = [trial_id for trial_id in driver.ledger.unfinished() if trial_id in configs]
-    groups: dict[Need, list[str]] = {}
-    for trial_id in wanted:
-        groups.setdefault(Need.of(configs[trial_id]), []).append(trial_id)
-    slots = {need: concurrency(need, capacity) for need in groups}
-    for need in sorted(groups, key=lambda n: (n.workers, n.cpus, n.gpus)):
-        at_once = min(slots[need], options.at_once or slots[need], len(groups[need]))
-        driver.observer.begin(driver, at_once)
-        _fit(folder, groups[need], configs, need, driver, shared, at_once, options)
-        if driver.interrupted:
+    needs = {trial_id: Need.of(config) for trial_id, config in configs.items()}
+    for need in set(needs.values()):
+        concurrency(need, capacity)
+
+    def need_of(trial_id: str) -> Need:
+        if trial_id not in needs:  # proposed since
+            needs[trial_id] = Need.of(configs[trial_id])
+        return needs[trial_id]
+
+    while not driver.interrupted:
+        kinds = {need_of(trial_id) for trial_id in driver.ready()}
+        if not kinds:
+            driver.strand()
             break
+        need = min(kinds, key=lambda n: (n.workers, n.cpus, n.gpus))
+
+        def ready(need: Need = need) -> list[str]:
+            return [trial_id for trial_id in driver.ready() if need_of(trial_id) == need]
+
+        _fit(folder, configs, need, ready, driver, shared, capacity, options)
 
 
 def _fit(
     folder: Path,
-    trial_ids: Sequence[str],
     configs: Mapping[str, TrialConfig],
     need: Need,
+    ready: Callable[[], list[str]],
     driver: Driver,
     shared: SharedData,
-    at_once: int,
+    capacity: Capacity,
     options: Options,
 ) -> None:
-    """Run trials of equal needs through one `Tuner`."""
+    """Run the trials of equal needs through one `Tuner` until none of them can go on."""
     scratch = folder / SCRATCH / uuid.uuid4().hex[:8]
     scratch.mkdir(parents=True)
     several = need.workers > 1
-    orders = [
-        Order(
+
+    def order(trial_id: str) -> dict[str, Any]:
+        return Order(
             trial_id=trial_id,
             config_json=configs[trial_id].canonical(),
             folder=str(folder / "checkpoints" / trial_id),
@@ -93,25 +106,26 @@ def _fit(
             max_failures=options.max_failures,
             final_eval=driver.ledger.info["study"]["final_eval"],
         ).payload()
-        for trial_id in trial_ids
-    ]
-    judge, errors = Judge(driver), Errors()
+
+    slots = concurrency(need, capacity)
+    at_once = min(slots, options.at_once or slots, len(ready()))
+    driver.observer.begin(driver, at_once)
+    judge = Judge(driver)
     tuner = tune.Tuner(
         nested.trainable(shared) if several else inprocess.trainable(shared, need),
-        # The list is ours, already drawn and ordered: Tune only walks through it.
-        param_space={"order": tune.grid_search(orders)},
         tune_config=tune.TuneConfig(
             scheduler=judge,
-            max_concurrent_trials=at_once,
+            search_alg=Orders(judge, ready, order, at_once),
+            num_samples=-1,
             reuse_actors=not several and not options.fresh_processes,
             trial_name_creator=our_id,
-            trial_dirname_creator=our_id,
+            trial_dirname_creator=directory,
         ),
         run_config=tune.RunConfig(
             name="sweep",
             storage_path=str(scratch),
             stop=StopAll(judge),
-            callbacks=[errors],
+            callbacks=[Errors(judge)],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False if several else None),
@@ -129,4 +143,3 @@ def _fit(
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
     if judge.error is not None:
         raise judge.error
-    driver.settle(trial_ids, errors.reasons)

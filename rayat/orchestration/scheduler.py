@@ -7,6 +7,8 @@ them with the experiment; rayat never restores from pickles, so they travel empt
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from ray.tune import Callback, Stopper
@@ -20,6 +22,11 @@ TRIAL_KEY = "trial_id"
 def our_id(trial: Any) -> str:
     """Return our trial id of a Tune trial."""
     return str(trial.config["order"][TRIAL_KEY])
+
+
+def directory(trial: Any) -> str:
+    """Return the name of a Tune trial's folder: ours, and Tune's, for a trial may run twice."""
+    return f"{our_id(trial)}-{trial.trial_id}"
 
 
 class Judge(FIFOScheduler):  # type: ignore[misc]
@@ -41,23 +48,27 @@ class Judge(FIFOScheduler):  # type: ignore[misc]
         return True
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Make the report durable, judge it, answer STOP or CONTINUE."""
+        """Make the report durable, judge it, answer STOP (also for a pause) or CONTINUE."""
         if self.driver is None or "message" not in result:
             return str(TrialScheduler.CONTINUE)
-        try:
+        stop = True
+        with self.keeping_errors():
             stop = self.driver.message(our_id(trial), result["message"])
-        except Exception as error:
-            self.error = self.error or error
-            return str(TrialScheduler.STOP)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, controller: Any, trial: Any) -> None:
         """Note a lost worker; Tune starts the trial again while `max_failures` lasts."""
         if self.driver is not None:
-            try:
+            with self.keeping_errors():
                 self.driver.lost(our_id(trial), "its process died")
-            except Exception as error:
-                self.error = self.error or error
+
+    @contextlib.contextmanager
+    def keeping_errors(self) -> Iterator[None]:
+        """Keep the first error of the block for the caller of the sweep, which it ends."""
+        try:
+            yield
+        except Exception as error:
+            self.error = self.error or error
 
 
 class StopAll(Stopper):  # type: ignore[misc]
@@ -82,16 +93,19 @@ class StopAll(Stopper):  # type: ignore[misc]
 
 
 class Errors(Callback):  # type: ignore[misc]
-    """Collects why Tune gave a trial up, for those that ran out of restarts."""
+    """Ends a trial that ran out of restarts as lost, with the reason that Tune knows."""
 
-    def __init__(self) -> None:
-        self.reasons: dict[str, str] = {}
+    def __init__(self, judge: Judge | None = None) -> None:
+        self.judge = judge
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"reasons": {}}
+        return {"judge": None}
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Keep the last line of the trial's error."""
+        """End the trial with the last line of its error, before anyone waits for it."""
+        judge = self.judge
+        if judge is None or judge.driver is None or judge.error is not None:
+            return
         text = ""
         path = getattr(trial, "error_file", None)
         if path:
@@ -101,4 +115,6 @@ class Errors(Callback):  # type: ignore[misc]
             except OSError:
                 text = ""
         lines = [line for line in text.strip().splitlines() if line.strip()]
-        self.reasons[our_id(trial)] = lines[-1].strip() if lines else "its process died"
+        reason = lines[-1].strip() if lines else "its process died"
+        with judge.keeping_errors():
+            judge.driver.settle([our_id(trial)], {our_id(trial): reason})

@@ -21,12 +21,12 @@ from rayat.orchestration.execute import SCRATCH
 from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.placement import Need, concurrency
+from rayat.orchestration.search import declare
 from rayat.orchestration.shared_data import SharedData
 from rayat.orchestration.sweep import (
     LOCAL,
     Summary,
     Where,
-    declare,
     refuse_a_taken,
     refuse_what_cannot_run,
     run_info,
@@ -34,7 +34,8 @@ from rayat.orchestration.sweep import (
 from rayat.orchestration.trainer import TrainerRun
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
-from rayat.study import Study, Trial
+from rayat.search.plan import Trial
+from rayat.study import Study
 
 
 def train(

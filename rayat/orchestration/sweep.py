@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rayat.config import TrialConfig
-from rayat.errors import DataError, LedgerError, PlacementError, StudyError
+from rayat.errors import DataError, LedgerError, PlacementError
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.schema import SCHEMA_VERSION
+from rayat.ledger.state import UNFINISHED
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.cluster import Capacity, cluster, local_capacity
 from rayat.orchestration.driver import Driver, Observer
@@ -21,10 +22,12 @@ from rayat.orchestration.execute import Options, execute
 from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.placement import Need, concurrency
+from rayat.orchestration.search import Search, declare
 from rayat.orchestration.shared_data import SharedData
 from rayat.policies.base import Policy, TrialView
 from rayat.registry import POLICIES
-from rayat.study import Study, Trial
+from rayat.search.plan import Trial
+from rayat.study import Study, describe
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Summary:
     @property
     def complete(self) -> bool:
         """Return whether every trial has an end."""
-        return not {"pending", "running", "interrupted"} & set(self.statuses)
+        return not set(UNFINISHED) & set(self.statuses)
 
 
 def run(
@@ -75,7 +78,6 @@ def run(
     """
     folder = Path(folder)
     refuse_a_taken(folder)
-    refuse_pauses(study)
     trials = study.trials()
     refuse_what_cannot_run(trials, where)
     options = options or Options(max_failures=study.max_failures)
@@ -85,10 +87,14 @@ def run(
         shared, data = SharedData.put(trial.config.data for trial in trials)
         info = run_info(study, list(data.values()), capacity, command)
         with Ledger.create(folder, info) as ledger:
-            for trial in trials:
+            search = Search.of(ledger)
+            for trial in trials if search is None else ():
                 declare(ledger, trial)
-            configs = {trial.trial_id: trial.config for trial in trials}
-            return carry_out(ledger, study.policy, configs, shared, capacity, options, observer)
+            started = trials if search is None else search.grow()
+            configs = {trial.trial_id: trial.config for trial in started}
+            return carry_out(
+                ledger, study.policy, configs, shared, capacity, options, observer, search
+            )
 
 
 def resume(
@@ -106,6 +112,11 @@ def resume(
     folder = Path(folder)
     with Ledger.open(folder) as ledger:
         info = ledger.info
+        if "imported" in info:
+            raise LedgerError(f"{folder} was imported: its trials have ended, none can be resumed")
+        search = Search.of(ledger)
+        if search is not None:
+            search.grow()
         configs = declared(ledger)
         policy = POLICIES.build(info["study"]["policy"])
         options = options or Options(max_failures=info["study"].get("max_failures", 3))
@@ -115,28 +126,35 @@ def resume(
             shared, data = SharedData.put(config.data for config in configs.values())
             same_data(info["data"], list(data.values()))
             ledger.event("resumed", {"environment": describe_environment()})
-            return carry_out(ledger, policy, configs, shared, capacity, options, observer)
+            return carry_out(ledger, policy, configs, shared, capacity, options, observer, search)
 
 
 def carry_out(
     ledger: Ledger,
     policy: Policy,
-    configs: Mapping[str, TrialConfig],
+    configs: dict[str, TrialConfig],
     shared: SharedData,
     capacity: Capacity,
     options: Options,
     observer: Observer | None,
+    search: Search | None,
 ) -> Summary:
-    """Run what has no end, evaluate what was not evaluated, write the tables."""
+    """Run what has no end, evaluate what was not evaluated, write the tables.
+
+    `configs` gains the trials that the search proposes while the run lives.
+    """
     study = ledger.info["study"]
     arms = ledger.arms()
-    views = [
-        TrialView(trial_id, config.tree(), config.epochs, arms.get(trial_id, ""))
-        for trial_id, config in configs.items()
-    ]
+
+    def grow() -> list[TrialView]:
+        new = [] if search is None else search.grow()
+        configs.update({trial.trial_id: trial.config for trial in new})
+        return [view(trial.trial_id, trial.config, trial.arm) for trial in new]
+
+    views = [view(trial_id, config, arms.get(trial_id, "")) for trial_id, config in configs.items()]
     observer = observer or Observer()
     driver = Driver(
-        ledger, policy, views, study["metric"], study.get("stop_collapsed", True), observer
+        ledger, policy, views, study["metric"], study.get("stop_collapsed", True), observer, grow
     )
     try:
         execute(ledger.folder, configs, driver, shared, capacity, options)
@@ -156,6 +174,11 @@ def carry_out(
     return Summary(ledger.folder, dict(statuses), driver.interrupted, driver.warning)
 
 
+def view(trial_id: str, config: TrialConfig, arm: str) -> TrialView:
+    """Return what a policy may know of a trial."""
+    return TrialView(trial_id, config.tree(), config.epochs, arm)
+
+
 def run_info(
     study: Study,
     data: list[dict[str, Any]],
@@ -164,7 +187,7 @@ def run_info(
     origin: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what `run.json` holds: everything that is needed to run or to judge the run again."""
-    return {
+    info = {
         "schema_version": SCHEMA_VERSION,
         "study": study.tree(),
         "study_sha256": study.sha256(),
@@ -175,21 +198,9 @@ def run_info(
         "command": list(command if command is not None else sys.argv),
         "origin": dict(origin or {}),
     }
-
-
-def declare(ledger: Ledger, trial: Trial) -> None:
-    """Write a trial's identity to the ledger."""
-    ledger.trial(
-        trial_id=trial.trial_id,
-        index=trial.index,
-        arm=trial.arm,
-        config_id=trial.config.config_id,
-        config_sha256=trial.config.sha256(),
-        config_json=trial.config.canonical(),
-        seed=trial.config.seed,
-        epochs=trial.config.epochs,
-        workers=trial.config.workers,
-    )
+    if study.search.adaptive:
+        info["search"] = json.loads(json.dumps(study.plan().tree(), default=describe))
+    return info
 
 
 def declared(ledger: Ledger) -> dict[str, TrialConfig]:
@@ -234,19 +245,6 @@ def refuse_a_taken(folder: Path) -> None:
         raise LedgerError(
             f"{folder} holds a run already: continue it with `rayat resume {folder}` "
             "or choose another folder"
-        )
-
-
-def refuse_pauses(study: Study) -> None:
-    """Refuse a policy that pauses trials: only the replay can pause one.
-
-    Raises:
-        StudyError: with the filters that can run.
-    """
-    if "first-look" in (study.policy.kind, getattr(study.policy, "filter", "")):
-        raise StudyError(
-            "policy first-look pauses trials, which a run cannot do yet: use it with "
-            "`rayat replay`, or run accel:median, accel:asha or accel:none"
         )
 
 

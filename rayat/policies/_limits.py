@@ -5,7 +5,7 @@ and catastrophic overfitting. Other trials lend their curves to the forecast; ra
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +27,8 @@ DOUBT = 0.5
 """Standard deviations of a block by which the blocks since the best must lie below it, on mean."""
 HOT = 0.2
 """Share of training that patience takes at a rate that is not annealed."""
+SAME = 1e-6
+"""Rates that differ by less than this share are equal."""
 STEP = 0.954
 """Median absolute difference of two equal normal values, in their standard deviations."""
 ALIVE = 0.12
@@ -43,11 +45,16 @@ class Constants:
     gain: float
     tau: float
     patience: int
+    cut_first: bool = False
 
 
 @dataclass
 class Track:
-    """One trial so far; `ends` and `robust` have an entry per measured block."""
+    """One trial so far; `ends` and `robust` have an entry per measured block.
+
+    `path` is the rate at the end of each epoch of an adaptive schedule, its future as if accuracy
+    stayed flat; `warned` is the epoch at which a limit first waited for a cut of it, 0 for none.
+    """
 
     trial: TrialView
     row: int
@@ -57,6 +64,8 @@ class Track:
     ends: list[int] = field(default_factory=list)
     robust: list[float] = field(default_factory=list)
     block: list[tuple[float, float | None]] = field(default_factory=list)
+    path: tuple[float, ...] = ()
+    warned: int = 0
     history: list[float] = field(default_factory=list)
     rates: list[float | None] = field(default_factory=list)
     top: float = 0.0
@@ -137,6 +146,7 @@ class Limits:
         track.rates += [None] * missing + [rate]
         rates = known_rates(track.trial, track.history, track.rates)
         track.plan = None if rates is None else schedule(rates)
+        track.path = rates or ()
 
     def _close_block(self, track: Track, epoch: int) -> None:
         assert track.plan is not None
@@ -169,7 +179,44 @@ class Limits:
     def _judge(self, track: Track, epoch: int) -> Decision | None:
         if len(track.ends) < FIRST:
             return None
-        return self._reach(track, epoch) or self._patience(track, epoch)
+        stop = self._reach(track, epoch) or self._patience(track, epoch)
+        if stop is None or not (self.constants.cut_first and track.adaptive):
+            return stop
+        return self._cut_first(track, epoch, stop)
+
+    def _cut_first(self, track: Track, epoch: int, stop: Decision) -> Decision | None:
+        """Return the stop only if no cut of the rate is left to wait for, or one brought nothing.
+
+        The trial's own shape makes the cut, from the trial's own rows: nothing is sent to it.
+        """
+        best_before = max(
+            (r for r, end in zip(track.robust, track.ends, strict=True) if end <= track.warned),
+            default=0.0,
+        )
+        cut = _next_cut(track.path, track.warned or epoch)
+        if track.warned and cut is not None and cut <= epoch:
+            after = [r for r, end in zip(track.robust, track.ends, strict=True) if end >= cut]
+            if len(after) < self.constants.patience:
+                return None
+            if max(after) <= best_before + self.constants.gain:
+                return Decision(
+                    "stop",
+                    stop.rule,
+                    f"{stop.sentence}; the cut of the rate at epoch {cut} brought "
+                    f"{percent(max(after))} after {percent(best_before)}",
+                    {
+                        **stop.evidence,
+                        "cut_epoch": cut,
+                        "before_cut": best_before,
+                        "after_cut": max(after),
+                    },
+                )
+            cut = _next_cut(track.path, epoch)
+            track.warned = 0
+        if cut is None:
+            return stop
+        track.warned = track.warned or epoch
+        return None
 
     def _reach(self, track: Track, epoch: int) -> Decision | None:
         assert track.plan is not None
@@ -243,6 +290,14 @@ class Limits:
                 "block_epochs": track.stride,
             },
         )
+
+
+def _next_cut(path: Sequence[float], epoch: int) -> int | None:
+    """Return the first epoch after `epoch` (1-based) with a lower rate than the one before it."""
+    for later in range(epoch + 1, len(path) + 1):
+        if path[later - 1] < path[later - 2] * (1 - SAME):
+            return later
+    return None
 
 
 def _slope(step: Array, mean: Array, spread: Array) -> tuple[float, float]:

@@ -34,6 +34,9 @@ class Accel(PeerPolicy):
     averages of about T / 64 epochs in trainings of more than 96. The filter (`accel:median`, ...)
     is the policy of that name, with `grace` and `compare_within` given to it; `none` is thorough.
 
+    With `cut_first`, a limit on a trial with a feedback shape (AccelAT) first waits for the shape's
+    own next cut and for `patience` blocks after it; only if they bring no `gain` does it stop.
+
     A trial whose schedule is not known in advance is watched for a collapse only. Cost per report:
     one 16 x 16 inverse, and the model's refit, O(trials) once per report of every live trial.
 
@@ -49,6 +52,10 @@ class Accel(PeerPolicy):
     kappa: float = Field(1.3, ge=0, description="standard deviations of optimism in the reach")
     gain: float = Field(0.003, ge=0, le=1, description="robust accuracy worth going on for")
     tau: float = Field(0.006, ge=0, le=1, description="robust accuracy the forecast may miss by")
+    cut_first: bool = Field(
+        False,
+        description="with a feedback shape: stop only after a cut of the rate brought nothing",
+    )
 
     shorthand = "filter"
 
@@ -63,11 +70,18 @@ class Accel(PeerPolicy):
             self._peers = kind(grace=self.grace, compare_within=self.compare_within)
 
     @property
+    def pauses(self) -> bool:
+        """Return whether the filter does."""
+        return self._peers is not None and self._peers.pauses
+
+    @property
     def limits(self) -> Limits:
         """The limits with what they have seen; made with the first report."""
         if self._limits is None:
             patience = self.patience or (ALONE if self.filter == "none" else TOGETHER)
-            self._limits = Limits(Constants(self.kappa, self.gain, self.tau, patience))
+            self._limits = Limits(
+                Constants(self.kappa, self.gain, self.tau, patience, self.cut_first)
+            )
         return self._limits
 
     def expect(self, trials: Sequence[TrialView]) -> None:

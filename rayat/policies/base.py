@@ -1,10 +1,10 @@
 """The policy contract: one report in, one decision out; no Ray, no clock, no randomness.
 
 A policy that pauses trials needs three things of its host, in this order, all of them in the
-ledger: `expect` with every trial of the run before the first report; `lost` for a trial whose last
-report ended it without the policy (`REPORTED_ENDS`); and after each
-`observe` or `lost` a call of `verdicts`, whose `continue` resumes a paused trial from its last
-checkpoint and whose `stop` ends it. A host that never calls `expect` gets no pauses.
+ledger: `expect` with every trial of the run before the first report; `lost` for a trial that ended
+without the policy (`REPORTED_ENDS`, and with a policy that `pauses` also `failed` and `lost`); and
+after each `observe` or `lost` a call of `verdicts`, whose `continue` resumes a paused trial from
+its last checkpoint and whose `stop` ends it. A host that never calls `expect` gets no pauses.
 """
 
 from __future__ import annotations
@@ -56,6 +56,11 @@ class Policy(Part):
     The parameters are frozen; the state lives in private attributes and is a function of the
     `observe` calls in order, so that replaying the ledger rebuilds it exactly.
     """
+
+    @property
+    def pauses(self) -> bool:
+        """Whether it may pause trials; it then waits for all that were announced to it."""
+        return False
 
     def fresh(self) -> Self:
         """Return a policy with the same parameters and no state."""

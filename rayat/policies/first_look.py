@@ -34,6 +34,11 @@ class FirstLook(PeerPolicy):
     _groups: dict[str, str] = PrivateAttr(default_factory=dict)
     _due: dict[str, Decision] = PrivateAttr(default_factory=dict)
 
+    @property
+    def pauses(self) -> bool:
+        """Return True."""
+        return True
+
     def grace_of(self, trial: TrialView) -> int:
         """Return the length of the first look in epochs."""
         return self.grace or math.ceil(trial.epochs / LOOKS)

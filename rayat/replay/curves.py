@@ -87,7 +87,7 @@ def read_curves(path: Path, columns: Mapping[str, str] | None = None) -> list[Cu
 
 def table_curves(table: pd.DataFrame, columns: Mapping[str, str], name: str) -> list[Curve]:
     """Return the curves of a table with one row per trial and epoch; see `read_curves`."""
-    roles = _roles(table, columns, name)
+    roles = column_roles(table, columns, name)
     curves = []
     for trial_id, part in table.groupby(roles["trial"], sort=False):
         rows = part.sort_values(roles["epoch"])
@@ -97,7 +97,12 @@ def table_curves(table: pd.DataFrame, columns: Mapping[str, str], name: str) -> 
     return curves
 
 
-def _roles(table: pd.DataFrame, columns: Mapping[str, str], name: str) -> dict[str, str]:
+def column_roles(table: pd.DataFrame, columns: Mapping[str, str], name: str) -> dict[str, str]:
+    """Return the table's columns by role: those named in `columns`, then those recognised.
+
+    Raises:
+        LedgerError: an unknown role, or a column that is missing; the text says what there is.
+    """
     for role, column in columns.items():
         if role not in KNOWN:
             raise LedgerError(
@@ -198,10 +203,12 @@ def _run_curves(folder: Path) -> list[Curve]:
         robust = part[metric].to_numpy(float)
         seconds = np.diff(part["seconds_cum"].to_numpy(float), prepend=0.0)
         planned = max(int(trial["epochs_planned"] or 0), len(part))
-        view = TrialView(
-            trial["trial_id"], json.loads(trial["config_json"]), planned, trial["arm"] or ""
-        )
         clean, rates = part["val_clean_acc"].to_numpy(float), _filled(part["lr"].to_numpy(float))
+        config, known = json.loads(trial["config_json"]), None
+        if "lr" not in config and rates is not None:
+            # Imported: its schedule is known as it was recorded; the rest of it as it ended.
+            known = (*rates.tolist(), *[float(rates[-1])] * (planned - len(rates)))
+        view = TrialView(trial["trial_id"], config, planned, trial["arm"] or "", known)
         curves.append(build(view, robust, clean, seconds, smooth(robust), rates, str(folder)))
     if not curves:
         raise LedgerError(f"{folder} holds no trial with a value of {metric}; nothing to replay")

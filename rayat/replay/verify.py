@@ -12,7 +12,7 @@ from typing import Any
 from rayat.errors import LedgerError
 from rayat.ledger.log import LOG, Record, read_log
 from rayat.ledger.rows import VALUES, plain
-from rayat.ledger.state import State
+from rayat.ledger.state import UNREPORTED, State
 from rayat.policies.base import REPORTED_ENDS, Decision, TrialView
 from rayat.policies.outcomes import Outcomes
 from rayat.registry import POLICIES
@@ -66,10 +66,11 @@ class _Again:
             if not self._begun:
                 self._begin()
             self._judge(trial_id, epoch, dict(zip(VALUES, values, strict=True)))
-        ended = record["kind"] == "end" and self.state.ignored == ignored
-        if ended and self._begun and record["status"] in REPORTED_ENDS:
-            self.policy.lost(record["trial_id"])
-            self._verdicts()
+        if record["kind"] == "end" and self.state.ignored == ignored and self._begun:
+            unreported = record["status"] in UNREPORTED and self.policy.pauses
+            if unreported or record["status"] in REPORTED_ENDS:
+                self.policy.lost(record["trial_id"])
+                self._verdicts()
 
     def _begin(self) -> None:
         info = self.state.info

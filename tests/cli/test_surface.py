@@ -64,6 +64,7 @@ SURFACE = {
         "--log",
         "--json",
     ],
+    "import": ["kind", "source", "--map", "--out", "--json"],
     "verify": ["run", "--json"],
     "repair": ["run", "--json"],
     "doctor": ["--json"],

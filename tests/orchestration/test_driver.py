@@ -7,22 +7,32 @@ import random
 
 import pytest
 
+from rayat.ledger.log import LOG, MAGIC, encode, read_log
+from rayat.ledger.repair import repair
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.driver import Driver, Observer
-from rayat.orchestration.sweep import declare, run_info
+from rayat.orchestration.search import declare
+from rayat.orchestration.sweep import run_info
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
+from rayat.replay.verify import verify
 
 EPOCHS = 9
 
 
-@pytest.fixture
-def begun(tiny, tmp_path):
+LOOK = {"name": "first-look", "grace": 2, "eta": 3}
+
+
+@pytest.fixture(params=["none"])
+def begun(request, tiny, tmp_path):
     """A new ledger with six declared trials of nine epochs, and the views of its trials."""
     from ray import tune
 
     study = tiny(
-        base={"epochs": EPOCHS}, space={"lr.peak": tune.grid_search([0.1, 0.2])}, seeds=(0, 1, 2)
+        base={"epochs": EPOCHS},
+        space={"lr.peak": tune.grid_search([0.1, 0.2])},
+        seeds=(0, 1, 2),
+        policy=request.param,
     )
     ledger = Ledger.create(tmp_path / "run", run_info(study, [], None, ["test"]))
     for trial in study.trials():
@@ -30,6 +40,9 @@ def begun(tiny, tmp_path):
     views = [TrialView(t.trial_id, t.config.tree(), t.config.epochs, t.arm) for t in study.trials()]
     yield ledger, views
     ledger.close()
+
+
+looking = pytest.mark.parametrize("begun", [LOOK], indirect=True, ids=["first-look"])
 
 
 class Phases(Observer):
@@ -176,3 +189,96 @@ def test_a_rebuilt_driver_decides_as_the_one_that_never_died(begun, seed):
         assert rebuilt.policy.model_dump() == policy.model_dump()
     finally:
         again.close()
+
+
+def first_look(ledger, views, skip=()):
+    """Give every trial its two epochs, better for later trials; return the driver."""
+    driver = Driver(ledger, POLICIES.build(LOOK), views, "val_robust_acc")
+    for number, view in enumerate(views):
+        for epoch in (1, 2):
+            if view.trial_id not in skip:
+                driver.message(view.trial_id, message(epoch, 0.1 * number, f"h:{number}:a"))
+    return driver
+
+
+def actions(ledger, views):
+    return [[(d["epoch"], d["action"]) for d in ledger.decisions(v.trial_id)] for v in views]
+
+
+@looking
+def test_trials_pause_until_all_were_looked_at_and_the_best_go_on(begun):
+    ledger, views = begun
+    names = [view.trial_id for view in views]
+    driver = first_look(ledger, views, skip=names[5:])
+    assert [ledger.status(name) for name in names] == ["paused"] * 5 + ["pending"]
+    assert driver.ready() == names[5:]
+    assert driver.message(names[0], message(3, 0.9, "h:0:a")), "a paused trial reports no more"
+    assert not driver.message(names[5], message(1, 0.5, "h:5:a"))
+    assert not driver.message(names[5], message(2, 0.5, "h:5:a")), "the last one looked at goes on"
+    assert [ledger.status(name) for name in names] == ["stopped"] * 4 + ["running"] * 2
+    assert driver.ready() == [names[5], names[4]], "the best first"
+    assert not driver.message(names[5], message(3, 0.6, "h:5:a"))
+    assert not driver.message(names[4], message(3, 0.6, "h:4:b"))
+    assert [row["attempt"] for row in ledger.reports(names[4])] == [1, 1, 2]
+    assert (
+        actions(ledger, views)
+        == [[(2, "pause"), (2, "stop")]] * 4 + [[(2, "pause"), (2, "continue")]] * 2
+    )
+    ledger.close()
+    done = verify(ledger.folder)
+    assert (done.difference, done.decisions) == (None, 12)
+
+
+@looking
+@pytest.mark.parametrize("end", ["failed", "lost"])
+def test_a_trial_that_never_reports_is_not_waited_for(begun, end):
+    ledger, views = begun
+    names = [view.trial_id for view in views]
+    driver = first_look(ledger, views, skip=names[:1])
+    assert driver.ready() == names[:1]
+    if end == "failed":
+        driver.message(names[0], json.dumps({"failed": "ValueError: no", "start": "h:0:a"}))
+    else:
+        driver.settle(names[:1], {names[0]: "killed four times"})
+    assert ledger.status(names[0]) == end
+    assert driver.ready() == [names[5], names[4]]
+    ledger.close()
+    assert verify(ledger.folder).difference is None
+    with Ledger.open(ledger.folder) as again:
+        rebuilt = Driver(again, POLICIES.build(LOOK), views, "val_robust_acc")
+        assert rebuilt.ready() == driver.ready()
+        assert actions(again, views) == actions(ledger, views)
+
+
+@looking
+@pytest.mark.parametrize("records", range(0, 31, 3))
+def test_a_driver_that_died_anywhere_goes_on_to_the_same_pauses_and_verdicts(begun, records):
+    ledger, views = begun
+    driver = first_look(ledger, views)
+    expected, ready = actions(ledger, views), driver.ready()
+    ledger.close()
+    path = ledger.folder / LOG
+    whole = []
+    read_log(path, whole.append)
+    kept = whole[: 1 + len(views) + records]
+    path.write_bytes(MAGIC + b"".join(map(encode, kept)))
+    repair(ledger.folder)
+    with Ledger.open(ledger.folder) as again:
+        rebuilt = Driver(again, POLICIES.build(LOOK), views, "val_robust_acc")
+        for number, view in enumerate(views):
+            start = f"h:{number}:{'b' if again.reported(view.trial_id) else 'a'}"
+            for epoch in range(again.reported(view.trial_id) + 1, 3):
+                rebuilt.message(view.trial_id, message(epoch, 0.1 * number, start))
+        assert actions(again, views) == expected
+        assert rebuilt.ready() == ready
+    assert verify(ledger.folder).difference is None
+
+
+@looking
+def test_a_pause_that_nobody_ends_is_a_stop_and_not_a_hang(begun):
+    ledger, views = begun
+    driver = first_look(ledger, views, skip=[views[5].trial_id])
+    driver.strand()
+    assert ledger.status(views[0].trial_id) == "stopped"
+    assert ledger.trials()
+    assert driver.ready() == [views[5].trial_id]

@@ -16,6 +16,7 @@ from rayat.ledger.schema import EPOCHS
 from rayat.orchestration.driver import Observer
 from rayat.orchestration.execute import Options
 from rayat.orchestration.sweep import Where, resume, run
+from rayat.replay.verify import verify
 
 TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at"]
 
@@ -138,6 +139,31 @@ def test_asha_stops_trials_and_says_why(local_ray, tiny, tmp_path):
     assert set(result.decisions[result.decisions["action"] == "stop"]["trial_id"]) == set(
         stopped["trial_id"]
     )
+
+
+@pytest.mark.slow
+def test_first_look_pauses_every_trial_and_resumes_the_best_also_after_an_interrupt(
+    local_ray, tiny, tmp_path
+):
+    peaks = [0.2, 0.1, 0.05, 0.001, 0.0001]
+    study = tiny(
+        base={"epochs": 4, "data.train_size": 128},
+        space={"lr.peak": tune.grid_search(peaks)},
+        policy={"name": "accel", "filter": "first-look", "grace": 1},
+        final_eval=False,
+    )
+    summary = run(study, tmp_path / "run")
+    assert summary.statuses == {"finished": 2, "stopped": 3}
+    whole = read_run(tmp_path / "run")
+    assert sorted(whole.trials["epochs_run"]) == [1, 1, 1, 4, 4]
+    assert (whole.decisions["action"] == "pause").sum() == 5
+    assert verify(tmp_path / "run").difference is None
+    first = run(study, tmp_path / "cut", observer=Interrupt(at=3))
+    assert first.interrupted
+    assert set(first.statuses) <= {"pending", "running", "paused"}
+    assert resume(tmp_path / "cut").statuses == summary.statuses
+    before, after = epochs_of(tmp_path / "run"), epochs_of(tmp_path / "cut")
+    pd.testing.assert_frame_equal(before.drop(columns="attempt"), after.drop(columns="attempt"))
 
 
 def test_more_gpus_than_there_are_is_refused_before_anything_is_written(tiny, tmp_path):

@@ -161,6 +161,44 @@ def test_the_filter_gets_grace_and_groups():
     assert rules == ["", "", "asha", "asha"]
 
 
+FEEDBACK = {"shape": "accelat", "peak": 0.1, "window": 2, "quiet": 4, "factor": 0.2}
+
+
+FADING = [*(0.1 + 0.03 * e for e in range(10)), *(0.37 - 0.008 * e for e in range(T - 10))]
+
+
+def cuts(curve):
+    rates = SHAPES.build(FEEDBACK).curve(T, curve)
+    return [e for e in range(2, T + 1) if rates[e - 1] < rates[e - 2]]
+
+
+def test_cut_first_stops_only_after_a_cut_that_brought_nothing():
+    trial = view(lr=FEEDBACK)
+    at, plain = feed(Accel(filter="none"), trial, FADING)
+    assert "cut_epoch" not in plain.evidence
+    cut = next(e for e in cuts(FADING) if e > at)
+
+    epoch, stop = feed(Accel(filter="none", cut_first=True), trial, FADING)
+    assert (stop.rule, stop.evidence["cut_epoch"]) == (plain.rule, cut)
+    assert epoch >= cut + 2, "three blocks after the cut"
+    assert stop.evidence["before_cut"] == pytest.approx(max(FADING[:at]))
+    assert stop.evidence["after_cut"] == pytest.approx(max(FADING[cut - 1 : epoch]))
+    assert f"the cut of the rate at epoch {cut} brought" in stop.sentence
+
+    helped = [value + (0.15 if e >= cut else 0) for e, value in enumerate(FADING, 1)]
+    assert feed(Accel(filter="none"), trial, helped)[0] == at
+    later = feed(Accel(filter="none", cut_first=True), trial, helped)
+    assert later is None or later[1].evidence["cut_epoch"] > cut
+
+
+def test_cut_first_leaves_shapes_alone_that_know_no_feedback():
+    for seed in range(3):
+        plain = feed(Accel(filter="none"), view(), *overfitting(0.004, seed))
+        assert (
+            feed(Accel(filter="none", cut_first=True), view(), *overfitting(0.004, seed)) == plain
+        )
+
+
 CURVES = table_curves(synthetic(24, 20, seed=3), {}, "synthetic")
 
 

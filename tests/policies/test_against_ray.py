@@ -12,6 +12,7 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 from rayat.policies.asha import ASHA
 from rayat.policies.base import TrialView
 from rayat.policies.median import Median
+from rayat.policies.ray_tune import RayTune
 
 
 class RayTrial(NamedTuple):
@@ -69,3 +70,59 @@ def test_median(seed):
         assert (decision.action == "stop") == (expected == TrialScheduler.STOP)
         if decision.action == "stop":
             done.add(name)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+def test_ray_as_a_policy_decides_as_ours(scheduler, seed):
+    draw = random.Random(seed)
+    epochs, eta, grace = draw.randint(6, 40), draw.choice([2, 3, 4]), draw.randint(1, 5)
+    ours = ASHA(eta=eta, grace=grace) if scheduler == "asha" else Median(grace=grace)
+    theirs = RayTune(scheduler=scheduler, eta=eta, grace=grace)
+    for name, epoch, value, done in interleaved(draw, epochs, draw.randint(2, 12)):
+        trial = TrialView(name, {}, epochs)
+        found, expected = (p.observe(trial, epoch, {"m": value}, "m") for p in (theirs, ours))
+        assert found.action == expected.action
+        if found.action == "stop":
+            done.add(name)
+
+
+def test_rays_hyperband_pauses_at_its_rungs_and_halves():
+    epochs, draw = 27, random.Random(0)
+    trials = [TrialView(f"t{i}", {}, epochs) for i in range(12)]
+    policy = RayTune(scheduler="hyperband")
+    policy.expect(trials)
+    reached, state = {t.trial_id: 0 for t in trials}, {t.trial_id: "run" for t in trials}
+    values = {t.trial_id: draw.random() for t in trials}
+    while running := [t for t in trials if state[t.trial_id] == "run"]:
+        trial = draw.choice(running)
+        reached[trial.trial_id] += 1
+        epoch = reached[trial.trial_id]
+        decision = policy.observe(trial, epoch, {"m": values[trial.trial_id]}, "m")
+        if epoch >= epochs:
+            state[trial.trial_id] = "end"
+            policy.lost(trial.trial_id)
+        elif decision.action != "continue":
+            state[trial.trial_id] = decision.action
+        for name, verdict in policy.verdicts().items():
+            assert state[name] == "pause"
+            state[name] = "run" if verdict.action == "continue" else "stop"
+    assert "pause" not in state.values()
+    ended = [name for name, how in state.items() if how == "end"]
+    stopped = [name for name, how in state.items() if how == "stop"]
+    assert ended and stopped
+    assert {reached[name] for name in stopped} <= {1, 3, 9}
+
+
+def test_rays_hyperband_does_not_wait_for_a_trial_that_is_lost():
+    """27 epochs: the first bracket takes 4 trials and never halves, the next 6 halve at epoch 9."""
+    trials = [TrialView(f"t{i}", {}, 27) for i in range(10)]
+    policy = RayTune(scheduler="hyperband")
+    policy.expect(trials)
+    for number, trial in enumerate(trials[5:]):
+        said = [policy.observe(trial, e, {"m": 0.1 * number}, "m").action for e in range(1, 10)]
+        assert said == ["continue"] * 8 + ["pause"]
+    assert policy.verdicts() == {}
+    policy.lost("t4")
+    actions = {name: verdict.action for name, verdict in policy.verdicts().items()}
+    assert actions == {"t5": "stop", "t6": "stop", "t7": "stop", "t8": "continue", "t9": "continue"}

@@ -1,0 +1,76 @@
+"""`rayat import`: runs that others recorded, as a ledger folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rayat.cli import options
+from rayat.cli.policies import roles
+from rayat.cli.studies import run_folder, short
+from rayat.cli.text import as_json
+from rayat.compare.text import plural, printable
+from rayat.errors import ConfigError, nearest
+
+KINDS = ("robust-overfitting", "ray", "table")
+
+
+def import_(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help=f"One of {', '.join(KINDS)}.", show_default=False)
+    ],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", help="The folder, or the table's file.", show_default=False),
+    ],
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="ROLE=COLUMN",
+            show_default=False,
+            help="Name a column that is not recognised, such as robust_acc=pgd.",
+        ),
+    ] = None,
+    out: options.Out = None,
+    json: options.Json = False,
+) -> None:
+    """Bring trainings that others recorded into a run's folder.
+
+    robust-overfitting: the logs in a clone of locuslab/robust_overfitting.
+    ray: the folder of an experiment of Ray Tune. table: a CSV or Parquet file
+    with one row per trial and epoch.
+    """
+    from rayat.imports import base, ray_results, robust_overfitting, table
+    from rayat.imports.table import known_roles
+
+    if kind not in KINDS:
+        raise ConfigError(f"unknown kind {kind!r}{nearest(kind, KINDS)}; known: {', '.join(KINDS)}")
+    columns = roles(map_ or [])
+    for role in columns:
+        if role not in known_roles():
+            known = ", ".join(known_roles())
+            raise ConfigError(
+                f"unknown role {role!r}{nearest(role, known_roles())}; known: {known}"
+            )
+    if kind == "robust-overfitting":
+        if columns:
+            raise ConfigError("--map names columns of a table; these logs have their own")
+        found = robust_overfitting.read(source)
+    else:
+        found = (ray_results if kind == "ray" else table).read(source, columns)
+    folder = run_folder(f"import-{kind}", out, None)
+    base.write(found, source, folder, ["rayat", *sys.argv[1:]])
+    epochs = sum(len(trial.rows) for trial in found.trials)
+    if json:
+        facts = {"folder": str(folder), "trials": len(found.trials), "epochs": epochs}
+        typer.echo(as_json({**facts, "skipped": dict(found.skipped)}))
+        return
+    for name, reason in found.skipped.items():
+        typer.echo(printable(f"skipped {name}: {reason}"), err=True)
+    place = printable(short(folder))
+    typer.echo(f"{place}: {plural(len(found.trials), 'trial')}, {plural(epochs, 'epoch')}")
+    typer.echo(f"next: rayat replay {place}\n      rayat compare {place} --baseline KEY=VALUE")

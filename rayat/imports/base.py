@@ -1,0 +1,148 @@
+"""What every importer gives, and the ledger that it becomes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rayat.errors import LedgerError
+from rayat.ledger.provenance import describe_environment
+from rayat.ledger.writer import Ledger
+
+METRIC = "val_robust_acc"
+"""The column that holds robust accuracy, whatever it was measured on (`Imported.measured_on`)."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """One training that was recorded elsewhere.
+
+    Attributes:
+        name: becomes the trial's id. arm: the label it is compared under. seed: of the training.
+        config: what is known of its configuration, as plain values.
+        rows: the epochs, keys as in the ledger's `epochs` table; gaps are filled with nulls.
+        planned: epochs that it should have had.
+        measured_on: `val`, `test` or `unknown`: what its accuracies were measured on.
+    """
+
+    name: str
+    arm: str
+    seed: int
+    config: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    planned: int
+    measured_on: str = "unknown"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where imported trials come from.
+
+    Attributes:
+        kind: the importer. files: every file that was read. skipped: what was not, and why.
+    """
+
+    kind: str
+    trials: Sequence[Imported]
+    files: Sequence[Path]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+
+def write(source: Source, root: Path, folder: Path, command: Sequence[str]) -> None:
+    """Write a ledger folder; every trial has its end, so nothing can go on with it.
+
+    Args:
+        root: what the files' names in the provenance are relative to.
+
+    Raises:
+        LedgerError: nothing to import, a folder that holds a run, or rows that no ledger takes.
+    """
+    if not source.trials:
+        why = "; ".join(f"{name}: {reason}" for name, reason in source.skipped.items())
+        raise LedgerError(f"{root}: nothing to import{f' ({why})' if why else ''}")
+    measured_on = sorted({trial.measured_on for trial in source.trials})
+    info: dict[str, Any] = {
+        "study": {
+            "name": _identifier(f"import-{root.stem}")[:64],
+            "description": f"imported by `rayat import {source.kind}`",
+            "policy": {"name": "none"},
+            "nuisance": [],
+            "protocol": "honest" if measured_on == ["val"] else "as-published",
+            "stop_collapsed": False,
+            "final_eval": False,
+            "max_failures": 0,
+        },
+        "metric": METRIC,
+        "data": [],
+        "environment": describe_environment(),
+        "cluster": None,
+        "command": list(command),
+        "imported": {
+            "from": source.kind,
+            "measured_on": measured_on,
+            "files": {
+                str(path.relative_to(root) if path != root else path.name): hashlib.sha256(
+                    path.read_bytes()
+                ).hexdigest()
+                for path in source.files
+            },
+            "skipped": dict(source.skipped),
+        },
+    }
+    ids = _ids([trial.name for trial in source.trials])
+    with Ledger.create(folder, info) as ledger:
+        for index, (trial_id, trial) in enumerate(zip(ids, source.trials, strict=True)):
+            _write_trial(ledger, index, trial_id, trial)
+
+
+def _write_trial(ledger: Ledger, index: int, trial_id: str, trial: Imported) -> None:
+    text = json.dumps(trial.config, sort_keys=True, separators=(",", ":"))
+    other = {key: value for key, value in trial.config.items() if key != "seed"}
+    identity = json.dumps([trial.arm, other], sort_keys=True)
+    ledger.trial(
+        trial_id=trial_id,
+        index=index,
+        arm=trial.arm,
+        config_id=hashlib.sha256(identity.encode()).hexdigest()[:12],
+        config_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        config_json=text,
+        seed=trial.seed,
+        epochs=max(trial.planned, len(trial.rows)),
+        workers=1,
+    )
+    attempt = ledger.attempt(trial_id)
+    rows = {int(row["epoch"]): row for row in trial.rows}
+    last = max(rows)
+    for epoch in range(1, last + 1):
+        ledger.report(trial_id, attempt, rows.get(epoch, {"epoch": epoch}))
+    if last >= trial.planned:
+        ledger.end(trial_id, "finished")
+    else:
+        ledger.end(trial_id, "stopped", f"its record ends at epoch {last} of {trial.planned}")
+
+
+def _ids(names: Sequence[str]) -> list[str]:
+    """Return ids that can name folders; a name that occurs again gets a number."""
+    ids: list[str] = []
+    for name in names:
+        plain = _identifier(name)[:100]
+        found, number = plain, 2
+        while found in ids:
+            found, number = f"{plain}-{number}", number + 1
+        ids.append(found)
+    return ids
+
+
+def _identifier(name: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")
+    return plain or "trial"
+
+
+def arm_label(key: str, value: str) -> str:
+    """Return `key=value` as the label of an arm, in which commas and equals signs separate."""
+    return f"{key}={re.sub('[,=]+', '-', value)}"

@@ -1,0 +1,110 @@
+"""Ray Tune's result folders: a folder per trial with `result.json` or `progress.csv`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rayat.config import flatten
+from rayat.errors import LedgerError
+from rayat.imports.base import Source, arm_label
+from rayat.imports.table import trials
+
+KIND = "ray"
+RESULTS = ("result.json", "progress.csv")
+TRIAL, ITERATION, SECONDS = "rayat_trial", "training_iteration", "time_this_iter_s"
+PERSONAL = ("seed",)
+"""Configuration keys that tell no arms apart."""
+
+
+def read(folder: Path, columns: Mapping[str, str]) -> Source:
+    """Read every trial below a folder. Only JSON and CSV are read: Tune's pickles run code.
+
+    An iteration that a trial reported twice (it was restarted) counts once, by its last report.
+
+    Raises:
+        LedgerError: no trial there, or no column for a role (name it in `columns`).
+    """
+    frames, configs, files, skipped = [], dict[str, dict[str, Any]](), list[Path](), {}
+    for path in _results(folder):
+        name = str(path.parent.relative_to(folder))
+        name = path.parent.name if name == "." else name
+        try:
+            frame = _frame(path)
+        except (ValueError, OSError) as error:
+            skipped[name] = str(error)
+            continue
+        if frame.empty:
+            skipped[name] = "no result"
+            continue
+        epoch = columns.get("epoch", "epoch" if "epoch" in frame else ITERATION)
+        if epoch in frame:
+            frame = frame.drop_duplicates(epoch, keep="last")
+        configs[name] = _config(path)
+        frames.append(frame.assign(**{TRIAL: name}))
+        files.append(path)
+    if not frames:
+        raise LedgerError(
+            f"{folder}: no trial with a {' or '.join(RESULTS)} that holds results; give the folder "
+            "of an experiment of Ray Tune"
+        )
+    table = pd.concat(frames, ignore_index=True)
+    roles = {"trial": TRIAL, **columns}
+    if "epoch" not in roles and "epoch" not in table:
+        roles["epoch"] = ITERATION
+    if "seconds" not in roles and SECONDS in table:
+        roles["seconds"] = SECONDS
+    if "seed" not in roles:
+        table["seed"] = [int(configs[name].get("seed") or 0) for name in table[TRIAL]]
+    return Source(KIND, trials(table, roles, str(folder), configs, _arms(configs)), files, skipped)
+
+
+def _results(folder: Path) -> list[Path]:
+    """Return one file of results per trial folder, sorted."""
+    found: dict[Path, Path] = {}
+    for name in reversed(RESULTS):
+        found.update({path.parent: path for path in folder.rglob(name)})
+    return [found[parent] for parent in sorted(found)]
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    if path.suffix == ".csv":
+        return pd.read_csv(path) if path.stat().st_size else pd.DataFrame()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = flatten(json.loads(line))
+        except ValueError:
+            if number == len(lines):
+                break  # torn by a kill
+            raise ValueError(f"line {number} is no JSON") from None
+        rows.append({k.replace(".", "/"): v for k, v in row.items() if not k.startswith("config.")})
+    return pd.DataFrame(rows)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """Return the trial's flat configuration; {} where none was written."""
+    try:
+        found = json.loads(path.with_name("params.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return flatten(found) if isinstance(found, dict) else {}
+
+
+def _arms(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return each trial's arm: what its configuration does not share with all others."""
+    keys = dict.fromkeys(key for config in configs.values() for key in config)
+    varying = [
+        key
+        for key in keys
+        if key not in PERSONAL and len({str(config.get(key)) for config in configs.values()}) > 1
+    ]
+    return {
+        name: ",".join(arm_label(key, str(config.get(key))) for key in varying)
+        for name, config in configs.items()
+    }

@@ -1,0 +1,128 @@
+"""A table of learning curves, CSV or Parquet, one row per trial and epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from rayat.errors import LedgerError, nearest
+from rayat.imports.base import Imported, Source, arm_label
+from rayat.replay.curves import KNOWN, column_roles
+
+KIND = "table"
+EXTRA = {
+    "arm": ("arm",),
+    "seed": ("seed",),
+    "train_loss": ("train_loss",),
+    "train_robust_acc": ("train_robust_acc",),
+}
+"""Roles of columns that a replay does not ask for."""
+ROWS = {
+    "seconds": "train_seconds",
+    "lr": "lr",
+    "clean_acc": "val_clean_acc",
+    "robust_acc": "val_robust_acc",
+    "train_loss": "train_loss",
+    "train_robust_acc": "train_robust_acc",
+}
+"""The ledger's column of each role."""
+FRACTION = 1.5
+"""Accuracies above this are percents, which a ledger never holds."""
+
+
+def read(path: Path, columns: Mapping[str, str]) -> Source:
+    """Read a table; `columns` names columns by role where they are not recognised.
+
+    Raises:
+        LedgerError: no such file, not a table, a column that is missing.
+    """
+    try:
+        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except FileNotFoundError:
+        raise LedgerError(f"{path}: no such file; give a CSV or Parquet file") from None
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise LedgerError(f"{path}: not a readable CSV or Parquet file ({error})") from None
+    return Source(KIND, trials(table, columns, str(path)), [path])
+
+
+def trials(
+    table: pd.DataFrame,
+    columns: Mapping[str, str],
+    name: str,
+    configs: Mapping[str, Mapping[str, Any]] | None = None,
+    arms: Mapping[str, str] | None = None,
+) -> list[Imported]:
+    """Return the trials of a table in the order in which they stand.
+
+    Args:
+        columns: columns by role; `replay.curves.KNOWN` and `EXTRA` say which are recognised.
+        name: of the table, for errors.
+        configs, arms: by trial, where they are known from elsewhere.
+
+    Raises:
+        LedgerError: a column that is missing, an epoch twice, percents in place of fractions.
+    """
+    extra = {role: column for role, column in columns.items() if role in EXTRA}
+    for role, column in extra.items():
+        if column not in table:
+            raise LedgerError(
+                f"{name}: no column {column!r} for {role}{nearest(column, table.columns)}"
+            )
+    for role, known in EXTRA.items():
+        found = [column for column in known if column in table]
+        if role not in extra and found:
+            extra[role] = found[0]
+    plain = {role: column for role, column in columns.items() if role not in EXTRA}
+    roles = {**column_roles(table, plain, name), **extra}
+    if table[roles["robust_acc"]].max() > FRACTION:
+        raise LedgerError(
+            f"{name}: column {roles['robust_acc']!r} holds percents; divide it by 100, accuracies "
+            "are fractions"
+        )
+    used = {*roles.values()}
+    result = []
+    for trial, part in table.groupby(roles["trial"], sort=False):
+        part = part.sort_values(roles["epoch"])
+        epochs = part[roles["epoch"]].to_numpy(int)
+        if len(set(epochs.tolist())) < len(epochs):
+            raise LedgerError(f"{name}: trial {trial!r} has an epoch twice; give one row per epoch")
+        first = part.iloc[0]
+        shift = 1 - min(1, int(epochs[0]))
+        rows = [
+            {"epoch": int(epoch) + shift}
+            | {key: _plain(row[roles[role]]) for role, key in ROWS.items() if role in roles}
+            for epoch, (_, row) in zip(epochs, part.iterrows(), strict=True)
+        ]
+        seed = int(first[roles["seed"]]) if "seed" in roles else 0
+        constant = (configs or {}).get(str(trial)) or {
+            column: _plain(first[column])
+            for column in map(str, table.columns)
+            if column not in used and part[column].nunique(dropna=False) == 1
+        }
+        arm = str(first[roles["arm"]]) if "arm" in roles else ""
+        result.append(
+            Imported(
+                name=str(trial),
+                arm=arm or (arms or {}).get(str(trial)) or arm_label("trial", str(trial)),
+                seed=seed,
+                config={"imported": constant, "seed": seed},
+                rows=rows,
+                planned=len(rows) and int(rows[-1]["epoch"]),
+            )
+        )
+    return result
+
+
+def _plain(value: Any) -> Any:
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def known_roles() -> list[str]:
+    """Return every role that `--map` may name."""
+    return [*KNOWN, *EXTRA]

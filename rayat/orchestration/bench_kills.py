@@ -1,0 +1,245 @@
+"""R1, R2: a run that is killed again and again, and what ten thousand trials cost the driver."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from rayat.bench.machine import load
+from rayat.bench.rows import Bar, Row
+from rayat.bench.timing import Settings
+from rayat.errors import LedgerError
+from rayat.ledger.reader import read_run
+from rayat.orchestration.bench_driver import report as whole_row
+from rayat.orchestration.simulated import METRIC, play
+from rayat.replay.verify import verify
+
+TRIALS, EPOCHS, WORKERS = 16, 12, 4
+POLICY = {"name": "accel", "filter": "first-look", "grace": 2, "patience": 2}
+"""A policy that pauses, ranks, forecasts and stops: everything that a kill could disturb."""
+CONFIG = {"lr": {"shape": "cosine", "peak": 0.1}}
+MEMORY_KB = 60.0
+"""Bar: memory of the driver for each trial of 30 epochs."""
+
+
+@dataclass
+class Losses:
+    """What kills cost, summed over runs; all but the first two must stay 0."""
+
+    kills: int = 0
+    runs: int = 0
+    rows_lost: int = 0
+    rows_doubled: int = 0
+    decisions_changed: int = 0
+    files_unreadable: int = 0
+
+    def __str__(self) -> str:
+        """Return the line that every torture test prints."""
+        return (
+            f"faults injected {self.kills}, {self.runs} runs, rows lost {self.rows_lost}, "
+            f"rows doubled {self.rows_doubled}, decisions changed {self.decisions_changed}, "
+            f"files unreadable {self.files_unreadable}"
+        )
+
+
+def row(number: int, epoch: int) -> dict[str, Any]:
+    """Return a made-up report: trials differ in level, peak and fall, and wobble a little."""
+    noise = random.Random(f"{number} {epoch}").uniform(-0.01, 0.01)
+    peak = 3 + number % 7
+    value = 0.2 + 0.01 * number + 0.03 * min(epoch, peak) - 0.02 * max(0, epoch - peak) + noise
+    return {METRIC: value, "val_clean_acc": value + 0.3, "train_loss": 1.0, "train_seconds": 1.0}
+
+
+def _child(folder: str, pipe: Connection) -> None:
+    def said(trial_id: str, epoch: int) -> None:
+        pipe.send((trial_id, epoch))
+
+    play(Path(folder), POLICY, [CONFIG] * TRIALS, EPOCHS, row, WORKERS, said)
+
+
+def kill_runs(kills: int, folder: Path, seed: int = 0) -> Losses:
+    """Kill a driver `kills` times at random moments, resuming it each time; start new runs as due.
+
+    Every driver is a process of its own that SIGKILL ends without a word. Each finished run is
+    compared with one that was never killed: its epochs, its decisions, its verification.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["rayat.orchestration.simulated"])
+    draw, losses = random.Random(seed), Losses()
+    began = time.monotonic()
+    _drive(context, folder / "whole", None)
+    length = time.monotonic() - began
+    expected = _contents(folder / "whole")
+    while losses.kills < kills:
+        losses.runs += 1
+        run, acknowledged = folder / f"run{losses.runs}", set[tuple[str, int]]()
+        ended = False
+        while not ended:
+            wait = draw.uniform(0, length / 4) if losses.kills < kills else None
+            ended = _drive(context, run, wait, acknowledged)
+            losses.kills += not ended
+        _judge(run, acknowledged, expected, losses)
+    return losses
+
+
+def _drive(
+    context: Any, folder: Path, wait: float | None, acknowledged: set[tuple[str, int]] | None = None
+) -> bool:
+    """Run one driver, kill it after `wait` seconds; return whether it ended by itself.
+
+    Raises:
+        RuntimeError: it failed, which no kill may bring about.
+    """
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(str(folder), theirs), daemon=True)
+    process.start()
+    theirs.close()
+    deadline = None if wait is None else time.monotonic() + wait
+    try:
+        while ours.poll(None if deadline is None else max(0.0, deadline - time.monotonic())):
+            said = ours.recv()
+            if acknowledged is not None:
+                acknowledged.add(said)
+    except EOFError:
+        deadline = None
+    if deadline is not None and process.pid is not None:
+        os.kill(process.pid, signal.SIGKILL)
+        try:
+            while acknowledged is not None and ours.poll(10):
+                acknowledged.add(ours.recv())
+        except (EOFError, OSError):
+            pass
+    process.join()
+    if process.exitcode not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"the driver ended with {process.exitcode} in {folder}")
+    return bool(process.exitcode == 0)
+
+
+def _contents(folder: Path) -> tuple[dict[tuple[str, int], float], list[tuple[Any, ...]]]:
+    """Return a run's values by trial and epoch, and its decisions; an epoch twice is an error."""
+    run = read_run(folder)
+    epochs = run.epochs[["trial_id", "epoch", METRIC]].itertuples(index=False, name=None)
+    keys = ["trial_id", "epoch", "action", "rule", "sentence", "evidence_json"]
+    decisions = run.decisions[keys].itertuples(index=False, name=None)
+    return {(str(t), int(e)): float(v) for t, e, v in epochs}, sorted(decisions)
+
+
+def _judge(
+    folder: Path,
+    acknowledged: set[tuple[str, int]],
+    expected: tuple[Mapping[tuple[str, int], float], list[tuple[Any, ...]]],
+    losses: Losses,
+) -> None:
+    try:
+        values, decisions = _contents(folder)
+        difference = verify(folder).difference
+    except LedgerError:
+        losses.files_unreadable += 1
+        return
+    losses.rows_lost += len(acknowledged - set(values)) + (values != expected[0])
+    losses.rows_doubled += len(read_run(folder).epochs) - len(values)
+    losses.decisions_changed += len(set(decisions) ^ set(expected[1])) + (difference is not None)
+
+
+def r1(settings: Settings) -> list[Row]:
+    """Kill a simulated driver 100 times."""
+    with _scratch() as folder:
+        began = time.monotonic()
+        losses = kill_runs(settings.pick(100, 4), Path(folder))
+        spent = time.monotonic() - began
+    wrong = losses.rows_lost + losses.rows_doubled + losses.decisions_changed
+    return [
+        Row(
+            "R1",
+            f"rows and decisions lost, doubled or changed by {losses.kills} SIGKILLs of a driver",
+            unit="",
+            value=float(wrong + losses.files_unreadable),
+            rounds=1,
+            bar=Bar(0, "<="),
+            context={**vars(losses), "seconds": round(spent, 1), "load": load()},
+        )
+    ]
+
+
+def r2(settings: Settings) -> list[Row]:
+    """Drive trials of 30 epochs through policy and ledger in one process: memory and time.
+
+    The memory of a trial is the slope between a third of the trials and all of them, each in a
+    process of its own, so that what every process needs falls out.
+    """
+    trials, epochs = settings.pick(10_000, 90), settings.pick(30, 3)
+    few = _drive_many(trials // 3, epochs)
+    many = _drive_many(trials, epochs)
+    slope = (many["bytes"] - few["bytes"]) / (trials - trials // 3) / 1000
+    shared = {"load": load(), "trials": trials, "epochs": epochs, "policy": "asha"}
+    return [
+        Row(
+            "R2.a",
+            f"memory of the driver per trial of {epochs} epochs, {trials:,} trials",
+            unit="kB",
+            value=slope,
+            rounds=1,
+            bar=Bar(MEMORY_KB, "<="),
+            judged=not settings.quick,
+            context={**shared, "total_mb": round(many["bytes"] / 1e6)},
+        ),
+        Row(
+            "R2.b",
+            "CPU time of a report with all of them, over that with a third of them",
+            value=(many["seconds"] / trials) / (few["seconds"] / (trials // 3)),
+            rounds=1,
+            bar=Bar(1.5, "<="),
+            judged=not settings.quick,
+            context={
+                **shared,
+                "cpu_seconds": round(many["seconds"], 1),
+                "ms_per_report": round(1000 * many["seconds"] / trials / epochs, 3),
+            },
+        ),
+    ]
+
+
+def _many(trials: int, epochs: int, pipe: Connection) -> None:
+    before = _resident()
+    with _scratch() as folder:
+        configs = [CONFIG] * trials
+        began = time.process_time()
+        play(Path(folder) / "run", {"name": "asha"}, configs, epochs, _plain_row, 64)
+        pipe.send({"seconds": time.process_time() - began, "bytes": _resident() - before})
+
+
+def _plain_row(number: int, epoch: int) -> dict[str, Any]:
+    # Equal for all trials: none is stopped, so that every one costs its whole length.
+    return whole_row(epoch)
+
+
+def _drive_many(trials: int, epochs: int) -> dict[str, float]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_many, args=(trials, epochs, theirs))
+    process.start()
+    theirs.close()
+    found: dict[str, float] = ours.recv()
+    process.join()
+    return found
+
+
+def _resident() -> int:
+    """Return this process' resident memory in bytes (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder in memory where there is one: flushes then cost nothing."""
+    memory = "/dev/shm"
+    return tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)

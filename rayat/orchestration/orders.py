@@ -1,0 +1,83 @@
+"""What Tune runs next: orders in the driver's order, as trials begin, pause and go on.
+
+A paused trial ends in Tune's eyes: it gives its worker back and its checkpoint waits on disk. When
+the policy resumes it, it is ordered again as a new Tune trial. So nothing that Tune would have to
+remember matters, and a policy may wait for trials of another launcher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from rayat.orchestration.driver import Driver
+from rayat.orchestration.scheduler import Judge
+
+
+class Orders(Searcher):  # type: ignore[misc]
+    """Gives Tune the next order when a place is free; ends the search when nothing can follow.
+
+    Like the scheduler it must not raise (the first error is kept in `judge`), and travels empty.
+
+    Args:
+        judge: the scheduler, with the driver.
+        ready: returns the trials that may run here and now, in their order.
+        order: returns the order of a trial as plain values.
+        at_once: most trials at the same time.
+    """
+
+    def __init__(
+        self,
+        judge: Judge | None = None,
+        ready: Callable[[], list[str]] = list,
+        order: Callable[[str], dict[str, Any]] = lambda trial_id: {},
+        at_once: int = 1,
+    ) -> None:
+        super().__init__()
+        self.judge, self.ready, self.order, self.at_once = judge, ready, order, at_once
+        self.live: dict[str, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+
+    @property
+    def driver(self) -> Driver | None:
+        """The driver, None when there is nothing to do any more."""
+        judge = self.judge
+        return None if judge is None or judge.error is not None else judge.driver
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the configuration of Tune's next trial, None to be asked again, or the end."""
+        driver = self.driver
+        if self.judge is None or driver is None or driver.interrupted:
+            return str(self.FINISHED)
+        if len(self.live) >= self.at_once:
+            return None
+        with self.judge.keeping_errors():
+            free = [name for name in self.ready() if name not in self.live.values()]
+            if free:
+                order = self.order(free[0])
+                self.live[trial_id] = free[0]
+                return {"order": order}
+        # A living trial's next report may resume others; without one nothing ever will.
+        return None if self.live else str(self.FINISHED)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Free the trial's place. One that Tune gave up is settled with its reason (`Errors`)."""
+        name, driver = self.live.pop(trial_id, None), self.driver
+        if self.judge is not None and driver is not None and name is not None and not error:
+            with self.judge.keeping_errors():
+                driver.settle([name], {})
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing: the ledger is the only state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing."""

@@ -1,0 +1,1 @@
+"""Searchers: which values of the nuisance axes each arm tries, one file each."""

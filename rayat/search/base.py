@@ -1,0 +1,55 @@
+"""The searcher contract: earlier points with their values in, the next points out; no state."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from rayat.registry import Part
+
+Point = dict[str, Any]
+"""Values by axis, such as `{"lr.peak": 0.1}`."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A point that was tried, and what it reached.
+
+    Attributes:
+        value: mean over the seeds of each trial's best value of the study's metric, larger is
+            better; None where no seed has one (refused, failed, diverged at once).
+    """
+
+    point: Mapping[str, Any]
+    value: float | None
+
+
+class Searcher(Part):
+    """Chooses points of the nuisance axes, for every arm with an equal budget of draws.
+
+    A searcher has parameters and no state: what it proposes is a function of the space, the seed
+    and what it is told, so a resumed run goes on with the proposals of the uninterrupted one.
+    """
+
+    adaptive: ClassVar[bool] = False
+    """Whether later points depend on the values of earlier ones; each arm then has its own."""
+
+    @abstractmethod
+    def propose(
+        self, space: Mapping[str, Any], draws: int, seed: int, told: Sequence[Told]
+    ) -> list[Point]:
+        """Return the points to try next; none when the search is over.
+
+        Args:
+            space: Ray Tune's domains by axis; for an adaptive searcher also their JSON form
+                (`search.domains`). Not empty.
+            draws: the budget: points in all, or for `random` samples of each point of its grids.
+            seed: the study's `draw_seed`.
+            told: all points so far in the order of their proposal, every one of them with its
+                value. Not adaptive: always empty.
+
+        Raises:
+            StudyError: a domain that this searcher cannot search.
+        """

@@ -1,0 +1,106 @@
+"""Optuna's tree-structured Parzen estimator, asked in rounds."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from rayat.errors import StudyError
+from rayat.registry import SEARCHERS
+from rayat.search.base import Point, Searcher, Told
+from rayat.search.domains import Domain, as_json
+
+TRIES = 20
+"""Asks for one new point, before the space counts as exhausted."""
+WORST = 0.0
+"""What a point without a value counts as: no accuracy."""
+
+
+@SEARCHERS.register("optuna")
+class Optuna(Searcher):
+    """Later points go where earlier ones of the same arm did well (Optuna's TPE).
+
+    Points are proposed in rounds: the next round begins when every trial of the one before has its
+    end, so what is proposed depends on results and not on who reports first. Each round asks a new
+    sampler, seeded by `draw_seed` and the number of points so far, that was told all of them. The
+    first `startup` points are random, and the first round is equal for all arms. A point that was
+    proposed before is asked again; a space that has no new ones left ends early.
+
+    Needs the extra `optuna`. Source: Bergstra et al. 2011; Akiba et al. 2019 (Optuna).
+    """
+
+    batch: int = Field(4, ge=1, description="points of a round, for each arm")
+    startup: int = Field(10, ge=0, description="random points before the model is used")
+
+    adaptive: ClassVar[bool] = True
+
+    def propose(
+        self, space: Mapping[str, Any], draws: int, seed: int, told: Sequence[Told]
+    ) -> list[Point]:
+        """Return the points of the next round."""
+        count = min(self.batch, draws - len(told))
+        if count <= 0:
+            return []
+        optuna = _library()
+        forms = {axis: as_json(axis, domain) for axis, domain in space.items()}
+        laws = {axis: _distribution(optuna, form) for axis, form in forms.items()}
+        with warnings.catch_warnings():
+            # `constant_liar` is marked experimental; points of one round must keep apart.
+            warnings.simplefilter("ignore")
+            sampler = optuna.samplers.TPESampler(
+                seed=seed + len(told), n_startup_trials=self.startup, constant_liar=True
+            )
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for earlier in told:
+            params = {axis: _coded(forms[axis], earlier.point[axis]) for axis in forms}
+            value = WORST if earlier.value is None else earlier.value
+            study.add_trial(
+                optuna.trial.create_trial(params=params, distributions=laws, value=value)
+            )
+        taken, points = [dict(earlier.point) for earlier in told], list[Point]()
+        for _ in range(TRIES * count):
+            if len(points) == count:
+                break
+            trial = study.ask(laws)
+            point = {axis: _decoded(forms[axis], trial.params[axis]) for axis in forms}
+            if point in taken:
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                continue
+            taken.append(point)
+            points.append(point)
+        return points
+
+
+def _library() -> Any:
+    try:
+        optuna = importlib.import_module("optuna")
+    except ImportError:
+        raise StudyError(
+            "search 'optuna' needs the package optuna: pip install 'rayat[optuna]', "
+            "or use search='random'"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def _distribution(optuna: Any, form: Domain) -> Any:
+    laws = optuna.distributions
+    if form["kind"] == "choice":
+        # By number: Optuna's categories must be scalars, ours may be whole parts.
+        return laws.CategoricalDistribution(range(len(form["values"])))
+    low, high, step, log = form["low"], form["high"], form["step"], form["log"]
+    if form["kind"] == "int":
+        return laws.IntDistribution(low, high, log=log, step=1 if log else step)
+    return laws.FloatDistribution(low, high, log=log, step=None if log else step)
+
+
+def _coded(form: Domain, value: Any) -> Any:
+    return form["values"].index(value) if form["kind"] == "choice" else value
+
+
+def _decoded(form: Domain, value: Any) -> Any:
+    return form["values"][value] if form["kind"] == "choice" else value
