@@ -59,6 +59,8 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
         with training.clock.part("data"):
             start = (number * exchange.world_size + rank) * share
             x, y = training.loader.batch(plan, start, start + share)
+        if config.unlabelled:
+            y = step.guess(x, y)
         if weights is not None:
             size = share * exchange.world_size
             batch = weights[plan.rows[number * size : (number + 1) * size]]
@@ -121,8 +123,10 @@ def _report(
     comm_bytes = counters.comm_bytes  # of one worker, by definition
     counts = exchange.sums(dataclasses.asdict(counters))
     totals = exchange.sums({name: float(value) for name, value in sums.values.items()})
-    learned = totals.pop("learned")
-    means = {name: total / learned for name, total in totals.items()}
+    learned, labelled = totals.pop("learned"), totals.pop("labelled")
+    # Without a label nothing is right or wrong.
+    of = {"clean": labelled, "robust": labelled}
+    means = {name: total / max(1.0, of.get(name, learned)) for name, total in totals.items()}
     return {
         "lr": lr,
         "attack_steps": counts.pop("attack_steps") / counts["samples"],

@@ -14,12 +14,13 @@ from rayat.errors import LedgerError
 from rayat.registry import ATTACKS
 from rayat.training import checkpoints
 from rayat.training.context import Context
-from rayat.training.counters import PARTS
+from rayat.training.counters import PARTS, Clock
 from rayat.training.epoch import train_epoch
 from rayat.training.evaluate import evaluate, evaluation_eps
 from rayat.training.network import all_finite
 from rayat.training.process import prepare_process
 from rayat.training.setup import Training, begin
+from rayat.training.teacher import taught
 
 Row = dict[str, Any]
 
@@ -45,7 +46,10 @@ def run(config: TrialConfig, context: Context) -> None:
     exchange = Exchange(context.rank, context.world_size, context.device)
     prepared = context.data(config.data)
     config.pruning.fits(prepared)
+    clock = Clock(exchange.device)
+    prepared, cost = taught(config, prepared, exchange, context.folder, clock)
     training = begin(config, prepared, exchange)
+    training.clock, training.before = clock, cost
     rows: list[Row] = []
     checkpoint = checkpoints.load(context.folder, "last", config)
     if checkpoint is not None and checkpoint.optimizer is not None:
@@ -84,6 +88,8 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     config, exchange, epoch = training.config, training.exchange, len(rows) + 1
     history = [r["val_robust_acc"] for r in rows if r["val_robust_acc"] is not None]
     row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
+    if epoch == 1:
+        row.update({name: row[name] + count for name, count in training.before.items()})
     row["eps"] = training.inner.at(Moment(epoch, config.epochs, epoch / config.epochs)).eps
     row["eps"] = row["eps"] if row["attack_steps"] else 0.0
     exchange.average_norms(training.model)

@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
+from rayat.attacks._view import attacked
 from rayat.attacks.base import Adversarial, Attack
 from rayat.objectives.base import Outcome
 from rayat.pruning.weighted import weighted_mean
@@ -21,6 +22,7 @@ class Step:
     Attributes:
         weights: (this worker's weights of the batch (B,), the mean weight sum of the workers), set
             per batch where a pruner chose; None: all images count alike.
+        unlabelled: bool (B,), images of the batch without a label, set by `guess`; None: none.
         last: whether this is the epoch's last batch, whose gradient norm is kept.
         progress: share of all steps done when the present one ends.
         sums: per-sample quantities so far. exchanges: of gradients between the workers so far.
@@ -31,6 +33,7 @@ class Step:
         self.training, self.counters, self.noise = training, counters, noise
         self.model: nn.Module = training.model
         self.weights: tuple[Tensor, Tensor] | None = None
+        self.unlabelled: Tensor | None = None
         self.last, self.progress = False, 0.0
         self.sums, self.exchanges, self.grad_norm = Sums(), 0, 0.0
         self._autocast = torch.autocast(
@@ -38,6 +41,23 @@ class Step:
             torch.bfloat16,
             enabled=training.config.precision == "bf16",
         )
+
+    def guess(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return labels to attack: the predicted class for images without one (`y` -1).
+
+        The objective still sees -1. Costs one forward pass for each such image.
+        """
+        self.unlabelled = y < 0
+        rows = self.unlabelled.nonzero().squeeze(1)
+        with (
+            self.training.clock.part("attack"),
+            self._autocast,
+            torch.no_grad(),
+            attacked(self.model, fast=False) as frozen,
+        ):
+            predicted = frozen(x[rows]).argmax(1) if len(rows) else y[rows]
+        self.counters.fwd_passes += len(rows)
+        return y.index_copy(0, rows, predicted)
 
     def attack(self, attack: Attack, x: Tensor, y: Tensor) -> Adversarial:
         """Return the attack's images of the bare network."""
@@ -51,6 +71,8 @@ class Step:
         and the outcome, which is reported, is that of the weights themselves.
         """
         training, counters, weights = self.training, self.counters, self.training.config.weights
+        if self.unlabelled is not None:
+            y = y.masked_fill(self.unlabelled, -1)
         with training.clock.part("train"):
             if weights.awp and self.progress > weights.awp_start:
                 still = dataclasses.replace(adv, x=adv.x.detach()) if adv.x.requires_grad else adv
@@ -93,8 +115,8 @@ class Sums:
     """Per-sample quantities summed on the device, so that no step waits for it.
 
     Attributes:
-        values: sum by name: `learned` (images shown to the objective), `loss`, `robust` and `clean`
-            (rightly classified), an attack's info.
+        values: sum by name: `learned` (images shown to the objective), `labelled` (those with a
+            label), `loss`, `robust` and `clean` (rightly classified), an attack's info.
     """
 
     def __init__(self) -> None:
@@ -102,7 +124,12 @@ class Sums:
 
     def add(self, outcome: Outcome, adv: Adversarial, y: Tensor) -> None:
         """Add one batch."""
-        columns = {"learned": torch.ones_like(y), "loss": outcome.loss, **adv.info}
+        columns = {
+            "learned": torch.ones_like(y),
+            "labelled": y >= 0,
+            "loss": outcome.loss,
+            **adv.info,
+        }
         if outcome.clean_logits is not None:
             columns["clean"] = outcome.clean_logits.argmax(1) == y
         if outcome.clean_logits is not outcome.adv_logits:  # there was something to be robust to

@@ -103,7 +103,8 @@ def test_sums_keep_an_attacks_statistics_and_tell_clean_from_robust():
     sums.add(Outcome(torch.tensor([0.5, 0.25]), other, logits, 2, 2), adv, y)
     sums.add(Outcome(torch.tensor([0.5, 0.25]), other, logits, 2, 2), adv, y)
     values = {name: float(value) for name, value in sums.values.items()}
-    assert values == {"learned": 4.0, "loss": 1.5, "fosc": 8.0, "clean": 4.0, "robust": 0.0}
+    expected = {"learned": 4.0, "labelled": 4.0, "loss": 1.5, "fosc": 8.0}
+    assert values == {**expected, "clean": 4.0, "robust": 0.0}
 
 
 def test_every_epoch_and_worker_draws_its_own_order_and_noise(training, monkeypatch):
