@@ -15,12 +15,13 @@ from rayat.errors import LedgerError
 from rayat.registry import ATTACKS
 from rayat.training import checkpoints
 from rayat.training.context import Context
-from rayat.training.counters import PARTS
+from rayat.training.counters import PARTS, Clock
 from rayat.training.epoch import train_epoch
 from rayat.training.evaluate import evaluate, evaluation_eps
 from rayat.training.network import all_finite
 from rayat.training.process import prepare_process
 from rayat.training.setup import Training, begin
+from rayat.training.teacher import taught
 
 Row = dict[str, Any]
 
@@ -49,7 +50,10 @@ def run(config: TrialConfig, context: Context) -> None:
     exchange = Exchange(context.rank, context.world_size, context.device)
     prepared = context.data(config.data)
     config.pruning.fits(prepared)
+    clock = Clock(exchange.device)
+    prepared, cost = taught(config, prepared, exchange, context.folder, clock)
     training = begin(config, prepared, exchange)
+    training.clock, training.before = clock, cost
     rows: list[Row] = []
     watch = Watch()
     checkpoint = checkpoints.load(context.folder, "last", config)
@@ -93,6 +97,8 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     config, exchange, epoch = training.config, training.exchange, len(rows) + 1
     history = [r["val_robust_acc"] for r in rows if r["val_robust_acc"] is not None]
     row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
+    if epoch == 1:
+        row.update({name: row[name] + count for name, count in training.before.items()})
     row["eps"] = training.inner.at(Moment(epoch, config.epochs, epoch / config.epochs)).eps
     row["eps"] = row["eps"] if row["attack_steps"] else 0.0
     exchange.average_norms(training.model)
@@ -147,8 +153,9 @@ def seconds(training: Training) -> Row:
 def roll_back(training: Training, context: Context) -> int:
     """Take back the weights of `best` and return its epoch.
 
-    The optimiser and the attack's memory, which led into the collapse, start anew. Nothing else
-    changes: the learning rate and the epochs go on, and with them the random streams.
+    The optimiser, the attack's memory and a mean of the weights, which led into the collapse, start
+    anew. Nothing else changes: the learning rate and the epochs go on, and with them the random
+    streams.
     """
     with training.clock.part("checkpoint"):
         best = checkpoints.load(context.folder, "best", training.config)
@@ -160,6 +167,8 @@ def roll_back(training: Training, context: Context) -> int:
         training.model.load_state_dict(best.model)
         training.optimizer.state.clear()
         training.inner.load_state_dict({})
+        if training.average is not None:
+            training.average.count = 0
     return best.epoch
 
 

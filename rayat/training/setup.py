@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 from torch.optim import Optimizer
@@ -31,6 +31,7 @@ class Training:
         prepared: the data, where a pruner may ask for it.
         selection: what the pruner chose last; None: every image.
         average: the mean of the weights, where one is kept.
+        before: counts of what was done before the first epoch, which are in its report.
     """
 
     config: TrialConfig
@@ -45,6 +46,7 @@ class Training:
     prepared: Prepared | None = None
     selection: Selection | None = None
     average: Average | None = None
+    before: dict[str, int] = field(default_factory=dict)
 
     @property
     def validated(self) -> nn.Module:

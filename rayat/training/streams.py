@@ -12,9 +12,9 @@ from typing import Literal
 
 import torch
 
-Name = Literal["init", "data", "attack", "memory", "network", "selection", "val", "test"]
-"""Weights; order and augmentation; training attack; an attack's memory; dropout; pruning; attack on
-a split."""
+Name = Literal["init", "data", "attack", "memory", "network", "selection", "teacher", "val", "test"]
+"""Weights; order and augmentation; training attack; an attack's memory; dropout; pruning; the
+teacher's trial; attack on a split."""
 
 
 def derive(seed: int, name: Name, *place: int) -> int:

@@ -43,7 +43,8 @@ def start(folder: Path, world: int, *modes: str) -> None:
 def pair(tmp_path_factory):
     """Return the folder in which two workers did everything."""
     folder = tmp_path_factory.mktemp("pair")
-    start(folder, 2, "steps", "perturbed", "norms", "sums", "learned", "trial")
+    modes = ("steps", "perturbed", "norms", "sums", "learned", "teacher", "trial")
+    start(folder, 2, *modes)
     return folder
 
 
@@ -112,6 +113,16 @@ def test_norm_statistics_become_the_mean_over_the_workers(pair):
         assert not torch.equal(before[0][name], before[1][name])
         torch.testing.assert_close(after[0][name], (before[0][name] + before[1][name]) / 2)
         assert torch.equal(after[0][name], after[1][name])
+
+
+@pytest.mark.slow
+def test_workers_share_one_teacher_and_count_it_once(pair):
+    first, second = (read(pair / f"taught-{rank}.json") for rank in (0, 1))
+    assert first == second
+    assert min(first["y"]) >= 0 and len(first["y"]) == 256
+    cost = first["cost"]
+    assert cost.pop("comm_bytes") > 0
+    assert cost == {"samples": 128, "fwd_passes": 128 + 128, "bwd_passes": 128}
 
 
 @pytest.mark.slow
