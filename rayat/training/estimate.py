@@ -36,6 +36,8 @@ class Estimate:
         train_seconds: of one epoch's training. eval_seconds: of one validation.
         forward_passes, backward_passes: of one epoch's training, all workers.
         eval_forward_passes, eval_backward_passes: of one validation.
+        teacher_passes: of a teacher's training and labelling, whose seconds are those passes at the
+            speed of the training.
     """
 
     train_seconds: float
@@ -44,6 +46,7 @@ class Estimate:
     backward_passes: int
     eval_forward_passes: int
     eval_backward_passes: int
+    teacher_passes: int = 0
 
     @property
     def seconds_per_epoch(self) -> float:
@@ -52,13 +55,15 @@ class Estimate:
 
     def trial_seconds(self, config: TrialConfig) -> float:
         """Return the seconds of the whole training, validations included."""
-        return config.epochs * self.train_seconds + validations(config) * self.eval_seconds
+        passes = self.forward_passes + self.backward_passes
+        epochs = config.epochs + self.teacher_passes / passes
+        return epochs * self.train_seconds + validations(config) * self.eval_seconds
 
     def trial_passes(self, config: TrialConfig) -> int:
         """Return the forward and backward passes of the whole training, validations included."""
         training = self.forward_passes + self.backward_passes
         validation = self.eval_forward_passes + self.eval_backward_passes
-        return config.epochs * training + validations(config) * validation
+        return config.epochs * training + validations(config) * validation + self.teacher_passes
 
     def validation_share(self, config: TrialConfig) -> float:
         """Return the share of the whole training's passes that validations take."""
@@ -124,6 +129,12 @@ def estimate(
     images = size // (share * config.workers) * share  # one worker's, of one epoch
     scale = images / row["samples"]
 
+    teacher_passes = 0
+    if config.teacher.epochs:
+        known = int((prepared.train.y >= 0).sum())
+        whole = known // min(batch, known) * min(batch, known)
+        teacher_passes = 2 * config.teacher.epochs * whole + size - known
+
     val = len(prepared.val) if config.eval.size is None else config.eval.size
     val = min(val, len(prepared.val))
     some = min(val, config.eval.batch_size)
@@ -138,12 +149,16 @@ def estimate(
         backward_passes=row["bwd_passes"] * images * config.workers // row["samples"],
         eval_forward_passes=checked["eval_fwd_passes"] * val // some,
         eval_backward_passes=checked["eval_bwd_passes"] * val // some,
+        teacher_passes=teacher_passes,
     )
 
 
 def _training(config: TrialConfig, prepared: Prepared, images: int, device: str) -> Training:
     """Return a training on the first `images` rows of the training split."""
-    rows = Arrays(prepared.train.x[:images], prepared.train.y[:images])
+    y = prepared.train.y[:images]
+    if config.teacher.epochs:
+        y = y.clip(min=0)  # any label costs what the teacher's does
+    rows = Arrays(prepared.train.x[:images], y)
     windows = None if prepared.windows is None else prepared.windows[:images]
     short = dataclasses.replace(prepared, train=rows, windows=windows)
     return begin(config, short, Exchange(device=device))
