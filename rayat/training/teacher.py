@@ -1,4 +1,4 @@
-"""Pseudo-labels: a teacher trained on the labelled images labels the others (papers.md 3.2)."""
+"""Pseudo-labels: a teacher trained on the labelled images gives them (docs/papers.md 3.2)."""
 
 from __future__ import annotations
 
