@@ -20,7 +20,9 @@ PAIRS = {
     "pgd-20": lambda model, eps: torchattacks.PGD(model, eps=eps, alpha=eps / 8, steps=20),
     "cw-20": None,
     "autoattack:apgd-ce": lambda model, eps: torchattacks.APGD(model, eps=eps, steps=100),
-    "square-200": lambda model, eps: torchattacks.Square(model, eps=eps, n_queries=200),
+    "square-200": lambda model, eps: torchattacks.Square(
+        model, eps=eps, n_queries=200, resc_schedule=False
+    ),
 }
 
 
