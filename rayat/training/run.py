@@ -86,6 +86,8 @@ def run(config: TrialConfig, context: Context) -> None:
         row = train_and_validate(training, prepared.val, rows)
         if config.on_collapse == "rollback" and watch.fall(row["epoch"], row):
             row["rollback_epoch"] = roll_back(training, context)
+            if row.get("outcome") == "finished":
+                del row["outcome"]  # what the epoch reached is taken back
         watch.add(row["epoch"], row)
         rows.append(row)
         if row.get("outcome") != "diverged":

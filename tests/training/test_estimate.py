@@ -33,17 +33,30 @@ def test_passes_do_not_depend_on_the_workers(workers):
     assert found.eval_seconds > 0
 
 
-def test_the_estimate_is_what_the_trial_then_counts(tmp_path):
+METHODS = {
+    "plain": {},
+    "once": {"data.augment": "none", "attack_refresh": "once"},
+    "random": {"pruning": {"name": "random", "fraction": 0.5, "every": 2}},
+    "warm": {
+        "epochs": 8,
+        "pruning": {"name": "random", "fraction": 0.5, "every": 2, "warm_start": 0.5},
+    },
+    "glister": {"pruning": {"name": "glister", "fraction": 0.5, "every": 2}, "batch_size": 32},
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_estimate_is_what_the_trial_then_counts(name, tmp_path):
     config = TrialConfig.parse(
         {
-            "data": {"name": "digits", "train_size": 128, "val_size": 30, "augment": "crop"},
+            "data": {"name": "digits", "train_size": 128, "val_size": 32, "augment": "crop"},
             "model": {"name": "preactresnet", "width": 4, "blocks": [1]},
             "epochs": 3,
             "batch_size": 50,
             "attack": {"name": "fgsm-rs", "eps": 0.1},
             "eval": {"steps": 2, "size": 20, "every": 2},
         }
-    )
+    ).replace(METHODS[name])
     prepared = prepare(config.data)
 
     class Here:
