@@ -28,7 +28,7 @@ def evaluate(
     attack: Annotated[
         list[str] | None,
         typer.Option(
-            "--attack", metavar="SUITE", help="autoattack (default), pgd-50x3, cw:50, ...; again."
+            "--attack", metavar="SUITE", help="autoattack (default), pgd-50x3, cw:50; again."
         ),
     ] = None,
     n: Annotated[

@@ -47,6 +47,7 @@ SURFACE = {
         "--weights",
         "--data",
         "--seed",
+        "--workers",
         "--device",
         "--out",
         "--json",

@@ -109,6 +109,23 @@ def test_other_sizes_radii_norms_and_splits_stand_beside_each_other(run):
     assert len(read_run(run).evals) == 5
 
 
+@pytest.mark.slow
+def test_several_processes_give_the_rows_of_one(run, trained, tmp_path):
+    other = shutil.copytree(trained, tmp_path / "other")
+    for folder in (run, other):
+        with Ledger.open(folder) as ledger:
+            ledger.end("going", "finished")
+    said: list[str] = []
+    rows = evaluate_run(run, PGD, tell=said.append, workers=2)
+    assert [(r["trial_id"], r["checkpoint"]) for r in rows] == [
+        (trial, name) for trial in ("done", "going") for name in ("best", "last")
+    ]
+    assert len(said) == 2 and said[-1].endswith("2 of 2 trials")
+    alone = evaluate_run(other, PGD)
+    drop = [[{k: v for k, v in r.items() if k != "seconds"} for r in rs] for rs in (rows, alone)]
+    assert drop[0] == drop[1] and not journals(run)
+
+
 class Stop(Exception):
     """An interruption in the middle of an evaluation."""
 
