@@ -30,6 +30,8 @@ from rayat.training.process import prepare_process
 ENDED = ("finished", "stopped", "collapsed", "diverged")
 Row = dict[str, Any]
 Tell = Callable[[str], object]
+Part = tuple[list[Row], set[tuple[Any, ...]]]
+"""Rows, and the keys of those that were asked for."""
 
 
 class Evaluator:
@@ -121,13 +123,13 @@ def evaluate_run(
 ) -> list[Row]:
     """Evaluate the checkpoints of a run's ended trials; return the rows that were asked for.
 
-    Each trial's rows are durable when it is done. Interrupted and started again, it goes on
+    Each checkpoint's rows are durable when it is done. Interrupted and started again, it goes on
     behind the last finished batch.
 
     Args:
         trial_ids: only these; all that have ended if left out.
-        workers: processes that measure at the same time, each one trial; the rows do not depend on
-            their number.
+        workers: processes that measure at the same time, each one trial, whose rows are durable
+            together; they do not depend on the number.
 
     Raises:
         LockedError: a driver is writing the run.
@@ -159,11 +161,12 @@ def evaluate_run(
             for trial_id in chosen
         ]
         asked: set[tuple[Any, ...]] = set()
-        for task, (rows, keys) in measured(tasks, workers, tell):
+        for task, name, (rows, keys) in measured(tasks, workers, tell):
             asked |= keys
             for row in rows:
                 ledger.evaluation(row)
-            forget(task.place)
+            if name == request.checkpoints[-1]:
+                forget(task.place)
         found = {key(row): row for row in ledger.evaluations()}
         return [found[name] for name in sorted(asked) if name in found]
 
@@ -183,35 +186,32 @@ class Task:
     config: str
     held: list[Row]
 
-    def __call__(self, tell: Tell = print) -> tuple[list[Row], set[tuple[Any, ...]]]:
-        """Return the rows of all checkpoints asked for, and the keys of those that were asked."""
+    def parts(self, tell: Tell) -> Iterator[tuple[Name, Part]]:
+        """Yield the rows of each checkpoint, and the keys of those that were asked for so far."""
         evaluator = Evaluator(self.request, self.known, tell)
-        config, rows = TrialConfig.parse(json.loads(self.config)), []
+        config = TrialConfig.parse(json.loads(self.config))
         for name in self.request.checkpoints:
             held = [row for row in self.held if row["checkpoint"] == name]
-            rows += evaluator.rows(self.place, name, config, held)
-        return rows, evaluator.asked
+            yield name, (evaluator.rows(self.place, name, config, held), evaluator.asked)
+
+    def whole(self) -> list[tuple[Name, Part]]:
+        """Return all parts, in a process that has nobody to tell."""
+        return list(self.parts(lambda line: None))
 
 
-def measured(
-    tasks: Sequence[Task], workers: int, tell: Tell
-) -> Iterator[tuple[Task, tuple[list[Row], set[tuple[Any, ...]]]]]:
-    """Yield each task with what it gave as it is done; several processes tell no batches."""
+def measured(tasks: Sequence[Task], workers: int, tell: Tell) -> Iterator[tuple[Task, Name, Part]]:
+    """Yield what each checkpoint of each task gave; several processes tell no batches."""
     if workers == 1:
         for task in tasks:
-            yield task, task(tell)
+            yield from ((task, name, part) for name, part in task.parts(tell))
         return
     # Spawned: a fork of a process that has used torch's threads may hang.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        waiting = {pool.submit(task, _quiet): task for task in tasks}
+        waiting = {pool.submit(task.whole): task for task in tasks}
         for number, future in enumerate(as_completed(waiting), 1):
             task = waiting[future]
             tell(f"{task.place.name} measured; {number} of {len(tasks)} trials")
-            yield task, future.result()
-
-
-def _quiet(line: str) -> None:
-    """Tell nothing."""
+            yield from ((task, name, part) for name, part in future.result())
 
 
 def evaluate_one(checkpoint: Path, request: Request, tell: Tell = lambda line: None) -> list[Row]:
