@@ -12,6 +12,7 @@ from typing import Any
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays, Prepared
 from rayat.distributed.exchange import Exchange
+from rayat.errors import DataError
 from rayat.pruning.base import Phase
 from rayat.training.epoch import select, train_epoch
 from rayat.training.process import prepare_process
@@ -207,13 +208,25 @@ def _start(training: Training, size: int) -> Cost:
 
 
 def _selection(config: TrialConfig, prepared: Prepared, images: int, device: str) -> Cost:
-    """Return the cost of one selection, scaled from one among the first `images` rows."""
+    """Return the cost of one selection, scaled from one among the first `images` rows.
+
+    Among more, where the selector refuses a validation split as small as their share of it.
+    """
     if "select" not in phases(config):
         return NOTHING
-    share = images / len(prepared.train)
-    val = max(1, round(len(prepared.val) * share))
-    held = Arrays(prepared.val.x[:val], prepared.val.y[:val])
-    training = _training(config, dataclasses.replace(prepared, val=held), images, device)
+    size, share = len(prepared.train), images / len(prepared.train)
+    while True:
+        val = max(1, round(len(prepared.val) * share))
+        held = Arrays(prepared.val.x[:val], prepared.val.y[:val])
+        short = dataclasses.replace(prepared, val=held)
+        try:
+            config.pruning.fits(short)
+            break
+        except DataError:
+            if share == 1:
+                raise
+            share = min(1.0, 2 * share)
+    training = _training(config, short, round(size * share), device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # so few images say nothing about the selection
         found = select(training, config.pruning.first(config.epochs) + 1, ())
