@@ -122,7 +122,21 @@ class WeightsConfig(BaseModel):
         return 0.75 if self.average == "swa" else 0.0
 
 
-GROUPS: dict[str, type[BaseModel]] = {"eval": EvalConfig, "weights": WeightsConfig}
+class TeacherConfig(BaseModel):
+    """A network that labels the images that have none (docs/data.md)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epochs: int = Field(
+        0, ge=0, le=100_000, description="standard training on the labelled images; 0: no teacher"
+    )
+
+
+GROUPS: dict[str, type[BaseModel]] = {
+    "eval": EvalConfig,
+    "weights": WeightsConfig,
+    "teacher": TeacherConfig,
+}
 """Keys that hold plain groups of values."""
 
 
@@ -167,6 +181,7 @@ class TrialConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**32)
     eval: EvalConfig = Field(default_factory=lambda: EvalConfig.model_validate({}))
     weights: WeightsConfig = Field(default_factory=lambda: WeightsConfig.model_validate({}))
+    teacher: TeacherConfig = Field(default_factory=lambda: TeacherConfig.model_validate({}))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -184,11 +199,45 @@ class TrialConfig(BaseModel):
                 "batch_norm must be mean or local with weights.awp, whose first pass leaves "
                 f"BatchNorm's statistics alone, got {self.batch_norm!r}"
             )
+        if self.teacher.epochs and self.data.labelled == 1:
+            raise ValueError(
+                "teacher.epochs must be 0 where every image has its label (data.labelled=1), got "
+                f"{self.teacher.epochs}"
+            )
         for key in PART_KEYS:
             getattr(self, key).check(self)
         if self.attack_refresh == "once":
+            if self.unlabelled:
+                raise ValueError(
+                    "attack_refresh must be 'online' where images have no label "
+                    f"(data.labelled={self.data.labelled:g}), got 'once'; give teacher.epochs"
+                )
             self.attack.check_once(self)
+        if self.teacher.epochs:
+            self.of_teacher()
         return self
+
+    @property
+    def unlabelled(self) -> bool:
+        """Return whether images reach the training without a label: nothing may rely on it."""
+        return self.data.labelled < 1 and self.teacher.epochs == 0
+
+    def of_teacher(self) -> TrialConfig:
+        """Return the teacher's own training: standard, with the trial's network and optimiser."""
+        return self.replace(
+            {
+                "attack": {"name": "none", "eps": self.attack.eps, "norm": self.attack.norm},
+                "attack_schedule": "none",
+                "objective": "madry",
+                "pruning": "none",
+                "attack_refresh": "online",
+                "stop_at_train_acc": None,
+                "epochs": self.teacher.epochs,
+                "data.labelled": 1.0,
+                "weights": {},
+                "teacher": {},
+            }
+        )
 
     @classmethod
     def parse(cls, value: Mapping[str, Any] | TrialConfig) -> TrialConfig:

@@ -57,7 +57,7 @@ def ascend(
     clean: Tensor | None = None,
     look: bool = False,
 ) -> Adversarial:
-    """Return the end of `steps` steps `x' <- clip(x' + step_size * direction)` (papers.md 1.2).
+    """Return the end of the steps `x' <- clip(x' + step_size * direction)` (docs/papers.md 1.2).
 
     The direction is that of the gradient of the loss, summed over the samples, with respect to the
     images alone: its sign, or in l2 the gradient at length 1. Each step is one forward and one

@@ -1,4 +1,4 @@
-"""The network that learns where FGSM-SDI starts; papers.md 6.4."""
+"""The network that learns where FGSM-SDI starts; docs/papers.md 6.4."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rayat.attacks.base import Setting
 from rayat.optimizers._eager import eager
 
 RATE, DECAY = 1e-3, 5e-4
-"""Of Adam, constant: the release's milestones are never reached (papers.md 6.5, 6.6 item 2)."""
+"""Of Adam, constant: the release never reaches its milestones (docs/papers.md 6.5, 6.6 item 2)."""
 
 
 class Residual(nn.Module):

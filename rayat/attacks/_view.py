@@ -29,7 +29,7 @@ def attacked(
     Otherwise it is `model` itself: every submodule is in evaluation mode and no parameter requires
     a gradient, so a backward pass costs the input gradient alone and `.grad` stays as it was. With
     `bn_mode="batch"` BatchNorm layers use the statistics of the batch they are given and leave
-    their running statistics alone (papers.md 1.7 lists who does which).
+    their running statistics alone (docs/papers.md 1.7 lists who does which).
 
     Args:
         model: the bare network; not its DDP wrapper, whose forward would exchange buffers.

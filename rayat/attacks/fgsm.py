@@ -1,4 +1,4 @@
-"""FGSM, the one-step attack of Goodfellow et al. (ICLR 2015); papers.md 1.2."""
+"""FGSM, the one-step attack of Goodfellow et al. (ICLR 2015); docs/papers.md 1.2."""
 
 from __future__ import annotations
 

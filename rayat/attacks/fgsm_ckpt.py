@@ -1,4 +1,4 @@
-"""FGSM-CKPT, checkpoints along the step (Kim et al., AAAI 2021); papers.md 7.1."""
+"""FGSM-CKPT, checkpoints along the step (Kim et al., AAAI 2021); docs/papers.md 7.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FGSM-RS, "fast is better than free" (Wong et al., ICLR 2020); papers.md 7.1."""
+"""FGSM-RS, "fast is better than free" (Wong et al., ICLR 2020); docs/papers.md 7.1."""
 
 from __future__ import annotations
 

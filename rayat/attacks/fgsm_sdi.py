@@ -1,4 +1,4 @@
-"""FGSM-SDI, one step from a learned start (Jia et al., IEEE TIP 2022); papers.md 6."""
+"""FGSM-SDI, one step from a learned start (Jia et al., IEEE TIP 2022); docs/papers.md 6."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class FGSMSDI(Attack):
         """Return the step from `x + eta`; one forward and one backward pass per sample.
 
         Differentiable in eta: the sign is a constant, so where it agrees with eta's the clip to
-        the ball lets no gradient through (papers.md 6.2).
+        the ball lets no gradient through (docs/papers.md 6.2).
         """
         start = self._boxed(x + eta.detach())
         _, gradient = input_gradient(model, start, lambda logits: error("ce", y, logits))

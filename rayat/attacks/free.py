@@ -1,4 +1,4 @@
-"""Free adversarial training (Shafahi et al., NeurIPS 2019); papers.md 7.1."""
+"""Free adversarial training (Shafahi et al., NeurIPS 2019); docs/papers.md 7.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""N-FGSM, noisy single-step training (de Jorge et al., NeurIPS 2022); papers.md 7.1."""
+"""N-FGSM, noisy single-step training (de Jorge et al., NeurIPS 2022); docs/papers.md 7.1."""
 
 from __future__ import annotations
 

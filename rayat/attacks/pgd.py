@@ -1,4 +1,4 @@
-"""PGD-K, the attack of Madry et al. (ICLR 2018); papers.md 1.2."""
+"""PGD-K, the attack of Madry et al. (ICLR 2018); docs/papers.md 1.2."""
 
 from __future__ import annotations
 

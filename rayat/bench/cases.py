@@ -15,7 +15,7 @@ from rayat.training.epoch import train_epoch
 from rayat.training.setup import Training, begin
 
 CNN = {"name": "cnn", "width": 116, "hidden": 16, "norm": "batch"}
-"""58 MFLOP forward and 0.68 million weights at 32x32x3: the plain net of engine.md section 2.2."""
+"""58 MFLOP forward and 0.68 million weights at 32x32x3."""
 PREACT18_W16 = {"name": "preactresnet", "width": 16, "blocks": [2, 2, 2, 2]}
 PREACT18 = {"name": "preactresnet18"}
 FASHION = {"name": "preactresnet", "width": 16, "blocks": [1, 1, 1], "stem_stride": 2}

@@ -1,4 +1,4 @@
-"""G1-G8: the same questions on one GPU (engine.md section 6); wall time, the device waited for."""
+"""G1-G8: the same questions on one GPU; wall time, the device waited for."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class RobustOverfitting(Peer):
 
     The attack calls `loss.backward()`, which fills the weights' gradients too, with the network in
     training mode; after its last step one more pass looks for the worst restart; and the clean
-    images pass once more for the log (engine.md section 2.2, variant a3).
+    images pass once more for the log.
     """
 
     def __init__(self, case: Case, device: str = "cpu") -> None:

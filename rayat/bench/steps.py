@@ -22,7 +22,7 @@ class Bars:
 
     Attributes:
         torchattacks, backward: (with bf16, fp32 only) against each loop. The first numbers are
-            those of engine.md section 9; the second are its fp32 measurements less a tenth.
+            what it was designed to; the second are its fp32 measurements less a tenth.
     """
 
     torchattacks: Pair
@@ -42,7 +42,7 @@ B4_FGSM_RS = Bars((1.4, 1.15))
 B5 = Bars((1.15, 1.05), (1.7, 1.6))
 B5_FGSM_RS = Bars((1.3, 1.15))
 B8 = Bar(1.3)
-"""In equal precision; engine.md section 9."""
+"""In equal precision."""
 
 
 def b1(settings: Settings) -> list[Row]:

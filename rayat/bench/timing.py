@@ -32,7 +32,7 @@ def clock_of(device: str) -> Callable[[], float]:
     """Return the clock that tells what a variant costs on `device`, in seconds.
 
     On the CPU it is the process' CPU time: with one thread it is what a free core would need,
-    whatever else the machine does (engine.md section 1). On CUDA it is wall time after the device
+    whatever else the machine does. On CUDA it is wall time after the device
     has finished what was queued.
     """
     if torch.device(device).type == "cpu":

@@ -112,9 +112,11 @@ def _at_own_radius(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     for key in ("cfg.eval.eps", "cfg.attack.eps"):
         if key in run.trials:
             own = own.fillna(run.trials.set_index("trial_id")[key].astype("float64"))
-    expected = rows["trial_id"].map(own)
-    known = rows["eps"].notna() & expected.notna()
-    return rows[~known | np.isclose(rows["eps"], expected)]
+    # A table of no rows has no numbers, whatever its columns are called.
+    radius, expected = (
+        column.astype("float64") for column in (rows["eps"], rows["trial_id"].map(own))
+    )
+    return rows[radius.isna() | expected.isna() | np.isclose(radius, expected)]
 
 
 def _validation(run: Run) -> pd.DataFrame:

@@ -15,7 +15,10 @@ from rayat.registry import Part
 
 @dataclass(frozen=True)
 class Arrays:
-    """One split: `x` uint8 (N, H, W, C) contiguous, `y` int64 (N,)."""
+    """One split: `x` uint8 (N, H, W, C) contiguous, `y` int64 (N,), -1 for an image without label.
+
+    Only a training split of which `Source.labelled` is below 1 has such images.
+    """
 
     x: NDArray[np.uint8]
     y: NDArray[np.int64]
@@ -79,6 +82,9 @@ class Source(Part):
     val_size: int | None = Field(None, ge=1, description="validation images; null: val_fraction")
     val_fraction: float = Field(0.1, gt=0, lt=1, description="share of the training set held out")
     split_seed: int = Field(0, ge=0, description="which rows are held out")
+    labelled: float = Field(
+        1.0, gt=0, le=1, description="share of the training images that keep their labels"
+    )
     augment: Literal["none", "crop", "crop-flip"] = Field("none", description="per batch")
     padding: int = Field(4, ge=0, le=16, description="zero padding before the random crop, pixels")
 

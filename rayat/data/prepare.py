@@ -11,13 +11,17 @@ from rayat.data.base import Arrays, Prepared, Source
 from rayat.data.split import Rows, seeded_order, stratified
 from rayat.errors import DataError
 
+LABELS = 1
+"""Names the stream that chooses which images keep their labels."""
+
 
 def prepare(source: Source) -> Prepared:
     """Read a source and split it: a pure function of the source and its files.
 
     The validation split is cut from the training set, stratified, in a seeded order that depends on
     `split_seed` alone; a smaller `train_size` takes a stratified part of what is left and never
-    moves the validation split. The test split stays as the source gives it.
+    moves the validation split. The test split stays as the source gives it. Of the training split a
+    stratified `labelled` part, from an order of its own, keeps its labels.
 
     Raises:
         DataError: the data is missing or damaged, or too small for the sizes asked for.
@@ -27,7 +31,7 @@ def prepare(source: Source) -> Prepared:
     order = seeded_order(len(data.train), source.split_seed)
     val, rest = stratified(data.train.y, order, val_size)
     train, _ = stratified(data.train.y, rest, train_size)
-    chosen = _take(data.train, train)
+    chosen, hidden = _hide_labels(_take(data.train, train), source)
     mean, std = channel_statistics(chosen.x)
     return Prepared(
         name=data.name,
@@ -38,7 +42,7 @@ def prepare(source: Source) -> Prepared:
         std=std,
         classes=data.classes,
         checksum=data.checksum,
-        split_hash=_split_hash(train, val),
+        split_hash=_split_hash(train, val, *([train[hidden]] if len(hidden) else [])),
         windows=pad(chosen.x, source),
     )
 
@@ -105,9 +109,26 @@ def _take(arrays: Arrays, rows: Rows) -> Arrays:
     return Arrays(np.ascontiguousarray(arrays.x[rows]), np.ascontiguousarray(arrays.y[rows]))
 
 
-def _split_hash(train: Rows, val: Rows) -> str:
+def _hide_labels(train: Arrays, source: Source) -> tuple[Arrays, Rows]:
+    """Return the split with the label -1 where it loses its own, and those rows, ascending."""
+    if source.labelled == 1:
+        return train, np.empty(0, dtype=np.int64)
+    size = round(source.labelled * len(train))
+    if size == 0:
+        raise DataError(
+            f"data.labelled={source.labelled:g} of {len(train)} training images leaves no label; "
+            "raise it"
+        )
+    order = seeded_order(len(train), (source.split_seed, LABELS))
+    hidden = np.sort(stratified(train.y, order, size)[1])
+    y = train.y.copy()
+    y[hidden] = -1
+    return Arrays(train.x, y), hidden
+
+
+def _split_hash(*parts: Rows) -> str:
     digest = hashlib.sha256()
-    for rows in (train, val):
+    for rows in parts:
         digest.update(len(rows).to_bytes(8, "little"))
         digest.update(rows.astype("<i8").tobytes())
     return digest.hexdigest()

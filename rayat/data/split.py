@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Rows = NDArray[np.int64]
 
 
-def seeded_order(n: int, seed: int) -> Rows:
+def seeded_order(n: int, seed: int | tuple[int, ...]) -> Rows:
     """Return the rows 0..n-1 in an order that depends on `n` and `seed` alone.
 
     NumPy promises the raw stream of a bit generator for ever, but not what `permutation` makes of

@@ -91,6 +91,12 @@ class Exchange:
                 dist.all_reduce(tensor)
                 tensor.div_(self.world_size)
 
+    def first(self, tensor: Tensor) -> Tensor:
+        """Return worker 0's tensor, to every worker; all give one of the same shape and type."""
+        if self.world_size > 1:
+            dist.broadcast(tensor, src=0)
+        return tensor
+
     def sums(self, values: Mapping[str, Number]) -> dict[str, Number]:
         """Return each value summed over the workers: integers exactly, floats in double precision.
 

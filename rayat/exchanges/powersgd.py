@@ -113,5 +113,5 @@ class PowerReducer(WholeReducer):
 
     def forget(self) -> None:
         """Owe nothing any more; the next epoch draws new right factors."""
-        self.left_out.zero_()
+        self.left_out = torch.zeros_like(self.left_out)
         self.right = []

@@ -162,4 +162,4 @@ class QuantisedReducer(WholeReducer):
     def forget(self) -> None:
         """Owe nothing any more."""
         if self.left_out is not None:
-            self.left_out.zero_()
+            self.left_out = torch.zeros_like(self.left_out)

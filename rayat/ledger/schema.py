@@ -22,9 +22,8 @@ def _schema(*fields: Any) -> pa.Schema:
 EPOCHS = _schema(
     pa.field("trial_id", s, nullable=False),
     pa.field("epoch", i, nullable=False),  # 1-based, monotone across restarts
-    pa.field(
-        "attempt", i, nullable=False
-    ),  # 1-based; +1 after a pause, or after a worker or driver died
+    # 1-based; +1 after a pause, or after a worker or driver died
+    pa.field("attempt", i, nullable=False),
     pa.field("lr", f),  # at the epoch's last step
     pa.field("attack_steps", f),  # mean gradient steps per sample
     pa.field("eps", f),  # radius of the training attack
@@ -34,12 +33,7 @@ EPOCHS = _schema(
     pa.field("train_robust_acc", f),  # under the training attack
     pa.field("val_clean_acc", f),
     pa.field("val_robust_acc", f),
-    pa.field("rollback_epoch", i),  # whose weights were taken back after it collapsed; null: none
     pa.field("fosc", f),  # mean first-order stationary condition
-    pa.field("grad_l1", f),  # mean l1 norm of the attack's last input gradient
-    pa.field("start_size", f),  # mean |start| / eps of a learned starting point
-    pa.field("start_agreement", f),  # share of its signs that are those of the input gradient
-    pa.field("random_fill", f),  # share of a selection drawn at random; null: nothing selected
     pa.field("grad_norm", f),  # L2 norm of the weight gradient at the epoch's last step
     pa.field("samples", i),  # training images visited, all workers
     pa.field("fwd_passes", i),  # forward passes of training, summed over samples and workers
@@ -56,6 +50,12 @@ EPOCHS = _schema(
     pa.field("seconds_cum", f),  # all of the above since epoch 1, over all attempts that count
     pa.field("passes_cum", i),  # all four pass counts since epoch 1
     pa.field("reported_at", utc),
+    # Added later: at the end, where no reader of an older table looks.
+    pa.field("rollback_epoch", i),  # whose weights were taken back after it collapsed; null: none
+    pa.field("grad_l1", f),  # mean l1 norm of the attack's last input gradient
+    pa.field("start_size", f),  # mean |start| / eps of a learned starting point
+    pa.field("start_agreement", f),  # share of its signs that are those of the input gradient
+    pa.field("random_fill", f),  # share of a selection drawn at random; null: nothing selected
 )
 
 TRIALS = _schema(

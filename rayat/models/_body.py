@@ -13,7 +13,7 @@ from rayat.models._folded import Layer
 class Body(nn.Module):
     """A classifier in two parts: `head(forward_features(x))`.
 
-    Pruning by last-layer gradients (papers.md section 5.2) needs the split.
+    Pruning by last-layer gradients (docs/papers.md section 5.2) needs the split.
     """
 
     head: nn.Linear

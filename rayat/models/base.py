@@ -13,7 +13,7 @@ from rayat.registry import Part
 
 
 class Normalised(nn.Module):
-    """`body((x - mean) / std)`: pixels in [0, 1] go in, logits come out (papers.md section 10)."""
+    """`body((x - mean) / std)`: pixels in [0, 1] go in, logits come out (docs/papers.md 10)."""
 
     mean: Tensor
     std: Tensor

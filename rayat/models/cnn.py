@@ -18,7 +18,7 @@ from rayat.registry import MODELS
 class CNN(Model):
     """Two 4x4 convolutions of stride 2, a hidden layer and the head: 166 thousand weights at 28x28.
 
-    The tiny net of papers.md section 9.1, by default without BatchNorm, so that M workers train
+    The tiny net of docs/papers.md 9.1, by default without BatchNorm, so that M workers train
     exactly what one does.
     """
 

@@ -30,6 +30,13 @@ def wide(logits: Tensor) -> Tensor:
     return logits.float() if logits.dtype.itemsize < 4 else logits
 
 
+def cross_entropy(logits: Tensor, y: Tensor, label_smoothing: float) -> Tensor:
+    """Return the cross-entropy (B,), 0 for an image without a label (`y` -1)."""
+    return F.cross_entropy(
+        logits, y, reduction="none", label_smoothing=label_smoothing, ignore_index=-1
+    )
+
+
 def divergence(clean: Tensor, adversarial: Tensor) -> Tensor:
     """Return `KL(p || p')` (B,) of the two softmaxes; the gradient reaches both."""
     log_p, log_q = clean.log_softmax(1), adversarial.log_softmax(1)

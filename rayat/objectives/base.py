@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from rayat.attacks.base import Adversarial, Attack, Moment
+from rayat.errors import ConfigError
 from rayat.registry import Part
 
 
@@ -36,6 +37,20 @@ class Objective(Part):
 
     inner: ClassVar[str] = "ce"
     """The loss that an attack maximises for it where the attack names none (`_losses.Loss`)."""
+
+    @property
+    def label_free(self) -> bool:
+        """Return whether `loss` takes images without a label, whose `y` is -1."""
+        return False
+
+    def check(self, config: Any) -> None:
+        """Refuse images without a label where the loss needs one."""
+        if config.unlabelled and not self.label_free:
+            raise ConfigError(
+                f"objective {self.kind!r} needs labels, and data.labelled={config.data.labelled:g} "
+                "takes some away; give teacher.epochs for pseudo-labels, or use objective trades, "
+                "or dat with consistency"
+            )
 
     def at(self, moment: Moment, attack: Attack, noise: torch.Generator) -> Self:
         """Return the objective as it is at a moment of a training; most are always the same.

@@ -6,10 +6,9 @@ from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rayat.attacks.base import Adversarial
-from rayat.objectives._logits import both, divergence
+from rayat.objectives._logits import both, cross_entropy, divergence
 from rayat.objectives.base import Objective, Outcome
 from rayat.registry import OBJECTIVES
 
@@ -18,8 +17,9 @@ from rayat.registry import OBJECTIVES
 class Trades(Objective):
     """Cross-entropy on the clean images, and agreement of clean and adversarial predictions.
 
-    `CE(x) + beta * KL(p || p')`. Costs two forward and two backward passes per sample; attacks that
-    name no loss maximise the divergence too, which is one forward more.
+    `CE(x) + beta * KL(p || p')`, for an image without a label only the second term. Costs two
+    forward and two backward passes per sample; attacks that name no loss maximise the divergence
+    too, which is one forward more.
     """
 
     inner: ClassVar[str] = "kl"
@@ -29,10 +29,14 @@ class Trades(Objective):
         0.0, ge=0, lt=1, description="share of the clean target spread over all classes"
     )
 
+    @property
+    def label_free(self) -> bool:
+        """Return True unless `beta` is 0: the divergence needs no label."""
+        return self.beta > 0
+
     def loss(self, model: nn.Module, x: Tensor, adv: Adversarial, y: Tensor) -> Outcome:
         """Return the loss of each pair of images; the gradient reaches both sides of the KL."""
         clean, adversarial, passes = both(model, x, adv)
-        loss = F.cross_entropy(
-            clean, y, reduction="none", label_smoothing=self.label_smoothing
-        ) + self.beta * divergence(clean, adversarial)
+        natural = cross_entropy(clean, y, self.label_smoothing)
+        loss = natural + self.beta * divergence(clean, adversarial)
         return Outcome(loss, adversarial, clean, forward=passes, backward=passes)

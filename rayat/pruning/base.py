@@ -7,7 +7,7 @@ import math
 import time
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -88,6 +88,9 @@ class Pruner(Part):
     Subclasses write `choose`; `select` adds the time it took.
     """
 
+    reads_labels: ClassVar[bool] = True
+    """Whether it chooses by the training images' labels: then all must have one."""
+
     fraction: float = Field(0.5, gt=0, le=1, description="share of the training images kept")
     every: int = Field(20, ge=1, description="epochs between selections")
     warm_start: float = Field(
@@ -122,7 +125,13 @@ class Pruner(Part):
         return max(1, round(self.fraction * size))
 
     def check(self, config: Any) -> None:
-        """Refuse a warm start so short that the first selection sees an untrained network."""
+        """Refuse images without a label, and a warm start of no epoch."""
+        if config.unlabelled and self.reads_labels:
+            raise ConfigError(
+                f"pruning {self.kind!r} chooses by labels, and data.labelled="
+                f"{config.data.labelled:g} takes some away; give teacher.epochs for pseudo-labels, "
+                "or use pruning random or none"
+            )
         if self.warm_start == 0 or self.fraction == 1:
             return
         first = self.first(config.epochs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 
@@ -15,6 +17,8 @@ class Random(Pruner):
 
     Costs nothing; weights are 1.
     """
+
+    reads_labels: ClassVar[bool] = False
 
     redraw: bool = Field(True, description="draw anew at each selection; false: keep the first")
 

@@ -1,4 +1,4 @@
-"""AutoAttack (Croce and Hein, ICML 2020), the field's standard; papers.md section 8."""
+"""AutoAttack (Croce and Hein, ICML 2020), the field's standard; docs/papers.md section 8."""
 
 from __future__ import annotations
 

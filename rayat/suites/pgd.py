@@ -1,4 +1,4 @@
-"""PGD with restarts, the tracking attack of the field (Madry et al., ICLR 2018; papers.md 1.2)."""
+"""PGD with restarts, the tracking attack of the field (Madry et al., 2018; docs/papers.md 1.2)."""
 
 from __future__ import annotations
 

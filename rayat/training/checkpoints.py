@@ -1,10 +1,11 @@
 """Checkpoints on disk: complete or absent at every instant, and named when damaged.
 
-A trial's folder holds `last` (to resume from) and `best` (to evaluate), each with
-`model.safetensors`, `meta.json` and, for `last`, `state.pt` and whatever each worker's gradient
-exchange remembers, `exchange-RANK.safetensors`. A new one is written beside the old
-one and renamed into place; the old one is kept as `.last.old` until then, so that a process killed
-between the two renames still finds it. Nothing on disk is a pickle that could run code.
+A trial's folder holds `last` (to resume from) and `best` (to evaluate), and where a teacher made
+labels its network, `teacher`; each with `model.safetensors`, `meta.json` and, for `last`,
+`state.pt` and whatever each worker's gradient exchange remembers, `exchange-RANK.safetensors`. A
+new one is written beside the old one and renamed into place; the old one is kept as `.last.old`
+until then, so that a process killed between the two renames still finds it. Nothing on disk is a
+pickle that could run code.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from rayat.errors import ConfigError, LedgerError
 from rayat.pruning.base import Selection
 
 FORMAT = 1
-Name = Literal["best", "last"]
+Name = Literal["best", "last", "teacher"]
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
         with training.clock.part("data"):
             start = (number * exchange.world_size + rank) * share
             x, y = training.loader.batch(plan, start, start + share)
+        if config.unlabelled:
+            y = step.guess(x, y)
         if weights is not None:
             size = share * exchange.world_size
             batch = weights[plan.rows[number * size : (number + 1) * size]]
@@ -147,7 +149,7 @@ def _report(
     counts = exchange.sums(dataclasses.asdict(counters))
     totals = exchange.sums({name: float(value) for name, value in sums.values.items()})
     seen = exchange.sums(sums.counts)
-    means = {name: total / seen[name] for name, total in totals.items()}
+    means = {name: total / seen[name] for name, total in totals.items() if seen[name]}
     return {
         "lr": lr,
         "attack_steps": counts.pop("attack_steps") / counts["samples"],

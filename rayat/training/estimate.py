@@ -12,13 +12,14 @@ from typing import Any
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays, Prepared
 from rayat.distributed.exchange import Exchange
-from rayat.errors import DataError
 from rayat.pruning.base import Phase
 from rayat.training.epoch import select, train_epoch
 from rayat.training.process import prepare_process
 from rayat.training.run import validate
 from rayat.training.setup import Training, begin
 
+FEWEST = 64
+"""Validation images that a scaled selection has at least; a selector may refuse fewer."""
 SLOW_STEP_SECONDS = 2.0
 """A first step that takes this long is the measure itself: warming up no longer matters."""
 VALIDATION_BUDGET = 0.25
@@ -54,6 +55,8 @@ class Estimate:
         eval_forward_passes, eval_backward_passes: of one validation.
         subset: images of an epoch on a selection, as a share of those of one on all images.
         selection: of one selection. start: of images attacked once, before the first step.
+        teacher_passes: of a teacher's training and labelling, whose seconds are those passes at the
+            speed of the training.
     """
 
     train_seconds: float
@@ -65,6 +68,7 @@ class Estimate:
     subset: float = 1.0
     selection: Cost = NOTHING
     start: Cost = NOTHING
+    teacher_passes: int = 0
 
     @property
     def seconds_per_epoch(self) -> float:
@@ -74,7 +78,9 @@ class Estimate:
     def trial_seconds(self, config: TrialConfig) -> float:
         """Return the seconds of the whole training, selections and validations included."""
         selections = phases(config).count("select") * self.selection.seconds
-        training = self._epochs(config) * self.train_seconds
+        passes = self.forward_passes + self.backward_passes
+        epochs = self._epochs(config) + self.teacher_passes / passes
+        training = epochs * self.train_seconds
         return self.start.seconds + training + selections + validations(config) * self.eval_seconds
 
     def trial_passes(self, config: TrialConfig) -> int:
@@ -87,7 +93,8 @@ class Estimate:
         selection = self.selection.forward + self.selection.backward
         selections = phases(config).count("select") * selection
         start = self.start.forward + self.start.backward
-        return start + round(self._epochs(config) * epoch) + selections
+        trained = round(self._epochs(config) * epoch)
+        return start + self.teacher_passes + trained + selections
 
     def _epochs(self, config: TrialConfig) -> float:
         """Return how many epochs on all images show as many images as the training does."""
@@ -171,6 +178,12 @@ def estimate(
     images = size // (share * config.workers) * share  # one worker's, of one epoch
     scale = images / row["samples"]
 
+    teacher_passes = 0
+    if config.teacher.epochs:
+        known = int((prepared.train.y >= 0).sum())
+        shown = known // min(batch, known) * min(batch, known)
+        teacher_passes = 2 * config.teacher.epochs * shown + size - known
+
     val = len(prepared.val) if config.eval.size is None else config.eval.size
     val = min(val, len(prepared.val))
     some = min(val, config.eval.batch_size)
@@ -188,6 +201,7 @@ def estimate(
         subset=_shown(config.pruning.budget(size), config) / (images * config.workers),
         selection=_selection(part, prepared, training.size, device),
         start=start,
+        teacher_passes=teacher_passes,
     )
 
 
@@ -210,22 +224,15 @@ def _start(training: Training, size: int) -> Cost:
 def _selection(config: TrialConfig, prepared: Prepared, images: int, device: str) -> Cost:
     """Return the cost of one selection, scaled from one among the first `images` rows.
 
-    Among more, where the selector refuses a validation split as small as their share of it.
+    Among more, where their share of the validation split would be too few images.
     """
     if "select" not in phases(config):
         return NOTHING
-    size, share = len(prepared.train), images / len(prepared.train)
-    while True:
-        val = max(1, round(len(prepared.val) * share))
-        held = Arrays(prepared.val.x[:val], prepared.val.y[:val])
-        short = dataclasses.replace(prepared, val=held)
-        try:
-            config.pruning.fits(short)
-            break
-        except DataError:
-            if share == 1:
-                raise
-            share = min(1.0, 2 * share)
+    size, held = len(prepared.train), len(prepared.val)
+    share = min(1.0, max(images / size, FEWEST / max(1, held)))
+    some = round(held * share)
+    val = Arrays(prepared.val.x[:some], prepared.val.y[:some])
+    short = dataclasses.replace(prepared, val=val)
     training = _training(config, short, round(size * share), device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # so few images say nothing about the selection
@@ -235,7 +242,10 @@ def _selection(config: TrialConfig, prepared: Prepared, images: int, device: str
 
 def _training(config: TrialConfig, prepared: Prepared, images: int, device: str) -> Training:
     """Return a training on the first `images` rows of the training split."""
-    rows = Arrays(prepared.train.x[:images], prepared.train.y[:images])
+    y = prepared.train.y[:images]
+    if config.teacher.epochs:
+        y = y.clip(min=0)  # any label costs what the teacher's does
+    rows = Arrays(prepared.train.x[:images], y)
     windows = None if prepared.windows is None else prepared.windows[:images]
     short = dataclasses.replace(prepared, train=rows, windows=windows)
     return begin(config, short, Exchange(device=device))

@@ -20,13 +20,9 @@ from rayat.errors import LedgerError
 from rayat.registry import SUITES
 from rayat.suites.base import Suite
 from rayat.training import checkpoints
-from rayat.training.measure import Question, Split, measure
+from rayat.training.measure import CPU_PART, Question, Split, measure
 from rayat.training.network import build_model
 from rayat.training.streams import stream
-
-CPU_PART = 128
-"""Images computed at a time on a CPU, like a training batch: 500 at once hold more memory than
-training does, 60 MB on Fashion-MNIST, and a process keeps it. It takes up to 6 % longer."""
 
 
 @dataclass

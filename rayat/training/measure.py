@@ -21,8 +21,9 @@ from rayat.training.streams import stream
 
 Split = Literal["val", "test"]
 
-BATCH = 250
-"""Most images per batch, AutoAttack's own default; an interruption costs one batch at most."""
+CPU_PART = 128
+"""Images computed at a time on a CPU, like a training batch: 500 at once hold more memory than
+training does, 60 MB on Fashion-MNIST, and a process keeps it. It takes up to 6 % longer."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Question:
 
     Attributes:
         suite: with its norm (`Suite.within`). eps: radius.
-        size: the first so many images; None: all. batch_size: fewer than `BATCH` per batch.
+        size: the first so many images; None: all. batch_size: most per batch, on a CPU `CPU_PART`.
         seed: of the random starts, with the split and the batch's place. split: of the data.
         device: torch device. journal: folder of the finished batches; None: they are not kept.
         tell: told the batches done and their number after each.
@@ -40,7 +41,7 @@ class Question:
     suite: Suite
     eps: float
     size: int | None = None
-    batch_size: int = BATCH
+    batch_size: int = 500
     seed: int = 0
     split: Split = "test"
     device: str = "cpu"
@@ -63,7 +64,9 @@ def measure(model: nn.Module, prepared: Prepared, question: Question) -> dict[st
     suite, eps, split = question.suite, question.eps, question.split
     arrays = prepared.test if split == "test" else prepared.val
     size = min(len(arrays), question.size or len(arrays))
-    batch_size = min(question.batch_size, BATCH)
+    batch_size = question.batch_size
+    if torch.device(question.device).type == "cpu":
+        batch_size = min(batch_size, CPU_PART)
     journal, done = None, {}
     if question.journal is not None:
         journal = Journal(

@@ -17,12 +17,13 @@ from rayat.errors import LedgerError
 from rayat.registry import ATTACKS
 from rayat.training import checkpoints
 from rayat.training.context import Context
-from rayat.training.counters import PARTS
+from rayat.training.counters import PARTS, Clock
 from rayat.training.epoch import train_epoch
 from rayat.training.evaluate import evaluate, evaluation_eps
 from rayat.training.network import all_finite
 from rayat.training.process import prepare_process
 from rayat.training.setup import Training, begin
+from rayat.training.teacher import taught
 
 Row = dict[str, Any]
 
@@ -53,7 +54,10 @@ def run(config: TrialConfig, context: Context) -> None:
     exchange = Exchange(context.rank, context.world_size, context.device)
     prepared = context.data(config.data)
     config.pruning.fits(prepared)
-    training = begin(config, prepared, exchange)
+    clock = Clock(exchange.device)
+    prepared, cost = taught(config, prepared, exchange, context.folder, clock)
+    training = begin(config, prepared, exchange, clock)
+    training.before = cost
     rows: list[Row] = []
     watch = Watch()
     checkpoint = checkpoints.load(context.folder, "last", config, context.rank)
@@ -113,6 +117,8 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     config, exchange, epoch = training.config, training.exchange, len(rows) + 1
     history = [r["val_robust_acc"] for r in rows if r["val_robust_acc"] is not None]
     row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
+    if epoch == 1:
+        row.update({name: row[name] + count for name, count in training.before.items()})
     row["eps"] = training.inner.at(Moment(epoch, config.epochs, epoch / config.epochs)).eps
     row["eps"] = row["eps"] if row["attack_steps"] or training.fixed else 0.0
     exchange.settle_norms(training.model, config.batch_norm)
@@ -181,9 +187,9 @@ def seconds(training: Training) -> Row:
 def roll_back(training: Training, context: Context) -> int:
     """Take back the weights of `best` and return its epoch.
 
-    The optimiser and what attack and gradient exchange remember, which led into the collapse, start
-    anew. Nothing else changes: the learning rate and the epochs go on, and with them the random
-    streams.
+    The optimiser, a mean of the weights, and what attack and gradient exchange remember, which led
+    into the collapse, start anew. Nothing else changes: the learning rate and the epochs go on, and
+    with them the random streams.
     """
     with training.clock.part("checkpoint"):
         best = checkpoints.load(context.folder, "best", training.config)
@@ -197,6 +203,8 @@ def roll_back(training: Training, context: Context) -> int:
         training.inner.load_state_dict({})
         if training.reducer is not None:
             training.reducer.forget()
+        if training.average is not None:
+            training.average.count = 0
     return best.epoch
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 from torch.optim import Optimizer
@@ -36,6 +36,7 @@ class Training:
         reducer: the hook of `wrapped`, where the exchange has one.
         average: the mean of the weights, where one is kept.
         fixed: the adversarial images of the whole training; None: each batch is attacked.
+        before: counts of what was done before the first epoch, which are in its report.
     """
 
     config: TrialConfig
@@ -52,6 +53,7 @@ class Training:
     reducer: Reducer | None = None
     average: Average | None = None
     fixed: Fixed | None = None
+    before: dict[str, int] = field(default_factory=dict)
 
     @property
     def validated(self) -> nn.Module:
@@ -88,7 +90,12 @@ class Training:
         return self.images // (self.share * self.exchange.world_size)
 
 
-def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = None) -> Training:
+def begin(
+    config: TrialConfig,
+    prepared: Prepared,
+    exchange: Exchange | None = None,
+    clock: Clock | None = None,
+) -> Training:
     """Return the training of a configuration before its first step.
 
     Raises:
@@ -108,7 +115,7 @@ def begin(config: TrialConfig, prepared: Prepared, exchange: Exchange | None = N
         TrainLoader(prepared, config.data, exchange.device),
         len(prepared.train),
         exchange,
-        Clock(exchange.device),
+        clock or Clock(exchange.device),
         Inner(config, prepared.shape, len(prepared.classes), exchange),
         prepared,
         reducer=reducer,

@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
+from rayat.attacks._view import attacked
 from rayat.attacks.base import Adversarial, Attack
 from rayat.objectives.base import Outcome
 from rayat.pruning.weighted import weighted_mean
@@ -22,6 +23,7 @@ class Step:
         weights: (this worker's weights of the batch (B,), the mean weight sum of the workers), set
             per batch where a pruner chose; None: all images count alike.
         given: the adversarial images of the batch, where they were made before the training.
+        unlabelled: bool (B,), images of the batch without a label, set by `guess`; None: none.
         last: whether this is the epoch's last batch, whose gradient norm is kept.
         objective: as it is at this batch's moment.
         progress: share of all steps done when the present one ends.
@@ -35,6 +37,7 @@ class Step:
         self.weights: tuple[Tensor, Tensor] | None = None
         self.objective = training.config.objective
         self.given: Adversarial | None = None
+        self.unlabelled: Tensor | None = None
         self.last, self.progress = False, 0.0
         self.sums, self.exchanges, self.grad_norm = Sums(), 0, 0.0
         self._autocast = torch.autocast(
@@ -42,6 +45,23 @@ class Step:
             torch.bfloat16,
             enabled=training.config.precision == "bf16",
         )
+
+    def guess(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return labels to attack: the predicted class for images without one (`y` -1).
+
+        The objective still sees -1. Costs one forward pass for each such image.
+        """
+        self.unlabelled = y < 0
+        rows = self.unlabelled.nonzero().squeeze(1)
+        with (
+            self.training.clock.part("attack"),
+            self._autocast,
+            torch.no_grad(),
+            attacked(self.model, fast=False) as frozen,
+        ):
+            predicted = frozen(x[rows]).argmax(1) if len(rows) else y[rows]
+        self.counters.fwd_passes += len(rows)
+        return y.index_copy(0, rows, predicted)
 
     def attack(self, attack: Attack, x: Tensor, y: Tensor) -> Adversarial:
         """Return the attack's images of the bare network, or those that are given."""
@@ -57,6 +77,8 @@ class Step:
         and the outcome, which is reported, is that of the weights themselves.
         """
         training, counters, weights = self.training, self.counters, self.training.config.weights
+        if self.unlabelled is not None:
+            y = y.masked_fill(self.unlabelled, -1)
         with training.clock.part("train"):
             if weights.awp and self.progress > weights.awp_start:
                 still = dataclasses.replace(adv, x=adv.x.detach()) if adv.x.requires_grad else adv
@@ -74,7 +96,7 @@ class Step:
             training.optimizer.zero_grad(set_to_none=True)
             if training.average is not None:
                 training.average.after_step(training.model, self.progress)
-            self.sums.add(outcome, adv, y)
+            self.sums.add(outcome, adv, y, self.unlabelled)
         counters.fwd_passes += adv.forward
         counters.bwd_passes += adv.backward
         counters.attack_steps += adv.backward if adv.steps is None else adv.steps
@@ -99,7 +121,8 @@ class Sums:
     """Per-sample quantities summed on the device, so that no step waits for it.
 
     Attributes:
-        values: sum by name: `loss`, `robust` and `clean` (rightly classified), an attack's info.
+        values: sum by name: `loss`, `robust` and `clean` (rightly classified, of the labelled), an
+            attack's info.
         counts: how many images each sum is over: an attack of a part of the epoch tells of those.
     """
 
@@ -107,13 +130,17 @@ class Sums:
         self.values: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
-    def add(self, outcome: Outcome, adv: Adversarial, y: Tensor) -> None:
-        """Add one batch."""
+    def add(
+        self, outcome: Outcome, adv: Adversarial, y: Tensor, unlabelled: Tensor | None = None
+    ) -> None:
+        """Add one batch; `unlabelled` (B,) images are neither right nor wrong."""
         columns = {"loss": outcome.loss, **adv.info}
         if outcome.clean_logits is not None:
             columns["clean"] = outcome.clean_logits.argmax(1) == y
         if outcome.clean_logits is not outcome.adv_logits:  # there was something to be robust to
             columns["robust"] = outcome.adv_logits.argmax(1) == y
+        if unlabelled is not None:
+            columns |= {n: columns[n][~unlabelled] for n in ("clean", "robust") if n in columns}
         for name, column in columns.items():
             total = column.detach().sum(dtype=torch.float64)
             self.values[name] = self.values[name] + total if name in self.values else total

@@ -13,11 +13,19 @@ from typing import Literal
 import torch
 
 Name = Literal[
-    "init", "data", "attack", "memory", "network", "selection", "rounding", "val", "test"
+    "init",
+    "data",
+    "attack",
+    "memory",
+    "network",
+    "selection",
+    "rounding",
+    "teacher",
+    "val",
+    "test",
 ]
 """Weights; order and augmentation; training attack; an attack's memory; dropout; pruning; gradient
-exchange; attack on
-a split."""
+exchange; the teacher's trial; attack on a split."""
 
 
 def derive(seed: int, name: Name, *place: int) -> int:

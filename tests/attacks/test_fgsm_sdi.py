@@ -180,7 +180,7 @@ def test_memory_comes_back_exactly_and_is_a_function_of_the_seed(case):
 
 
 def test_the_generator_is_that_of_the_release():
-    # The release has one parameter more, which nothing uses (papers.md 6.4).
+    # The release has one parameter more, which nothing uses (docs/papers.md 6.4).
     assert sum(p.numel() for p in network(3, 64).parameters()) == 79_174 - 1
 
 

@@ -51,7 +51,7 @@ class Plain:
 
 
 def literal(batches, m):
-    """Free-m of papers.md 7.1; returns the weights and the images shown."""
+    """Free-m of docs/papers.md 7.1; returns the weights and the images shown."""
     model, delta, seen = network(), torch.zeros(8, 1, 6, 6, dtype=torch.float64), []
     for x, y in batches:
         for _ in range(m):

@@ -17,7 +17,7 @@ def smooth():
 
 
 def reference(model, x, y, eps, k, clip):
-    """The formula of papers.md 7.1."""
+    """The formula of docs/papers.md 7.1."""
     noise = torch.empty_like(x).uniform_(-k * eps, k * eps, generator=generator())
     leaf = (x + noise).requires_grad_()
     F.cross_entropy(model(leaf), y, reduction="sum").backward()

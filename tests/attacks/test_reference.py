@@ -1,4 +1,4 @@
-"""The fast loop against a slow, literal transcription of papers.md 1.2."""
+"""The fast loop against a slow, literal transcription of docs/papers.md 1.2."""
 
 from __future__ import annotations
 

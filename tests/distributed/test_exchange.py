@@ -53,6 +53,7 @@ def pair(tmp_path_factory):
         "norms",
         "sums",
         "learned",
+        "teacher",
         "trial",
         "synced",
         "means",
@@ -205,6 +206,15 @@ def test_a_resumed_trial_remembers_what_the_exchange_left_out(pair, name):
 
 def drop_seconds(row):
     return {key: value for key, value in row.items() if "seconds" not in key}
+
+
+def test_workers_share_one_teacher_and_count_it_once(pair):
+    first, second = (read(pair / f"taught-{rank}.json") for rank in (0, 1))
+    assert first == second
+    assert min(first["y"]) >= 0 and len(first["y"]) == 256
+    cost = first["cost"]
+    assert cost.pop("comm_bytes") > 0
+    assert cost == {"samples": 128, "fwd_passes": 128 + 128, "bwd_passes": 128}
 
 
 @pytest.mark.slow

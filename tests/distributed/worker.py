@@ -275,6 +275,20 @@ def resumed(rank: int, world: int, folder: Path) -> None:
         (folder / f"resumed-{name}-{rank}.json").write_text(json.dumps([one.rows, rows]))
 
 
+def teacher(rank: int, world: int, folder: Path) -> None:
+    """Label images by a teacher that the workers train together."""
+    from rayat.data.prepare import prepare
+    from rayat.training.teacher import taught
+
+    config = TrialConfig.parse(CONFIG).replace(
+        {"workers": world, "data.labelled": 0.5, "teacher.epochs": 1}
+    )
+    exchange = Exchange(rank, world)
+    found, cost = taught(config, prepare(config.data), exchange, folder / "taught", Clock())
+    text = json.dumps({"y": found.train.y.tolist(), "cost": cost})
+    (folder / f"taught-{rank}.json").write_text(text)
+
+
 def sums(rank: int, world: int, folder: Path) -> None:
     """Add numbers that single precision would spoil."""
     exchange = Exchange(rank, world)

@@ -20,7 +20,7 @@ def phases(epochs, **fields):
 
 
 def test_schedule_of_acs():
-    """f=0.5, R=20, kappa=0.5, E=120; epochs counted from 0 as in papers.md 5.6."""
+    """f=0.5, R=20, kappa=0.5, E=120; epochs counted from 0 as in docs/papers.md 5.6."""
     plan = phases(120, fraction=0.5, every=20, warm_start=0.5)
     assert plan[:30] == ["full"] * 30
     assert plan[30:60] == ["skip"] * 30

@@ -1,4 +1,4 @@
-"""Gains against brute force on the layer itself (papers.md 5.4; 9.3, test 9)."""
+"""Gains against brute force on the layer itself (docs/papers.md 5.4; 9.3, test 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The solver against the naive one of papers.md 5.3 and against SciPy's exact answer."""
+"""The solver against the naive one of docs/papers.md 5.3 and against SciPy's exact answer."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from rayat.training import checkpoints
 from rayat.training.epoch import train_epoch
 from rayat.training.evaluate import evaluate, evaluate_checkpoint
 from rayat.training.network import build_model
-from rayat.training.run import run, train_and_validate
+from rayat.training.run import roll_back, run, train_and_validate
 from rayat.training.setup import begin
 
 
@@ -139,6 +139,18 @@ def test_resume_is_exact_before_and_within_the_mean(small, launch, timeless, kin
     one, other = (checkpoints.load(c.folder, "last", config) for c in (whole, second))
     for mine, theirs in ((one.model, other.model), (one.trained, other.trained)):
         assert all(torch.equal(mine[name], value) for name, value in theirs.items())
+
+
+def test_a_roll_back_starts_the_mean_anew(small, launch):
+    config, context = small(epochs=2, **{"weights.average": "ema"}), launch()
+    run(config, context)
+    training = begin(config, context.data(config.data))
+    train_epoch(training, 1)
+    assert training.validated is not training.model
+    roll_back(training, context)
+    assert training.validated is training.model
+    best = checkpoints.load(context.folder, "best", config)
+    assert_close(state(training.model), best.model)
 
 
 @pytest.mark.slow

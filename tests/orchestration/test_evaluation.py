@@ -1,0 +1,202 @@
+"""`rayat evaluate` on runs: rows in the ledger once, whatever happens in between."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from rayat.config import TrialConfig
+from rayat.data.prepare import prepare
+from rayat.errors import DataError, LedgerError, LockedError
+from rayat.ledger.reader import read_run
+from rayat.ledger.writer import Ledger
+from rayat.orchestration.evaluation import evaluate_one, evaluate_run
+from rayat.orchestration.final_eval import missing
+from rayat.orchestration.request import Request
+from rayat.orchestration.shared_data import describe
+from rayat.suites.base import suite
+from rayat.training.journal import PREFIX
+from rayat.training.run import run as train
+
+CONFIG = {
+    "data": {"name": "digits", "train_size": 128, "val_size": 32},
+    "model": {"name": "preactresnet", "width": 4, "blocks": [1]},
+    "epochs": 2,
+    "batch_size": 64,
+    "attack": {"name": "fgsm", "eps": 0.2},
+    "eval": {"steps": 1, "final_steps": 2, "final_size": 96, "batch_size": 40},
+}
+PGD = Request((suite("pgd-2"),))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of one finished trial and one that still runs, made without Ray."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    config = TrialConfig.parse(CONFIG)
+    prepared = prepare(config.data)
+    info = {
+        "study": {"name": "tiny", "metric": "val_robust_acc"},
+        "metric": "val_robust_acc",
+        "data": [describe(prepared)],
+    }
+    with Ledger.create(folder, info) as ledger:
+        for index, trial_id in enumerate(("done", "going")):
+            ledger.trial(
+                trial_id=trial_id,
+                index=index,
+                arm="one",
+                config_id=config.config_id,
+                config_sha256=config.sha256(),
+                config_json=config.canonical(),
+                seed=0,
+                epochs=2,
+                workers=1,
+            )
+            attempt = ledger.attempt(trial_id)
+            context = SimpleNamespace(
+                folder=folder / "checkpoints" / trial_id,
+                reported=0,
+                rank=0,
+                world_size=1,
+                device="cpu",
+                data=lambda source: prepared,
+                report=lambda row, t=trial_id, a=attempt: ledger.report(t, a, row),
+            )
+            train(config, context)
+        ledger.end("done", "finished")
+    return folder
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def journals(run):
+    return list(run.rglob(f"{PREFIX}*"))
+
+
+def records(run):
+    with Ledger.open(run) as ledger:
+        return ledger.log.records
+
+
+def test_rows_of_ended_trials_go_into_the_ledger_once(run):
+    rows = evaluate_run(run, PGD)
+    assert [(r["trial_id"], r["checkpoint"]) for r in rows] == [("done", "best"), ("done", "last")]
+    assert {r["suite"] for r in rows} == {"pgd-2"} and {r["n"] for r in rows} == {96}
+    before, said = records(run), []
+    again = evaluate_run(run, PGD, tell=said.append)
+    assert again == rows and records(run) == before
+    assert said and all(line.endswith(": held") for line in said)
+    assert len(read_run(run).evals) == 2 and not journals(run)
+
+
+def test_asked_again_on_purpose_it_replaces_its_rows(run):
+    first = evaluate_run(run, PGD)
+    second = evaluate_run(run, Request(PGD.suites, again=True))
+    drop = [{k: v for k, v in row.items() if k != "seconds"} for row in (*first, *second)]
+    assert drop[:2] == drop[2:] and len(read_run(run).evals) == 2
+
+
+def test_other_sizes_radii_norms_and_splits_stand_beside_each_other(run):
+    for fields in ({}, {"size": 40}, {"eps": 0.1}, {"split": "val"}, {"norm": "l2"}):
+        evaluate_run(run, Request(PGD.suites, checkpoints=("best",), **fields))
+    assert len(read_run(run).evals) == 5
+
+
+class Stop(Exception):
+    """An interruption in the middle of an evaluation."""
+
+
+def test_interrupted_it_goes_on_behind_the_last_finished_batch(run, trained, tmp_path):
+    whole = evaluate_run(shutil.copytree(trained, tmp_path / "other"), PGD)
+
+    def stop(line):
+        if line == "done last pgd-2 at 0.2: batch 2 of 3":
+            raise Stop
+
+    with pytest.raises(Stop):
+        evaluate_run(run, PGD, tell=stop)
+    assert len(read_run(run).evals) == 1, "the first checkpoint's row is durable"
+    (journal,) = journals(run)
+    kept = journal.read_text().splitlines()
+    assert len(kept) == 2
+    forged = {**json.loads(kept[0]), "forward": 10**6}
+    journal.write_text("".join(line + "\n" for line in (json.dumps(forged), kept[1])))
+    rows = evaluate_run(run, PGD)
+    assert rows[1]["fwd_passes"] > 10**6, "the finished batches were taken from the file"
+    assert rows[1]["robust_acc"] == whole[1]["robust_acc"] and not journals(run)
+
+
+def test_flags_stand_in_every_row_of_the_checkpoint(run):
+    asked = Request((suite("pgd-3"),), size=40, checkpoints=("best",), flags=True)
+    rows = evaluate_run(run, asked)
+    assert [(r["suite"], r["eps"]) for r in rows] == [
+        ("fgsm", 0.2),
+        ("pgd-3", 0.2),
+        ("pgd-3", 0.4),
+        ("square-1000", 0.2),
+    ]
+    (said,) = {r["flags_json"] for r in rows}
+    assert isinstance(json.loads(said), dict)
+
+
+def test_a_run_in_progress_is_locked(run):
+    with Ledger.open(run), pytest.raises(LockedError, match="is being written by"):
+        evaluate_run(run, PGD)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("dune", r"no trial 'dune' .*\(did you mean 'done'\?\)"),
+        ("going", "trial going is running: its checkpoints may still change"),
+    ],
+)
+def test_trials_that_cannot_be_evaluated_are_said(run, name, text):
+    with pytest.raises(LedgerError, match=text):
+        evaluate_run(run, PGD, [name])
+
+
+def test_other_data_than_the_run_was_trained_on_are_refused(run):
+    with Ledger.open(run) as ledger:
+        info = ledger.info
+    info["data"][0]["checksum"] = "0" * 64
+    other = run.parent / "tampered"
+    with Ledger.create(other, info) as ledger, Ledger.open(run) as source:
+        (row, _) = source.trials().values()
+        keys = ("trial_id", "arm", "config_id", "config_sha256", "config_json", "seed", "workers")
+        ledger.trial(index=0, epochs=2, **{key: row[key] for key in keys})
+        ledger.attempt("done")
+        ledger.end("done", "finished")
+    shutil.copytree(run / "checkpoints", other / "checkpoints")
+    with pytest.raises(DataError, match="has changed since the run began"):
+        evaluate_run(other, PGD)
+
+
+def test_one_checkpoint_is_evaluated_where_it_lies_also_away_from_its_run(run, tmp_path):
+    place = run / "checkpoints" / "done" / "best"
+    inside = evaluate_one(place, PGD)
+    assert read_run(run).evals.empty and not journals(run)
+    outside = evaluate_one(shutil.copytree(place, tmp_path / "moved" / "best"), PGD)
+    assert inside[0]["robust_acc"] == outside[0]["robust_acc"]
+    with pytest.raises(LedgerError, match="named best or last"):
+        evaluate_one(run, PGD)
+
+
+def test_a_trial_counts_as_evaluated_only_by_all_its_final_suites(run):
+    config = TrialConfig.parse({**CONFIG, "eval": {**CONFIG["eval"], "suites": ["fgsm"]}})
+    configs = {"done": config, "going": config}
+    with Ledger.open(run) as ledger:
+        assert missing(ledger, configs) == ["done"]
+    evaluate_run(run, PGD)
+    with Ledger.open(run) as ledger:
+        assert missing(ledger, configs) == ["done"]
+    evaluate_run(run, Request((suite("fgsm"),)))
+    with Ledger.open(run) as ledger:
+        assert missing(ledger, configs) == []
