@@ -222,15 +222,18 @@ def _start(training: Training, size: int) -> Cost:
 
 
 def _selection(config: TrialConfig, prepared: Prepared, images: int, device: str) -> Cost:
-    """Return the cost of one selection, scaled from one among the first `images` rows."""
+    """Return the cost of one selection, scaled from one among the first `images` rows.
+
+    Among more, where their share of the validation split would be too few images.
+    """
     if "select" not in phases(config):
         return NOTHING
-    if images * len(prepared.val) < FEWEST * len(prepared.train):
-        images = len(prepared.train)  # too few to scale: the whole selection is as cheap
-    share = images / len(prepared.train)
-    val = round(len(prepared.val) * share)
-    held = Arrays(prepared.val.x[:val], prepared.val.y[:val])
-    training = _training(config, dataclasses.replace(prepared, val=held), images, device)
+    size, held = len(prepared.train), len(prepared.val)
+    share = min(1.0, max(images / size, FEWEST / max(1, held)))
+    some = round(held * share)
+    val = Arrays(prepared.val.x[:some], prepared.val.y[:some])
+    short = dataclasses.replace(prepared, val=val)
+    training = _training(config, short, round(size * share), device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # so few images say nothing about the selection
         found = select(training, config.pruning.first(config.epochs) + 1, ())
