@@ -134,7 +134,7 @@ def test_the_whole_suite_runs_quickly_and_misses_nothing_that_it_could_not_judge
     rows = pq.read_table(path).to_pylist()
     names = {row["name"].partition(".")[0] for row in rows}
     assert names == {
-        *(f"B{n}" for n in (1, 2, 3, 4, 5, 6, 7, 10, 12, 13)),
+        *(f"B{n}" for n in range(1, 14)),
         "S2",
         "S3",
         "O1",
