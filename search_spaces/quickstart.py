@@ -16,9 +16,9 @@ study = Study(
         "optimizer": {"name": "sgd", "momentum": 0.9, "weight_decay": 5e-4},
         "lr.peak": 0.2,
         "attack": {"name": "fgsm-rs", "eps": 0.3},
-        "eval.steps": 10,
+        "eval.steps": 5,
         # Validation stays below a quarter of a trial's passes (`rayat plan`).
-        "eval.size": 64,
+        "eval.size": 128,
         "eval.every": 1,
     },
     space={
