@@ -145,7 +145,7 @@ def _log_lines(found: Iterable[Result]) -> Iterable[str]:
 
 def compare_policies(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN RUN", help="Runs of one study, ended.")
+        list[Path], typer.Argument(metavar="RUNS", help="Runs of one study, ended.")
     ],
     baseline: Annotated[
         str, typer.Option("--baseline", metavar="POLICY", help="Policy to compare with.")
@@ -155,7 +155,7 @@ def compare_policies(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Say what stopping policies cost and delivered in real runs.
+    """Say what policies cost and delivered in real runs.
 
     Runs of the same trials in the same order (rayat run --policy --seeds --order-seed) are a
     repetition; policies are paired within it. What a run delivers is the trial that validation
