@@ -54,7 +54,7 @@ def read_run(folder: str | Path) -> Run:
     frames = {}
     for name, schema in TABLES.items():
         path = folder / f"{name}.parquet"
-        frames[name] = _table(path, files[path.name], schema).to_pandas()
+        frames[name] = _frame(path, files[path.name], schema)
     return Run(folder, info, **frames)
 
 
@@ -128,7 +128,7 @@ def _complaint(folder: Path, manifest: dict[str, Any]) -> LedgerError:
     return LedgerError(f"{folder}: was rewritten all the time while it was read; try again")
 
 
-def _table(path: Path, data: bytes, schema: pa.Schema) -> pa.Table:
+def _frame(path: Path, data: bytes, schema: pa.Schema) -> pd.DataFrame:
     """Unpack a table whose bytes are those that the manifest names."""
     try:
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
@@ -136,12 +136,13 @@ def _table(path: Path, data: bytes, schema: pa.Schema) -> pa.Table:
         if file.metadata.num_rows * file.metadata.num_columns > MAX_CELLS:
             raise LedgerError(f"{path}: claims more than {MAX_CELLS} values; it is not a ledger's")
         table = file.read()
-    except (pa.ArrowException, OSError) as error:
+        for field in schema:  # columns that later versions added
+            if field.name not in table.column_names:
+                table = table.append_column(field, pa.nulls(len(table), field.type))
+        return table.to_pandas()
+    # Names and texts that are no UTF-8 are `ValueError`s.
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise LedgerError(f"{path}: not a readable table ({error}); {cure(path.parent)}") from error
-    for field in schema:  # columns that later versions added
-        if field.name not in table.column_names:
-            table = table.append_column(field, pa.nulls(len(table), field.type))
-    return table
 
 
 def _check_types(path: Path, schema: pa.Schema) -> None:

@@ -21,7 +21,8 @@ folder, tries = Path(sys.argv[1]), int(sys.argv[2])
 read_run(folder)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 draw = random.Random(0)
-names = [MANIFEST, LOG, *(f"{table}.parquet" for table in TABLES)]
+log = str(LOG)
+names = [MANIFEST, log, *(f"{table}.parquet" for table in TABLES)]
 whole = {name: (folder / name).read_bytes() for name in names}
 
 def mutant(data):
@@ -56,8 +57,8 @@ for number in range(tries):
     if name.endswith(".parquet"):
         vouch(name, data)
     try:
-        if name == LOG:
-            extent = read_log(folder / LOG, lambda record: None)
+        if name == log:
+            extent = read_log(folder / log, lambda record: None)
             refused += bool(extent.damage or extent.torn)
         else:
             read_run(folder)
