@@ -115,7 +115,10 @@ def _fit(
         nested.trainable(shared) if several else inprocess.trainable(shared, need),
         tune_config=tune.TuneConfig(
             scheduler=judge,
-            search_alg=Orders(judge, ready, order, at_once),
+            search_alg=Orders(judge, ready, order),
+            # Also lets as many processes start at once. With Ray's default for a searcher, one, the
+            # second process is thrown away, half started, each time a trial of the first one ends.
+            max_concurrent_trials=at_once,
             num_samples=-1,
             reuse_actors=not several and not options.fresh_processes,
             trial_name_creator=our_id,
