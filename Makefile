@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: help install quickstart test fast torture lint lock clean
+.PHONY: help install quickstart test fast torture policies lint lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,12 +36,21 @@ test: install lint  ## everything that CI runs: linters, types, layers, all test
 fast: install  ## the tests that take less than two minutes together
 	$(BIN)/python -m pytest -m "not slow"
 
-torture: install  ## faults on purpose: kills, crashes, full disks, flipped bits (docs/reliability.md)
-	$(BIN)/python -m pytest -s -q tests/ledger/test_crash.py tests/ledger/test_log.py \
-	  tests/ledger/test_reader.py tests/ledger/test_repair.py tests/ledger/test_lock.py \
+torture: install  ## faults on purpose: kills, crashes, flipped bits, forgeries (docs/reliability.md); LONG=1
+	$(if $(LONG),RAYAT_LONG=1) $(BIN)/python -m pytest -s -q tests/ledger/test_crash.py \
+	  tests/ledger/test_log.py tests/ledger/test_reader.py tests/ledger/test_repair.py \
+	  tests/ledger/test_lock.py tests/ledger/test_fuzz.py tests/ledger/test_provenance.py \
 	  tests/training/test_checkpoints.py tests/orchestration/test_driver.py \
-	  tests/orchestration/test_simulated.py tests/orchestration/test_kill.py tests/test_safety.py
+	  tests/orchestration/test_simulated.py tests/orchestration/test_kill.py \
+	  tests/orchestration/test_overdue.py tests/orchestration/test_shared_data.py \
+	  tests/orchestration/test_cluster.py tests/orchestration/test_following.py \
+	  tests/test_names.py tests/test_supply.py tests/test_safety.py
+	$(BIN)/python -m pytest -s -q tests/orchestration/test_sweep.py -k "hung or killed or packages"
+	$(BIN)/python -m pytest -s -q tests/cli/test_end_to_end.py -k status
 	$(BIN)/rayat bench R1
+
+policies: install  ## the stopping policies on real, paired sweeps, alone on the machine (docs/policy.md)
+	RAYAT=$(BIN)/rayat examples/policies.sh runs/policies
 
 lint: install  ## formatting, linting, types, layers
 	$(BIN)/ruff format --check .

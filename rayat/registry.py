@@ -189,6 +189,7 @@ PRUNERS: Registry[Any] = Registry("pruning", "rayat.pruning")
 EXCHANGES: Registry[Any] = Registry("exchange", "rayat.exchanges")
 SUITES: Registry[Any] = Registry("suite", "rayat.suites")
 SEARCHERS: Registry[Any] = Registry("search", "rayat.search")
+FOLLOWERS: Registry[Any] = Registry("follow", "rayat.followers")
 
 ROOMS: dict[str, Registry[Any]] = {
     "shapes": SHAPES,
@@ -203,5 +204,6 @@ ROOMS: dict[str, Registry[Any]] = {
     "exchanges": EXCHANGES,
     "suites": SUITES,
     "searchers": SEARCHERS,
+    "followers": FOLLOWERS,
 }
 """What `rayat ls` lists, by the word a user types."""

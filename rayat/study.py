@@ -62,6 +62,9 @@ class Study(BaseModel):
     draws: int = Field(1, ge=1, description="nuisance draws per arm: every arm's equal budget")
     draw_seed: int = Field(0, ge=0)
     seeds: tuple[int, ...] = (0, 1, 2)
+    order_seed: int | None = Field(
+        None, ge=0, description="draws the order of the trials; null: as the space lists them"
+    )
     metric: str = "val_robust_acc"
     target: float | None = Field(
         None, description="value of the metric whose time is compared, fixed before the run"
@@ -122,6 +125,11 @@ class Study(BaseModel):
     def _adaptive(self) -> None:
         """Refuse what a search cannot do that proposes trials while the run lives."""
         name, axes = self.search.kind, self.axes()[1]
+        if self.order_seed is not None:
+            raise StudyError(
+                f"search {name!r} proposes trials in its own order, so order_seed has no place; "
+                f"leave it out, got {self.order_seed}"
+            )
         if not axes:
             raise StudyError(f"search {name!r} has no axis to tune: none of the space is nuisance")
         for axis in axes:
@@ -156,15 +164,29 @@ class Study(BaseModel):
         return scientific, nuisance
 
     def trials(self) -> list[Trial]:
-        """Return every trial, seeds innermost.
+        """Return every trial, seeds innermost, or in the order that `order_seed` draws.
 
         Raises:
             ConfigError: a point of the space is not a valid configuration.
             StudyError: the space cannot be expanded, or two points are the same.
         """
         trials = self.plan().first()
+        if self.order_seed is not None:
+            trials = [
+                Trial.of(place, trial.arm, trial.draw, trial.config)
+                for place, trial in enumerate(sorted(trials, key=self._lot))
+            ]
         self._check_baseline(list(dict.fromkeys(trial.arm for trial in trials)))
         return trials
+
+    def _lot(self, trial: Trial) -> str:
+        """Return a trial's place in the drawn order: a hash, equal in every version of Python."""
+        return hashlib.sha256(f"{self.order_seed} {trial.config.sha256()}".encode()).hexdigest()
+
+    def replace(self, **changes: Any) -> Study:
+        """Return a copy with other fields, checked again. Raises like the constructor."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return Study(**{**fields, **changes})
 
     def foreseen(self) -> list[Trial]:
         """Return as many trials as the run may have: random ones stand in for later proposals."""

@@ -36,6 +36,20 @@ def test_every_arm_has_every_seed_and_seeds_are_innermost():
     assert trials[0].config.config_id == trials[1].config.config_id
 
 
+def test_another_order_holds_the_same_trials():
+    plain, drawn = study().trials(), study(order_seed=1).trials()
+    assert {t.config.sha256() for t in drawn} == {t.config.sha256() for t in plain}
+    assert [t.index for t in drawn] == list(range(6))
+    assert [t.trial_id[:4] for t in drawn] == [f"{n:04d}" for n in range(6)]
+    orders = {tuple(t.config.sha256() for t in study(order_seed=n).trials()) for n in range(5)}
+    assert len(orders) == 5
+    # Fixed for ever: pairs of runs are found by it.
+    found = [(t.arm.removeprefix("lr.shape="), t.config.seed) for t in drawn]
+    assert [f"{arm}-{seed}" for arm, seed in found] == (
+        ["constant-1", "constant-0", "cosine-2", "constant-2", "cosine-0", "cosine-1"]
+    )
+
+
 METHODS = {"madry": {"attack": "pgd"}, "fast": {"attack.name": "fgsm-rs", "epochs": 3}}
 
 
@@ -361,3 +375,11 @@ def test_reading_the_study_room_loads_neither_torch_nor_ray():
         [sys.executable, "-c", code], env={"PATH": ""}, capture_output=True, text=True, check=True
     )
     assert out.stdout.strip() == "[]"
+
+
+def test_a_study_with_other_fields_is_checked_again():
+    assert study().replace(seeds=(7,)).seeds == (7,)
+    with pytest.raises(StudyError, match="seeds must be distinct"):
+        study().replace(seeds=(7, 7))
+    with pytest.raises(StudyError, match="order_seed has no place"):
+        study(space={"lr.peak": tune.uniform(0, 1)}, search="optuna", order_seed=1)

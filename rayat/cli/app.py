@@ -92,6 +92,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "compare": results.compare,
     "report": results.report,
     "replay": policies.replay,
+    "compare-policies": policies.compare_policies,
     "import": importing.import_,
     "verify": policies.verify,
     "repair": results.repair,

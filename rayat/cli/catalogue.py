@@ -27,6 +27,7 @@ KINDS = (
     "exchanges",
     "suites",
     "searchers",
+    "followers",
     "studies",
 )
 """The registries' rooms, and the shipped studies."""

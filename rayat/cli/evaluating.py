@@ -50,6 +50,9 @@ def evaluate(
     trials: Annotated[
         str | None, typer.Option("--trials", metavar="IDS", help="Only these, by commas.")
     ] = None,
+    chosen: Annotated[
+        bool, typer.Option("--chosen", help="Only the trial that validation chose.")
+    ] = False,
     flags: Annotated[
         bool, typer.Option("--flags", help="Look for masked gradients: adds cheap suites.")
     ] = False,
@@ -90,6 +93,8 @@ def evaluate(
         raise ConfigError("give a RUN or a CHECKPOINT, or --model, --data and --eps of a network")
     if what is not None and (weights is not None or any(elsewhere.values())):
         raise ConfigError(f"{what} has its network and data: leave out --model, --weights, --data")
+    if chosen and trials is not None:
+        raise ConfigError("--chosen is one trial, and --trials names others: give one of them")
     request = _request(attack, eps, checkpoint, device)
     from dataclasses import replace
 
@@ -106,9 +111,8 @@ def evaluate(
     else:
         place = cast(Path, what)
         if (place / "run.json").exists() or not (place / "meta.json").exists():
-            rows = evaluation.evaluate_run(
-                place.absolute(), request, _names(trials), _tell, workers
-            )
+            wanted = [_chosen(place)] if chosen else _names(trials)
+            rows = evaluation.evaluate_run(place.absolute(), request, wanted, _tell, workers)
         else:
             rows = evaluation.evaluate_one(place, request, _tell)
     if target is not None:
@@ -123,6 +127,18 @@ def evaluate(
     typer.echo(as_json(rows) if json else _text(rows))
     if target is not None and not json:
         typer.echo(f"\nwritten to {printable(short(target))}")
+
+
+def _chosen(run: Path) -> str:
+    """Return the trial that a sweep delivers. Raises `LedgerError` if none has a value."""
+    from rayat.compare.select import best_trial
+    from rayat.errors import LedgerError
+    from rayat.ledger.reader import read_run
+
+    trial_id, _ = best_trial(read_run(run))
+    if trial_id is None:
+        raise LedgerError(f"{run} has no sound trial with a value yet: let one report first")
+    return trial_id
 
 
 def _request(attacks: list[str] | None, eps: str | None, names: str, device: str) -> Request:

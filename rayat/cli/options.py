@@ -55,6 +55,25 @@ Out = Annotated[
         help="The run's folder; default: runs/<study>/<UTC time>.",
     ),
 ]
+TrialTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--trial-timeout",
+        metavar="S",
+        min=1,
+        show_default=False,
+        help="Restart a trial that is silent for S seconds (and 10 epochs); default: never.",
+    ),
+]
+Follow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--follow",
+        metavar="NAME",
+        show_default=False,
+        help="Show the run there too: tensorboard, mlflow, wandb; again.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", min=1, help="Data-parallel workers of the trial."),

@@ -143,6 +143,37 @@ def _log_lines(found: Iterable[Result]) -> Iterable[str]:
                 yield jsonlib.dumps(line, ensure_ascii=False) + "\n"
 
 
+def compare_policies(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUNS", help="Runs of one study, ended.")
+    ],
+    baseline: Annotated[
+        str, typer.Option("--baseline", metavar="POLICY", help="Policy to compare with.")
+    ] = "none",
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a table for a Markdown document.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Say what policies cost and delivered in real runs.
+
+    Runs of the same trials in the same order (rayat run --policy --seeds --order-seed) are a
+    repetition; policies are paired within it. What a run delivers is the trial that validation
+    chose, tested by rayat evaluate --chosen.
+    """
+    from rayat.compare.policies import compare_policies as compare
+    from rayat.ledger.reader import read_run
+
+    found = compare([read_run(run) for run in runs], baseline)
+    if json:
+        typer.echo(as_json(found.to_json()))
+    elif markdown:
+        typer.echo(found.markdown())
+    else:
+        text = [columns(found.cells(), found.header()), "", *found.lines()]
+        typer.echo("\n".join(text))
+
+
 def verify(run: options.Run, json: options.Json = False) -> None:
     """Make every decision of a run again from its log.
 

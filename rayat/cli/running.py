@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rayat.cli import options
-from rayat.cli.studies import load, parse_changes, run_folder, short
+from rayat.cli.studies import load, parse_changes, replanned, run_folder, short
 from rayat.cli.text import as_json
 from rayat.compare.text import printable
 
 if TYPE_CHECKING:
+    from rayat.orchestration.driver import Observer
     from rayat.orchestration.execute import Options
     from rayat.orchestration.sweep import Summary
 
@@ -35,12 +36,25 @@ def run(
     allow_open_cluster: options.AllowOpen = False,
     concurrency: options.Concurrency = None,
     fresh_processes: options.Fresh = False,
+    trial_timeout: options.TrialTimeout = None,
+    follow: options.Follow = None,
     out: options.Out = None,
     name: Annotated[
         str | None,
         typer.Option("--name", metavar="NAME", help="In place of the time in the folder's name."),
     ] = None,
     changes: options.Set = None,
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", metavar="NAME", help="In place of the study's stopping policy."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="N,N", help="In place of the study's seeds.")
+    ] = None,
+    order_seed: Annotated[
+        int | None,
+        typer.Option("--order-seed", metavar="N", min=0, help="Draw the order of the trials."),
+    ] = None,
     report: Annotated[
         bool, typer.Option("--report", help="Then print the verdict and write the HTML report.")
     ] = False,
@@ -51,15 +65,15 @@ def run(
     Every epoch of every trial is on disk before it counts: a run that is interrupted or killed goes
     on with `rayat resume`.
     """
-    chosen = load(study, changes)
+    chosen = replanned(load(study, changes), policy, seeds, order_seed)
     folder = run_folder(chosen.name, out, name)
     place = options.where(address, cpus, gpus, allow_open_cluster)
-    settings = _options(concurrency, fresh_processes, chosen.max_failures)
-    from rayat.cli.live import observer
+    settings = _options(concurrency, fresh_processes, chosen.max_failures, trial_timeout)
+    watching = _observer(follow)
     from rayat.orchestration import sweep
 
     with _carefully(folder):
-        summary = sweep.run(chosen, folder, place, settings, observer(), _command())
+        summary = sweep.run(chosen, folder, place, settings, watching, _command())
     if report and not summary.interrupted:
         _verdict(folder, json)
     _conclude(summary, json)
@@ -73,6 +87,8 @@ def resume(
     allow_open_cluster: options.AllowOpen = False,
     concurrency: options.Concurrency = None,
     fresh_processes: options.Fresh = False,
+    trial_timeout: options.TrialTimeout = None,
+    follow: options.Follow = None,
     json: options.Json = False,
 ) -> None:
     """Go on with a run that was interrupted or killed.
@@ -84,12 +100,12 @@ def resume(
     folder = run.absolute()
     max_failures = read_info(folder)["study"]["max_failures"]
     place = options.where(address, cpus, gpus, allow_open_cluster)
-    settings = _options(concurrency, fresh_processes, max_failures)
-    from rayat.cli.live import observer
+    settings = _options(concurrency, fresh_processes, max_failures, trial_timeout)
+    watching = _observer(follow)
     from rayat.orchestration import sweep
 
     with _carefully(folder):
-        summary = sweep.resume(folder, place, settings, observer())
+        summary = sweep.resume(folder, place, settings, watching)
     _conclude(summary, json)
 
 
@@ -154,10 +170,28 @@ def _command() -> list[str]:
     return ["rayat", *sys.argv[1:]]
 
 
-def _options(at_once: int | None, fresh_processes: bool, max_failures: int) -> Options:
+def _options(
+    at_once: int | None, fresh_processes: bool, max_failures: int, trial_timeout: float | None
+) -> Options:
     from rayat.orchestration.execute import Options
 
-    return Options(at_once, fresh_processes, max_failures)
+    return Options(at_once, fresh_processes, max_failures, trial_timeout)
+
+
+def _observer(follow: list[str] | None) -> Observer:
+    """Return the display, with the followers that were asked for.
+
+    Raises:
+        ConfigError: no such follower, or its package is not installed.
+    """
+    from rayat.cli.live import observer
+    from rayat.orchestration.following import Following
+    from rayat.registry import FOLLOWERS
+
+    followers = [FOLLOWERS.build(name) for name in dict.fromkeys(follow or ())]
+    for follower in followers:
+        follower.library()
+    return Following(observer(), followers) if followers else observer()
 
 
 def _with_workers(changes: dict[str, Any], workers: int | None) -> dict[str, Any]:

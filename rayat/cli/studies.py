@@ -115,6 +115,28 @@ def changed_study(study: Study, changes: Mapping[str, Any]) -> Study:
     return study.model_copy(update={"base": merge(merge({}, study.base), changes)})
 
 
+def replanned(study: Study, policy: str | None, seeds: str | None, order_seed: int | None) -> Study:
+    """Return the study under another policy, with other seeds, in another order, where given.
+
+    Raises:
+        ConfigError: no such policy.
+        StudyError: seeds that are no distinct whole numbers, or a search that this does not suit.
+    """
+    changes: dict[str, Any] = {}
+    if policy is not None:
+        changes["policy"] = policy
+    if seeds is not None:
+        try:
+            changes["seeds"] = tuple(int(text) for text in seeds.split(","))
+        except ValueError:
+            raise StudyError(
+                f"--seeds takes numbers by commas, such as 0,1,2, got {seeds!r}"
+            ) from None
+    if order_seed is not None:
+        changes["order_seed"] = order_seed
+    return study.replace(**changes) if changes else study
+
+
 def run_folder(study_name: str, out: Path | None, name: str | None) -> Path:
     """Return the absolute folder of a new run: `out`, or `runs/<study>/<name, else UTC time>`.
 

@@ -8,7 +8,7 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,13 +20,18 @@ from rayat.bench.timing import Settings
 from rayat.errors import LedgerError
 from rayat.ledger.reader import read_run
 from rayat.orchestration.bench_driver import report as whole_row
+from rayat.orchestration.interrupts import EXIT_INTERRUPTED, interruptible
 from rayat.orchestration.simulated import METRIC, play
+from rayat.policies.base import TrialView
+from rayat.registry import POLICIES
 from rayat.replay.verify import verify
 
 TRIALS, EPOCHS, WORKERS = 16, 12, 4
 POLICY = {"name": "accel", "filter": "first-look", "grace": 2, "patience": 2}
 """A policy that pauses, ranks, forecasts and stops: everything that a kill could disturb."""
 CONFIG = {"lr": {"shape": "cosine", "peak": 0.1}}
+DECISION_MS = 1.0
+"""Bar: CPU time of a decision at 64 trials, in milliseconds."""
 MEMORY_KB = 60.0
 """Bar: memory of the driver for each trial of 30 epochs."""
 
@@ -60,17 +65,33 @@ def row(number: int, epoch: int) -> dict[str, Any]:
 
 
 def _child(folder: str, pipe: Connection) -> None:
+    asked: list[bool] = []
+
     def said(trial_id: str, epoch: int) -> None:
         pipe.send((trial_id, epoch))
 
-    play(Path(folder), POLICY, [CONFIG] * TRIALS, EPOCHS, row, WORKERS, said)
+    def interrupted() -> bool:
+        return bool(asked)
+
+    with interruptible(lambda: asked.append(True)):
+        pipe.send(None)
+        configs = [CONFIG] * TRIALS
+        ended = play(Path(folder), POLICY, configs, EPOCHS, row, WORKERS, said, interrupted)
+        # At once, while signals are still heard.
+        os._exit(0 if ended else EXIT_INTERRUPTED)
 
 
-def kill_runs(kills: int, folder: Path, seed: int = 0) -> Losses:
+def kill_runs(
+    kills: int, folder: Path, seed: int = 0, signals: Sequence[int] = (signal.SIGKILL,)
+) -> Losses:
     """Kill a driver `kills` times at random moments, resuming it each time; start new runs as due.
 
-    Every driver is a process of its own that SIGKILL ends without a word. Each finished run is
-    compared with one that was never killed: its epochs, its decisions, its verification.
+    Every driver is a process of its own; SIGKILL ends it without a word, SIGINT and SIGTERM ask it
+    to end. Each finished run is compared with one that was never killed: its epochs, its decisions,
+    its verification.
+
+    Args:
+        signals: one of them is drawn for each kill.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["rayat.orchestration.simulated"])
@@ -85,16 +106,20 @@ def kill_runs(kills: int, folder: Path, seed: int = 0) -> Losses:
         ended = False
         while not ended:
             wait = draw.uniform(0, length / 4) if losses.kills < kills else None
-            ended = _drive(context, run, wait, acknowledged)
+            ended = _drive(context, run, wait, acknowledged, draw.choice(signals))
             losses.kills += not ended
         _judge(run, acknowledged, expected, losses)
     return losses
 
 
 def _drive(
-    context: Any, folder: Path, wait: float | None, acknowledged: set[tuple[str, int]] | None = None
+    context: Any,
+    folder: Path,
+    wait: float | None,
+    acknowledged: set[tuple[str, int]] | None = None,
+    number: int = signal.SIGKILL,
 ) -> bool:
-    """Run one driver, kill it after `wait` seconds; return whether it ended by itself.
+    """Run one driver, kill it `wait` seconds after its start; return whether it ended by itself.
 
     Raises:
         RuntimeError: it failed, which no kill may bring about.
@@ -103,6 +128,7 @@ def _drive(
     process = context.Process(target=_child, args=(str(folder), theirs), daemon=True)
     process.start()
     theirs.close()
+    ours.recv()  # it listens for signals now
     deadline = None if wait is None else time.monotonic() + wait
     try:
         while ours.poll(None if deadline is None else max(0.0, deadline - time.monotonic())):
@@ -112,14 +138,14 @@ def _drive(
     except EOFError:
         deadline = None
     if deadline is not None and process.pid is not None:
-        os.kill(process.pid, signal.SIGKILL)
+        os.kill(process.pid, number)
         try:
             while acknowledged is not None and ours.poll(10):
                 acknowledged.add(ours.recv())
         except (EOFError, OSError):
             pass
     process.join()
-    if process.exitcode not in (0, -signal.SIGKILL):
+    if process.exitcode not in (0, -signal.SIGKILL, EXIT_INTERRUPTED):
         raise RuntimeError(f"the driver ended with {process.exitcode} in {folder}")
     return bool(process.exitcode == 0)
 
@@ -173,6 +199,8 @@ def r1(settings: Settings) -> list[Row]:
 def r2(settings: Settings) -> list[Row]:
     """Drive trials of 30 epochs through policy and ledger in one process: memory and time.
 
+    And what one decision of the default policy costs.
+
     The memory of a trial is the slope between a third of the trials and all of them, each in a
     process of its own, so that what every process needs falls out.
     """
@@ -205,7 +233,43 @@ def r2(settings: Settings) -> list[Row]:
                 "ms_per_report": round(1000 * many["seconds"] / trials / epochs, 3),
             },
         ),
+        _decisions(settings),
     ]
+
+
+def _decisions(settings: Settings) -> Row:
+    """Time the default policy's decisions with all trials alive: 64 of them, then 16."""
+    trials, epochs = settings.pick(64, 16), settings.pick(40, 8)
+    times = {n: _decide(n, epochs) for n in (trials, trials // 4)}
+    mean = {n: 1000 * sum(found) / len(found) for n, found in times.items()}
+    return Row(
+        "R2.c",
+        f"CPU time of a decision of accel, mean over {trials} trials alive for {epochs} epochs",
+        unit="ms",
+        value=mean[trials],
+        rounds=1,
+        bar=Bar(DECISION_MS, "<="),
+        judged=not settings.quick,
+        context={
+            "load": load(),
+            "slowest_ms": round(1000 * max(times[trials]), 2),
+            f"ms_at_{trials // 4}": round(mean[trials // 4], 3),
+        },
+    )
+
+
+def _decide(trials: int, epochs: int) -> list[float]:
+    """Return the seconds of each decision; trials go on whatever is decided."""
+    policy = POLICIES.build("accel").fresh()
+    views = [TrialView(f"t{n}", CONFIG, epochs) for n in range(trials)]
+    policy.expect(views)
+    times = []
+    for epoch in range(1, epochs + 1):
+        for number, view in enumerate(views):
+            began = time.process_time()
+            policy.observe(view, epoch, row(number, epoch), METRIC)
+            times.append(time.process_time() - began)
+    return times
 
 
 def _many(trials: int, epochs: int, pipe: Connection) -> None:

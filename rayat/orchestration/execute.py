@@ -18,6 +18,7 @@ from rayat.orchestration.contexts import Order
 from rayat.orchestration.driver import Driver
 from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.orders import Orders
+from rayat.orchestration.overdue import Overdue
 from rayat.orchestration.placement import Need, concurrency
 from rayat.orchestration.scheduler import Errors, Judge, StopAll, directory, our_id
 from rayat.orchestration.shared_data import SharedData
@@ -34,11 +35,14 @@ class Options:
         at_once: most trials at the same time; None: as many as the cluster holds.
         fresh_processes: a new process for every trial instead of reused ones.
         max_failures: restarts of one trial after its process died.
+        trial_timeout: seconds without a report after which a trial's process is ended, or ten
+            median epochs where these are longer; None: it may be silent for ever.
     """
 
     at_once: int | None = None
     fresh_processes: bool = False
     max_failures: int = 3
+    trial_timeout: float | None = None
 
 
 def execute(
@@ -111,6 +115,9 @@ def _fit(
     at_once = min(slots, options.at_once or slots, len(ready()))
     driver.observer.begin(driver, at_once)
     judge = Judge(driver)
+    callbacks: list[Any] = [Errors(judge)]
+    if options.trial_timeout is not None:
+        callbacks.append(Overdue(judge, options.trial_timeout))
     tuner = tune.Tuner(
         nested.trainable(shared) if several else inprocess.trainable(shared, need),
         tune_config=tune.TuneConfig(
@@ -128,7 +135,7 @@ def _fit(
             name="sweep",
             storage_path=str(scratch),
             stop=StopAll(judge),
-            callbacks=[Errors(judge)],
+            callbacks=callbacks,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False if several else None),

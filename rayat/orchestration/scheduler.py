@@ -17,6 +17,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from rayat.orchestration.driver import Driver
 
 TRIAL_KEY = "trial_id"
+DIED = "its process died"
 
 
 def our_id(trial: Any) -> str:
@@ -30,12 +31,17 @@ def directory(trial: Any) -> str:
 
 
 class Judge(FIFOScheduler):  # type: ignore[misc]
-    """Gives every result to the driver and returns its verdict."""
+    """Gives every result to the driver and returns its verdict.
+
+    Attributes:
+        error: the first one, for the caller of the sweep. reasons: why we ended a trial's process.
+    """
 
     def __init__(self, driver: Driver | None = None) -> None:
         super().__init__()
         self.driver = driver
         self.error: BaseException | None = None
+        self.reasons: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -52,6 +58,7 @@ class Judge(FIFOScheduler):  # type: ignore[misc]
         if self.driver is None or "message" not in result:
             return str(TrialScheduler.CONTINUE)
         stop = True
+        self.reasons.pop(our_id(trial), None)
         with self.keeping_errors():
             stop = self.driver.message(our_id(trial), result["message"])
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
@@ -60,7 +67,7 @@ class Judge(FIFOScheduler):  # type: ignore[misc]
         """Note a lost worker; Tune starts the trial again while `max_failures` lasts."""
         if self.driver is not None:
             with self.keeping_errors():
-                self.driver.lost(our_id(trial), "its process died")
+                self.driver.lost(our_id(trial), self.reasons.get(our_id(trial), DIED))
 
     @contextlib.contextmanager
     def keeping_errors(self) -> Iterator[None]:
@@ -115,6 +122,6 @@ class Errors(Callback):  # type: ignore[misc]
             except OSError:
                 text = ""
         lines = [line for line in text.strip().splitlines() if line.strip()]
-        reason = lines[-1].strip() if lines else "its process died"
+        reason = judge.reasons.get(our_id(trial)) or (lines[-1].strip() if lines else DIED)
         with judge.keeping_errors():
             judge.driver.settle([our_id(trial)], {our_id(trial): reason})

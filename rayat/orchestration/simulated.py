@@ -32,8 +32,9 @@ def play(
     report: Report,
     workers: int = 4,
     said: Callable[[str, int], None] = lambda trial_id, epoch: None,
-) -> None:
-    """Start the run in `folder`, or go on with it, to its end.
+    interrupted: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Start the run in `folder`, or go on with it, to its end; return whether it came there.
 
     Args:
         policy: its mapping form.
@@ -42,6 +43,7 @@ def play(
         report: the row of each epoch.
         workers: trials that run at once.
         said: told of every report that was acknowledged.
+        interrupted: asked after every report; True leaves the run as Ctrl-C does.
     """
     spec = POLICIES.build(policy).spec()
     info = {"metric": METRIC, "study": {"name": "simulated", "policy": spec}}
@@ -62,6 +64,10 @@ def play(
             row = {**report(numbers[name], epoch), "epoch": epoch}
             driver.message(name, json.dumps({"row": row, "start": f"here:{os.getpid()}:{name}"}))
             said(name, epoch)
+            if interrupted():
+                ledger.event("interrupted", {})
+                return False
             if ledger.status(name) != "running":
                 live = driver.ready()[:workers]
         driver.strand()
+        return True

@@ -6,7 +6,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +125,14 @@ def resume(
         ) as capacity:
             shared, data = SharedData.put(config.data for config in configs.values())
             same_data(info["data"], list(data.values()))
+            warning = other_packages(ledger)
+            if warning and observer is not None:
+                observer.phase(f"warning: {warning}")
             ledger.event("resumed", {"environment": describe_environment()})
-            return carry_out(ledger, policy, configs, shared, capacity, options, observer, search)
+            summary = carry_out(
+                ledger, policy, configs, shared, capacity, options, observer, search
+            )
+            return replace(summary, warning="; ".join(filter(None, (warning, summary.warning))))
 
 
 def carry_out(
@@ -219,6 +225,26 @@ def declared(ledger: Ledger) -> dict[str, TrialConfig]:
             )
         configs[trial_id] = config
     return configs
+
+
+def other_packages(ledger: Ledger) -> str:
+    """Return a warning that names what changed since the run was last driven; empty if nothing.
+
+    Asked before this process is recorded (the event `resumed`): each change is said once.
+    """
+    told = [e["payload"] for e in ledger.events() if e["name"] == "resumed"]
+    then = (told[-1] if told else ledger.info).get("environment") or {}
+    now = describe_environment()
+    pairs = [(name, then.get(name), now[name]) for name in ("rayat", "python")]
+    packages = then.get("packages") or {}
+    pairs += [(name, packages.get(name, new), new) for name, new in now["packages"].items()]
+    changed = [f"{name} {old} -> {new}" for name, old, new in pairs if old not in (None, new)]
+    if not changed:
+        return ""
+    return (
+        f"other versions than the run had: {', '.join(changed)}; its later epochs may not be "
+        "what they would have been"
+    )
 
 
 def same_data(then: list[dict[str, Any]], now: list[dict[str, Any]]) -> None:

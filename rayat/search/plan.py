@@ -31,6 +31,12 @@ class Trial:
     draw: int
     config: TrialConfig
 
+    @classmethod
+    def of(cls, index: int, arm: str, draw: int, config: TrialConfig) -> Trial:
+        """Return the trial at a place, with the id that follows from it."""
+        trial_id = f"{index:04d}-{config.config_id[:8]}-s{config.seed}"
+        return cls(index, trial_id, arm, draw, config)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -62,8 +68,7 @@ class Plan:
         trials = []
         for index, seed in enumerate(self.seeds, start):
             config = TrialConfig.parse({**tree, "seed": seed})
-            trial_id = f"{index:04d}-{config.config_id[:8]}-s{seed}"
-            trials.append(Trial(index, trial_id, arm, draw, config))
+            trials.append(Trial.of(index, arm, draw, config))
         return trials
 
     def first(self) -> list[Trial]:

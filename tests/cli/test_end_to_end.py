@@ -36,15 +36,42 @@ COMMAND = [sys.executable, "-m", "rayat.cli"]
 pytestmark = pytest.mark.slow
 
 
-def rayat(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+SECRETS = {
+    f"{name}_{kind}": f"planted-{number}-{kind.lower()}-5f3a9c"
+    for number, (name, kind) in enumerate(
+        (name, kind)
+        for name in ("AWS", "WANDB_API", "RAYAT", "HF", "MY")
+        for kind in ("KEY", "TOKEN", "SECRET", "PASSWORD")
+    )
+}
+"""Twenty of them, in the environment of a run and of all its processes."""
+
+
+def rayat(*arguments: object, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **more},
+    )
 
 
 def test_run_then_status_compare_report_refit(tmp_path):
     (tmp_path / "small.py").write_text(STUDY)
-    ran = rayat("run", "small.py", "--cpus", 2, "--name", "one", "--report", folder=tmp_path)
+    ran = rayat(
+        "run", "small.py", "--cpus", 2, "--name", "one", "--report", "--follow", "tensorboard",
+        folder=tmp_path, **SECRETS,
+    )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    said = [*written, ran.stdout.encode(), ran.stderr.encode()]
+    found = [name for name, value in SECRETS.items() if any(value.encode() in x for x in said)]
+    print(f"secrets: {len(SECRETS)} planted, {len(written)} files, {len(found)} found")
+    assert len(SECRETS) == 20 and not found
+    assert len(list(tmp_path.glob("runs/small/one/followers/tensorboard/*/events*"))) == 2
     assert "runs/small/one: 2 finished" in ran.stdout
     assert "next: rayat compare runs/small/one" in ran.stdout
     assert (tmp_path / "runs/small/one/report.html").is_file()

@@ -23,13 +23,26 @@ SURFACE = {
         *PLACE,
         "--concurrency",
         "--fresh-processes",
+        "--trial-timeout",
+        "--follow",
         "--out",
         "--name",
         "--set",
+        "--policy",
+        "--seeds",
+        "--order-seed",
         "--report",
         "--json",
     ],
-    "resume": ["run", *PLACE, "--concurrency", "--fresh-processes", "--json"],
+    "resume": [
+        "run",
+        *PLACE,
+        "--concurrency",
+        "--fresh-processes",
+        "--trial-timeout",
+        "--follow",
+        "--json",
+    ],
     "status": ["run", "--json"],
     "refit": ["run", "--set", "--workers", *PLACE, "--out", "--json"],
     "evaluate": [
@@ -41,6 +54,7 @@ SURFACE = {
         "--norm",
         "--checkpoint",
         "--trials",
+        "--chosen",
         "--flags",
         "--again",
         "--model",
@@ -65,6 +79,7 @@ SURFACE = {
         "--log",
         "--json",
     ],
+    "compare-policies": ["runs", "--baseline", "--markdown", "--json"],
     "import": ["kind", "source", "--map", "--out", "--json"],
     "verify": ["run", "--json"],
     "repair": ["run", "--json"],
@@ -106,6 +121,7 @@ def test_help_fits_eighty_columns(rayat, monkeypatch, verb, columns):
     assert result.exit_code == 0
     assert max(len(line) for line in result.output.splitlines()) <= 80
     said = result.output.replace("[ARGS]...", "").replace("[ROWS]...", "")
+    said = said.replace("RUNS...", "").replace("{RUNS}...", "")
     assert "..." not in said
 
 

@@ -98,12 +98,12 @@ def test_blocks_never_written_are_a_torn_tail(folder):
         assert read(folder / LOG)[0].torn == len(tail)
 
 
-def test_every_flipped_bit_is_damage(folder):
+def test_every_flipped_bit_is_damage(folder, size):
     path = folder / LOG
     data = path.read_bytes()
     rng = random.Random(1)
     last = len(data) - 60
-    places = [(rng.randrange(len(data)), rng.randrange(8)) for _ in range(1000)]
+    places = [(rng.randrange(len(data)), rng.randrange(8)) for _ in range(size(1000, 10_000))]
     places += [(byte, bit) for byte in range(last, len(data)) for bit in range(8)]
     places += [(byte, bit) for byte in range(len(MAGIC) + HEAD.size) for bit in range(8)]
     silent = 0

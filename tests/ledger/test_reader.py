@@ -92,12 +92,12 @@ def test_reading_while_the_driver_writes(ledger, make_row):
     print(f"living run: {len(read)} reads during 40 rewrites, all whole")
 
 
-def test_every_flipped_bit_is_noticed(finished):
+def test_every_flipped_bit_is_noticed(finished, size):
     rng = random.Random(0)
     flips = 0
     for name in FILES:
         data = (finished / name).read_bytes()
-        for _ in range(200):
+        for _ in range(size(200, 1700)):
             flipped = bytearray(data)
             flipped[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
             (finished / name).write_bytes(flipped)

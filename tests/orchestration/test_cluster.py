@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -52,6 +56,75 @@ def test_the_token_is_on_and_private(local_ray):
     assert os.environ["RAY_AUTH_MODE"] == "token"
     token = Path.home() / ".ray" / "auth_token"
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
+
+
+FORGERIES = {
+    "no token": {},
+    "a wrong token": {"Authorization": "Bearer 0123456789abcdef"},
+    "a browser": {"User-Agent": "Mozilla/5.0", "Origin": "http://evil.example"},
+    "another host": {"Host": "evil.example", "X-Ray-Authorization": "Bearer x"},
+}
+
+
+def test_no_port_takes_a_job_without_the_token(local_ray):
+    tried, accepted = 0, []
+    body = json.dumps({"entrypoint": "touch /tmp/rayat-was-here"})
+    for address in listening():
+        port = int(address.rpartition(":")[2])
+        for name, headers in FORGERIES.items():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=0.5)
+            tried += 1
+            try:
+                connection.request("POST", "/api/jobs/", body, headers)
+                status = connection.getresponse().status
+            except (OSError, http.client.HTTPException):
+                continue  # it speaks another protocol, or hung up
+            finally:
+                connection.close()
+            if status < 300:
+                accepted.append(f"{address}: {name}: {status}")
+    print(f"forged jobs: {tried} requests, {len(accepted)} accepted")
+    assert tried >= 4 and accepted == []
+
+
+ASK = """
+import sys
+from ray._raylet import GcsClient
+try:
+    GcsClient(address=sys.argv[1]).internal_kv_put(b"forged", b"1", True, None, 5)
+except Exception as error:
+    print(f"refused: {type(error).__name__}: {error}"[:300])
+else:
+    print("accepted")
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "token", "answer"),
+    [
+        ("token", "0123456789abcdef0123456789abcdef", "refused"),
+        ("disabled", None, "refused"),
+        ("token", "right", "accepted"),
+    ],
+)
+def test_the_control_service_answers_only_the_token(local_ray, mode, token, answer, tmp_path):
+    """A process with a wrong token, without one, and as a control with the right one."""
+    import ray
+
+    if token == "right":
+        token = (Path.home() / ".ray" / "auth_token").read_text().strip()
+    environment = {**os.environ, "RAY_AUTH_MODE": mode, "HOME": str(tmp_path)}
+    environment.pop("RAY_AUTH_TOKEN", None)
+    if token is not None:
+        environment["RAY_AUTH_TOKEN"] = token
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, ray.get_runtime_context().gcs_address],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith(answer), (done.stdout, done.stderr[-500:])
 
 
 def test_a_joined_ray_is_used_as_it_is(local_ray):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import time
 
 import pandas as pd
@@ -35,10 +36,22 @@ def test_thirty_kills_change_nothing(tmp_path):
 
 
 @pytest.mark.slow
+def test_fifty_signals_end_a_run_whole_and_change_nothing(tmp_path, size):
+    kills = size(50, 500)
+    losses = kill_runs(kills, tmp_path, signals=(signal.SIGINT, signal.SIGTERM))
+    print(f"SIGINT, SIGTERM: {losses}")
+    assert losses.kills == kills
+    assert str(losses).endswith(
+        "rows lost 0, rows doubled 0, decisions changed 0, files unreadable 0"
+    )
+
+
+@pytest.mark.slow
 def test_the_cost_of_many_trials_is_measured():
-    memory, seconds = r2(QUICK)
-    assert (memory.name, seconds.name) == ("R2.a", "R2.b")
-    assert memory.state == seconds.state == "not judged"
+    memory, seconds, decision = r2(QUICK)
+    assert (memory.name, seconds.name, decision.name) == ("R2.a", "R2.b", "R2.c")
+    assert memory.state == seconds.state == decision.state == "not judged"
+    assert 0 < decision.value <= decision.context["slowest_ms"]
     assert seconds.context["ms_per_report"] > 0
 
 

@@ -203,3 +203,57 @@ def test_a_folder_with_a_run_is_refused(local_ray, tiny, tmp_path):
     run(study, tmp_path / "run")
     with pytest.raises(LedgerError, match="rayat resume"):
         run(study, tmp_path / "run")
+
+
+class Hang(Observer):
+    """Stops the process of the first trial that reports (SIGSTOP), `times` times."""
+
+    def __init__(self, times: int) -> None:
+        self.left, self.seen = times, set[str]()
+
+    def begin(self, driver, concurrency) -> None:
+        self.driver = driver
+
+    def changed(self, trial_id: str, what: str) -> None:
+        if what != "report" or not self.left:
+            return
+        start = self.driver._starts[trial_id][0]
+        if start not in self.seen:
+            self.seen.add(start)
+            self.left -= 1
+            os.kill(int(start.split(":")[1]), signal.SIGSTOP)
+
+
+@pytest.mark.slow
+def test_a_hung_trial_is_started_again_and_then_lost(local_ray, tiny, tmp_path):
+    study = tiny(base={"epochs": 6})
+    run(study, tmp_path / "whole")
+    options = Options(max_failures=1, trial_timeout=1.0)
+    summary = run(study, tmp_path / "once", options=options, observer=Hang(times=1))
+    assert summary.statuses == {"finished": 1}
+    before, after = epochs_of(tmp_path / "whole"), epochs_of(tmp_path / "once")
+    assert after["attempt"].max() == 2
+    pd.testing.assert_frame_equal(before.drop(columns="attempt"), after.drop(columns="attempt"))
+
+    summary = run(study, tmp_path / "twice", options=options, observer=Hang(times=2))
+    assert summary.statuses == {"lost": 1}
+    (reason,) = read_run(tmp_path / "twice").trials["stop_reason"]
+    assert reason.startswith("timed out: no report for")
+    print("hung trials: 3 SIGSTOP, 2 restarted, 1 lost at its last restart, 0 sweeps held up")
+
+
+def test_a_resume_with_other_packages_names_them_once(tiny, tmp_path, monkeypatch):
+    from rayat.ledger.writer import Ledger
+    from rayat.orchestration import sweep
+
+    info = sweep.run_info(tiny(), [], None, ["test"])
+    with Ledger.create(tmp_path / "run", info) as ledger:
+        assert sweep.other_packages(ledger) == ""
+        now = sweep.describe_environment()
+        newer = {**now, "packages": {**now["packages"], "torch": "9.0"}}
+        monkeypatch.setattr(sweep, "describe_environment", lambda: newer)
+        said = sweep.other_packages(ledger)
+        assert said.startswith(f"other versions than the run had: torch {now['packages']['torch']}")
+        assert "-> 9.0; its later epochs may not be" in said
+        ledger.event("resumed", {"environment": newer})
+        assert sweep.other_packages(ledger) == ""

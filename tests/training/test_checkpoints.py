@@ -152,11 +152,12 @@ def written(tmp_path, small) -> Path:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_every_flipped_bit_is_found_and_named(written, small, file):
+def test_every_flipped_bit_is_found_and_named(written, small, file, size):
     content = (written / file).read_bytes()
     chance = random.Random(0)
     texts, spared = set(), []
-    for _ in range(200):
+    flips = size(200, 3400)
+    for _ in range(flips):
         flipped = bytearray(content)
         flipped[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
         (written / file).write_bytes(flipped)
@@ -169,7 +170,8 @@ def test_every_flipped_bit_is_found_and_named(written, small, file):
     assert texts and all(str(written / file) in text and "delete" in text for text in texts)
     # In the JSON a flip may only turn one white space into another: the content is the same.
     assert all(kept.rows == rows(2) and kept.epoch == 2 for kept in spared)
-    assert len(spared) < 10 if file == "meta.json" else not spared
+    assert len(spared) < flips / 20 if file == "meta.json" else not spared
+    print(f"checkpoint, {file}: {flips} flips, 0 silent")
 
 
 @pytest.mark.parametrize("file", FILES)
