@@ -71,6 +71,8 @@ study = Study(
     },
     seeds=(0, 1, 2),
     metric="val_robust_acc",
+    # Fixed before the runs, on a pilot trial of the baseline with seed 17, which is not among the
+    # seeds: it reached 0.67.
     target=0.65,
     baseline="arm=sgd-128",
 )

@@ -76,7 +76,7 @@ def hosts(world: int) -> Iterator[tuple[list[Worker], Network]]:
     Raises:
         NoNetwork: the machine refuses.
     """
-    environment = {"GLOO_SOCKET_IFNAME": DEVICE}
+    environment = {"GLOO_SOCKET_IFNAME": DEVICE, "TORCH_CPP_LOG_LEVEL": "ERROR"}
     group: list[Worker] = []
     try:
         group += (Worker(1, "rayat.bench.link_worker", INSIDE, environment) for _ in range(world))

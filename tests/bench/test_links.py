@@ -57,5 +57,6 @@ def test_bytes_and_seconds_are_those_of_the_shaped_link(once):
         # A link lets its first bytes through at once.
         least = max(0, row.context["bytes_per_step"] - burst(12.5e6)) / 12.5e6
         assert row.value / 1000 > 0.9 * least
-    assert rates["none"].value > 1.5 * rates["qsgd-7"].value
-    assert 0.5 < found["D1.100M.m2.link"].value < 1.1
+    assert rates["none"].context["sent_bytes"] > 3.5 * rates["qsgd-7"].context["sent_bytes"]
+    # A busy machine may be slower than the link, never faster.
+    assert 0 < found["D1.100M.m2.link"].value < 1.1

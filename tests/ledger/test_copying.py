@@ -27,8 +27,9 @@ def finished(tmp_path, info, make_row):
             epochs=2,
             workers=1,
         )
+        attempt = ledger.attempt("0000-a")
         for epoch in (1, 2):
-            ledger.report("0000-a", 1, make_row(epoch))
+            ledger.report("0000-a", attempt, make_row(epoch))
         ledger.project()
     best = folder / "checkpoints" / "0000-a" / "best"
     best.mkdir(parents=True)
