@@ -17,7 +17,7 @@ SURFACE = {
     "ls": ["kind", "--json"],
     "show": ["kind", "name", "--out", "--json"],
     "train": ["--set", "--workers", *PLACE, "--out", "--json"],
-    "plan": ["study", *PLACE, "--concurrency", "--set", "--json"],
+    "plan": ["study", *PLACE, "--concurrency", "--workers", "--link", "--set", "--json"],
     "run": [
         "study",
         *PLACE,
@@ -83,6 +83,7 @@ SURFACE = {
     "import": ["kind", "source", "--map", "--out", "--json"],
     "verify": ["run", "--json"],
     "repair": ["run", "--json"],
+    "copy": ["run", "to", "--json"],
     "doctor": ["--json"],
     "bench": [
         "rows",
@@ -90,6 +91,7 @@ SURFACE = {
         "--gpu",
         "--slowdowns",
         "--long",
+        "--links",
         "--strict",
         "--out",
         "--json",
