@@ -18,7 +18,6 @@ from rayat.cli.text import as_json
 from rayat.compare.text import printable
 
 if TYPE_CHECKING:
-    from rayat.orchestration.execute import Options
     from rayat.orchestration.sweep import Summary
 
 TRIALS_LOST = 4
@@ -35,6 +34,9 @@ def run(
     allow_open_cluster: options.AllowOpen = False,
     concurrency: options.Concurrency = None,
     fresh_processes: options.Fresh = False,
+    launcher: options.Launcher = "ranks",
+    placement: options.Placement = "pack",
+    collective_timeout: options.CollectiveTimeout = 120,
     out: options.Out = None,
     name: Annotated[
         str | None,
@@ -54,7 +56,16 @@ def run(
     chosen = load(study, changes)
     folder = run_folder(chosen.name, out, name)
     place = options.where(address, cpus, gpus, allow_open_cluster)
-    settings = _options(concurrency, fresh_processes, chosen.max_failures)
+    from rayat.orchestration.execute import Options
+
+    settings = Options(
+        concurrency,
+        fresh_processes,
+        chosen.max_failures,
+        launcher,
+        placement,
+        collective_timeout,
+    )
     from rayat.cli.live import observer
     from rayat.orchestration import sweep
 
@@ -73,6 +84,9 @@ def resume(
     allow_open_cluster: options.AllowOpen = False,
     concurrency: options.Concurrency = None,
     fresh_processes: options.Fresh = False,
+    launcher: options.Launcher = "ranks",
+    placement: options.Placement = "pack",
+    collective_timeout: options.CollectiveTimeout = 120,
     json: options.Json = False,
 ) -> None:
     """Go on with a run that was interrupted or killed.
@@ -84,7 +98,11 @@ def resume(
     folder = run.absolute()
     max_failures = read_info(folder)["study"]["max_failures"]
     place = options.where(address, cpus, gpus, allow_open_cluster)
-    settings = _options(concurrency, fresh_processes, max_failures)
+    from rayat.orchestration.execute import Options
+
+    settings = Options(
+        concurrency, fresh_processes, max_failures, launcher, placement, collective_timeout
+    )
     from rayat.cli.live import observer
     from rayat.orchestration import sweep
 
@@ -152,12 +170,6 @@ def refit(
 
 def _command() -> list[str]:
     return ["rayat", *sys.argv[1:]]
-
-
-def _options(at_once: int | None, fresh_processes: bool, max_failures: int) -> Options:
-    from rayat.orchestration.execute import Options
-
-    return Options(at_once, fresh_processes, max_failures)
 
 
 def _with_workers(changes: dict[str, Any], workers: int | None) -> dict[str, Any]:
