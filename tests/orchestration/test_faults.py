@@ -115,13 +115,14 @@ def lost(folder) -> list[dict]:
 @pytest.fixture(scope="module")
 def whole(local_ray, tiny, tmp_path_factory):
     """Return a study and the folder of a run of it that nothing disturbed."""
-    study = tiny(base=BASE, final_eval=False)
+    study = tiny(base=BASE, stop_collapsed=False, final_eval=False)
     folder = tmp_path_factory.mktemp("whole") / "run"
     assert run(study, folder).statuses == {"finished": 1}
     return study, folder
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("launcher", "victims"),
     [
@@ -200,7 +201,9 @@ def test_the_next_trial_gets_the_workers_of_the_one_before(local_ray, tiny, tmp_
                 if trial_id == first and self.driver.ledger.reported(trial_id) == 2:
                     self.driver.ledger.end(trial_id, "stopped", "the test stops it here")
 
-    study = tiny(base={**BASE, "epochs": 6}, seeds=(0, 1, 2), final_eval=False)
+    study = tiny(
+        base={**BASE, "epochs": 6}, seeds=(0, 1, 2), stop_collapsed=False, final_eval=False
+    )
     watch = Watch()
     summary = run(study, tmp_path / "run", observer=watch)
     assert summary.statuses == {"stopped": 1, "finished": 2}
