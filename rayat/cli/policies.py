@@ -144,9 +144,7 @@ def _log_lines(found: Iterable[Result]) -> Iterable[str]:
 
 
 def compare_policies(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUNS", help="Runs of one study, ended.")
-    ],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Runs of one study, ended.")],
     baseline: Annotated[
         str, typer.Option("--baseline", metavar="POLICY", help="Policy to compare with.")
     ] = "none",
