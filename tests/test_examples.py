@@ -36,6 +36,100 @@ def test_the_rayjob_asks_for_authentication_and_shared_storage():
     assert any(out.startswith(p) for p in paths)
 
 
+JOB = {"apiVersion", "kind", "metadata", "spec"}
+# Names of the fields of ray.io/v1 in KubeRay's API reference.
+SPEC = {
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "clusterSelector",
+    "deletionStrategy",
+    "entrypoint",
+    "entrypointNumCpus",
+    "entrypointNumGpus",
+    "entrypointResources",
+    "jobId",
+    "managedBy",
+    "metadata",
+    "rayClusterSpec",
+    "runtimeEnvYAML",
+    "shutdownAfterJobFinishes",
+    "submissionMode",
+    "submitterConfig",
+    "submitterPodTemplate",
+    "suspend",
+    "ttlSecondsAfterFinished",
+}
+CLUSTER = {
+    "authOptions",
+    "autoscalerOptions",
+    "enableInTreeAutoscaling",
+    "gcsFaultToleranceOptions",
+    "headGroupSpec",
+    "headServiceAnnotations",
+    "managedBy",
+    "rayVersion",
+    "suspend",
+    "workerGroupSpecs",
+}
+HEAD = {"enableIngress", "headService", "rayStartParams", "serviceType", "template"}
+WORKERS = {
+    "groupName",
+    "idleTimeoutSeconds",
+    "maxReplicas",
+    "minReplicas",
+    "numOfHosts",
+    "rayStartParams",
+    "replicas",
+    "scaleStrategy",
+    "suspend",
+    "template",
+}
+
+
+def test_the_rayjob_has_only_fields_that_kuberay_knows():
+    """The API server drops an unknown field without a word."""
+    job = yaml.safe_load((ROOT / "examples/rayjob.yaml").read_text())
+    spec, cluster = job["spec"], job["spec"]["rayClusterSpec"]
+    assert set(job) == JOB and job["apiVersion"] == "ray.io/v1"
+    assert set(spec) <= SPEC and set(cluster) <= CLUSTER
+    assert set(cluster["headGroupSpec"]) <= HEAD
+    for group in cluster["workerGroupSpecs"]:
+        assert set(group) <= WORKERS
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        started = group["rayStartParams"]
+        assert all(isinstance(value, str) for value in started.values()), "a map of texts"
+    # Token authentication came with Ray 2.52, and KubeRay refuses it for older ones.
+    assert tuple(map(int, cluster["rayVersion"].split("."))) >= (2, 52, 0)
+    # A retry would be refused: the folder is taken, and `rayat resume` is what goes on.
+    assert spec.get("backoffLimit", 0) == 0
+
+
+def test_the_examples_start_rayat_with_options_it_has():
+    from typer.main import get_command
+
+    from rayat.cli.app import app
+
+    verbs = get_command(app).commands
+    job = yaml.safe_load((ROOT / "examples/rayjob.yaml").read_text())
+    head = (ROOT / "examples/cluster.yaml").read_text().split("`")[3]
+    assert head.startswith("RAY_AUTH_MODE=token ")
+    for line in (job["spec"]["entrypoint"], head.partition(" ")[2]):
+        program, verb, *arguments = line.split()
+        assert program == "rayat"
+        context = verbs[verb].make_context(verb, list(arguments))
+        assert context.params["address"] == "auto"
+        assert context.params["out"].is_absolute()
+
+
+def test_the_examples_ray_is_the_packages():
+    import ray
+
+    job = yaml.safe_load((ROOT / "examples/rayjob.yaml").read_text())
+    series = job["spec"]["rayClusterSpec"]["rayVersion"].rpartition(".")[0]
+    assert ray.__version__.startswith(f"{series}.")
+
+
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "search_spaces").rglob("*.py")), ids=lambda p: p.stem
 )

@@ -8,35 +8,47 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
 class Worker:
-    """One process running `rayat.bench.worker`.
+    """One process running `rayat.bench.worker`, or another module that answers like it.
 
     Args:
         threads: for the libraries that read their number of threads when they are imported.
+        module: what it runs. inside: a command that starts the process given as its arguments.
+        environment: further variables.
     """
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(
+        self,
+        threads: int = 1,
+        module: str = "rayat.bench.worker",
+        inside: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rayat.bench.worker"],
+            [*inside, sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **dict.fromkeys(names, str(threads))},
+            env={**os.environ, **dict.fromkeys(names, str(threads)), **(environment or {})},
         )
 
-    def ask(self, request: dict[str, Any]) -> None:
+    def ask(self, request: Any) -> None:
         """Send a request; `answer` waits for its end."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
 
     def answer(self) -> float:
-        """Return the seconds that the request took in the process.
+        """Return the seconds that the request took in the process; see `reply`."""
+        return float(self.reply()["seconds"])
+
+    def reply(self) -> dict[str, Any]:
+        """Return the answer to the oldest open request.
 
         Raises:
             RuntimeError: the process ended instead; its own traceback is on standard error.
@@ -45,7 +57,8 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"a measuring process ended with {self.process.wait()}")
-        return float(json.loads(line)["seconds"])
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def close(self) -> None:
         """End the process."""

@@ -10,6 +10,7 @@ import torch
 from rayat.bench.costs import b7
 from rayat.bench.finished import b9
 from rayat.bench.gpu import NO_GPU, gpu
+from rayat.bench.links import d1
 from rayat.bench.loading import b10
 from rayat.bench.matching import b11
 from rayat.bench.packing import b12
@@ -60,6 +61,7 @@ ENGINE: dict[str, Benchmark] = {
     "S1": Benchmark("torch.compile on the CPU", s1, "--slowdowns"),
     "S2": Benchmark("bf16 on tiny networks", s2),
     "S3": Benchmark("finished samples that leave the batch", s3),
+    "D1": Benchmark("gradient exchanges over links of 1 Gbit/s and 100 Mbit/s", d1, "--links"),
     "G": Benchmark("the engine on a GPU", _on_gpu, "--gpu"),
 }
 

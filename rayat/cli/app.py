@@ -96,6 +96,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "import": importing.import_,
     "verify": policies.verify,
     "repair": results.repair,
+    "copy": results.copy,
     "doctor": doctor.doctor,
     "bench": measuring.bench,
     "profile": measuring.profile,

@@ -39,6 +39,9 @@ def bench(
         bool, typer.Option("--slowdowns", help="torch.compile on the CPU too: minutes.")
     ] = False,
     long: Annotated[bool, typer.Option("--long", help="The run of 200 trials too.")] = False,
+    links: Annotated[
+        bool, typer.Option("--links", help="Exchanges over shaped links too: needs root.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 4 if a bar was missed.")
     ] = False,
@@ -60,7 +63,7 @@ def bench(
     from rayat.orchestration.bench_overhead import ORCHESTRATION
 
     known = {**suite.ENGINE, **ORCHESTRATION}
-    given = {"--slowdowns": slowdowns, "--long": long}
+    given = {"--slowdowns": slowdowns, "--long": long, "--links": links}
     names = ["G", *(rows or [])] if gpu else rows or []
     chosen = suite.choose(known, names, [option for option, wanted in given.items() if wanted])
     about = machine.describe()

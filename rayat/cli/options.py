@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -45,6 +45,26 @@ Concurrency = Annotated[
 ]
 Fresh = Annotated[
     bool, typer.Option("--fresh-processes", help="Start a new process for every trial.")
+]
+Launcher = Annotated[
+    Literal["ranks", "trainer"],
+    typer.Option(
+        "--launcher",
+        help="Of trials with several workers: plain actors, or a TorchTrainer for each.",
+    ),
+]
+Placement = Annotated[
+    Literal["pack", "spread"],
+    typer.Option("--placement", help="The workers of one trial on few nodes, or on many."),
+]
+CollectiveTimeout = Annotated[
+    float,
+    typer.Option(
+        "--collective-timeout",
+        metavar="SECONDS",
+        min=1,
+        help="Workers that wait for one of them give up after this; the trial starts again.",
+    ),
 ]
 Out = Annotated[
     Path | None,

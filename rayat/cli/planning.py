@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rayat.cli import options
+from rayat.cli import options, scaling
 from rayat.cli.checks import ONE_THREAD, memory_bytes
 from rayat.cli.studies import load
 from rayat.cli.text import as_json, columns, duration, size
@@ -20,6 +20,7 @@ from rayat.errors import PlacementError
 
 if TYPE_CHECKING:
     from rayat.config import TrialConfig
+    from rayat.data.base import Prepared
     from rayat.orchestration.cluster import Capacity
     from rayat.search.plan import Trial
     from rayat.study import Study
@@ -46,6 +47,22 @@ def plan(
     gpus: options.Gpus = None,
     allow_open_cluster: options.AllowOpen = False,
     concurrency: options.Concurrency = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            "--workers",
+            metavar="N,N",
+            help="Predict the study's first configuration on so many workers, such as 1,2,4.",
+        ),
+    ] = None,
+    link: Annotated[
+        str | None,
+        typer.Option(
+            "--link",
+            metavar="RATE",
+            help="Each worker on a host of its own with such a link: 1Gbit/s or 100Mbit/s,50us.",
+        ),
+    ] = None,
     changes: options.Set = None,
     json: options.Json = False,
 ) -> None:
@@ -53,7 +70,8 @@ def plan(
 
     Passes are counted and seconds are measured with a few real steps of every
     distinct configuration, alone on this machine and without early stopping. Warns of
-    validation above a quarter of a trial's passes, and of threads that slow a sweep.
+    validation above a quarter of a trial's passes, and of threads that slow a sweep. For
+    several workers it predicts what the exchange of gradients adds (docs/scaling.md).
     """
     chosen = load(study, changes)
     from rayat.orchestration.cluster import cluster, local_capacity
@@ -68,6 +86,8 @@ def plan(
     slots = _slots(trials, capacity, concurrency)
     groups = measure(trials)
     facts = _facts(chosen, trials, groups, capacity, slots)
+    facts["link"] = link or (scaling.CLUSTER_LINK if place.address is not None else None)
+    facts["scaling"] = scaling.scaling(groups, workers, facts["link"])
     typer.echo(as_json(facts) if json else _table(facts))
 
 
@@ -95,10 +115,7 @@ def measure(trials: Sequence[Trial]) -> list[Group]:
     Raises:
         DataError, ConfigError: the data is missing, or does not fit a configuration.
     """
-    import torch
-
     from rayat.data.prepare import prepare
-    from rayat.training.estimate import estimate
 
     by_cost: dict[str, list[Trial]] = {}
     for trial in trials:
@@ -111,10 +128,18 @@ def measure(trials: Sequence[Trial]) -> list[Group]:
         if source not in prepared:
             prepared[source] = prepare(config.data)
         typer.echo(f"measuring {number}/{len(by_cost)}: {printable(group[0].arm)}", err=True)
-        on_gpu = config.gpus_per_worker > 0 and torch.cuda.is_available()
-        cost = estimate(config, prepared[source], device="cuda" if on_gpu else "cpu")
-        groups.append(Group(tuple(group), cost))
+        groups.append(Group(tuple(group), measured_cost(config, prepared[source])))
     return groups
+
+
+def measured_cost(config: TrialConfig, prepared: Prepared) -> Estimate:
+    """Return what a configuration costs, measured on the kind of device that it asks for."""
+    import torch
+
+    from rayat.training.estimate import estimate
+
+    on_gpu = config.gpus_per_worker > 0 and torch.cuda.is_available()
+    return estimate(config, prepared, device="cuda" if on_gpu else "cpu")
 
 
 def _cost_key(config: TrialConfig) -> str:
@@ -290,4 +315,7 @@ def _table(facts: Mapping[str, Any]) -> str:
         *(("warning", text) for text in facts["warnings"]),
         ("feasible", "yes"),
     ]
-    return f"{columns(groups, header)}\n\n{columns(totals)}"
+    parts = [columns(groups, header), columns(totals)]
+    if facts["scaling"]:
+        parts.insert(1, scaling.table(facts["scaling"], facts["link"]))
+    return "\n\n".join(parts)

@@ -1,4 +1,4 @@
-"""`rayat status`, `compare`, `report` and `repair`: everything that reads a run."""
+"""`rayat status`, `compare`, `report`, `repair` and `copy`: everything that reads a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from rayat.cli import options
 from rayat.cli.studies import short
-from rayat.cli.text import as_json, columns, duration
+from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import fraction, printable
 
 UNFINISHED = {"pending", "running", "paused", "interrupted"}
@@ -183,3 +183,30 @@ def repair(run: options.Run, json: options.Json = False) -> None:
         typer.echo(as_json({**vars(done), "rebuilt": list(done.rebuilt)}))
     else:
         typer.echo("\n".join(printable(line) for line in str(done).splitlines()))
+
+
+def copy(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or a copy's URI.")],
+    to: Annotated[
+        str, typer.Argument(metavar="TO", help="Folder or URI that holds nothing: s3://bucket/x.")
+    ],
+    json: options.Json = False,
+) -> None:
+    """Copy a run to an object store, or back from one.
+
+    Each file is read again and compared. A run lives on a file system that its workers
+    share; a copy elsewhere is for keeping, and is read once it is copied back.
+    """
+    from rayat.errors import LockedError
+    from rayat.ledger.copying import copy_run
+    from rayat.ledger.reader import read_run
+
+    if "://" not in run:
+        if writer(Path(run)) is not None:
+            raise LockedError(f"{run} is being written; copy it when its driver has ended")
+        read_run(run)
+    done = copy_run(run, to)
+    if "://" not in to:
+        read_run(to)
+    said = f"{done['files']} files, {size(done['bytes'])}, each compared: {to}"
+    typer.echo(as_json(done) if json else printable(said))

@@ -19,7 +19,6 @@ from rayat.compare.text import printable
 
 if TYPE_CHECKING:
     from rayat.orchestration.driver import Observer
-    from rayat.orchestration.execute import Options
     from rayat.orchestration.sweep import Summary
 
 TRIALS_LOST = 4
@@ -36,6 +35,9 @@ def run(
     allow_open_cluster: options.AllowOpen = False,
     concurrency: options.Concurrency = None,
     fresh_processes: options.Fresh = False,
+    launcher: options.Launcher = "ranks",
+    placement: options.Placement = "pack",
+    collective_timeout: options.CollectiveTimeout = 120,
     trial_timeout: options.TrialTimeout = None,
     follow: options.Follow = None,
     out: options.Out = None,
@@ -68,7 +70,17 @@ def run(
     chosen = replanned(load(study, changes), policy, seeds, order_seed)
     folder = run_folder(chosen.name, out, name)
     place = options.where(address, cpus, gpus, allow_open_cluster)
-    settings = _options(concurrency, fresh_processes, chosen.max_failures, trial_timeout)
+    from rayat.orchestration.execute import Options
+
+    settings = Options(
+        concurrency,
+        fresh_processes,
+        chosen.max_failures,
+        launcher,
+        placement,
+        collective_timeout,
+        trial_timeout,
+    )
     watching = _observer(follow)
     from rayat.orchestration import sweep
 
@@ -87,6 +99,9 @@ def resume(
     allow_open_cluster: options.AllowOpen = False,
     concurrency: options.Concurrency = None,
     fresh_processes: options.Fresh = False,
+    launcher: options.Launcher = "ranks",
+    placement: options.Placement = "pack",
+    collective_timeout: options.CollectiveTimeout = 120,
     trial_timeout: options.TrialTimeout = None,
     follow: options.Follow = None,
     json: options.Json = False,
@@ -100,7 +115,17 @@ def resume(
     folder = run.absolute()
     max_failures = read_info(folder)["study"]["max_failures"]
     place = options.where(address, cpus, gpus, allow_open_cluster)
-    settings = _options(concurrency, fresh_processes, max_failures, trial_timeout)
+    from rayat.orchestration.execute import Options
+
+    settings = Options(
+        concurrency,
+        fresh_processes,
+        max_failures,
+        launcher,
+        placement,
+        collective_timeout,
+        trial_timeout,
+    )
     watching = _observer(follow)
     from rayat.orchestration import sweep
 
@@ -168,14 +193,6 @@ def refit(
 
 def _command() -> list[str]:
     return ["rayat", *sys.argv[1:]]
-
-
-def _options(
-    at_once: int | None, fresh_processes: bool, max_failures: int, trial_timeout: float | None
-) -> Options:
-    from rayat.orchestration.execute import Options
-
-    return Options(at_once, fresh_processes, max_failures, trial_timeout)
 
 
 def _observer(follow: list[str] | None) -> Observer:

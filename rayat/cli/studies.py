@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from rayat.errors import ConfigError, StudyError, nearest
 
 if TYPE_CHECKING:
     from rayat.study import Study
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""How a URI begins, one slash of which a path has swallowed."""
 
 
 def shipped() -> dict[str, Path]:
@@ -141,9 +145,16 @@ def run_folder(study_name: str, out: Path | None, name: str | None) -> Path:
     """Return the absolute folder of a new run: `out`, or `runs/<study>/<name, else UTC time>`.
 
     Raises:
-        StudyError: both are given, or `name` cannot be a folder's name.
+        StudyError: both are given, `name` cannot be a folder's name, or `out` is a URI.
     """
     from rayat.study import NAME
+
+    if out is not None and _SCHEME.match(str(out)):
+        raise StudyError(
+            f"--out is a folder on a file system that all nodes mount, got the URI {str(out)!r}: "
+            "a run's log needs flush and lock, which object stores do not have; run in a folder, "
+            "then `rayat copy RUN URI`"
+        )
 
     if out is not None and name is not None:
         raise StudyError("--out is the run's whole folder, so --name has no place: give one")

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 if TYPE_CHECKING:
+    from rayat.distributed.waiting import Waiting
     from rayat.exchanges.base import Reducer
 
 Number = TypeVar("Number", int, float)
@@ -38,7 +39,9 @@ class Exchange:
     world_size: int = 1
     device: torch.device | str = "cpu"
 
-    def wrap(self, model: nn.Module, reducer: Reducer | None = None) -> nn.Module:
+    def wrap(
+        self, model: nn.Module, reducer: Reducer | None = None, waiting: Waiting | None = None
+    ) -> nn.Module:
         """Return the module to train through: one gradient exchange per backward pass.
 
         Weights become rank 0's. Only training goes through the wrapper; attacks and evaluation use
@@ -47,6 +50,7 @@ class Exchange:
 
         Args:
             reducer: what makes the workers' gradients one; None: their mean.
+            waiting: counts the time of the reducer's calls.
         """
         if self.world_size == 1:
             return model
@@ -60,8 +64,9 @@ class Exchange:
             options["bucket_cap_mb"] = size / 2**20 + 1
         wrapped = DistributedDataParallel(model, **options)
         if reducer is not None:
+            hook = (lambda r, b: r(b)) if waiting is None else waiting.hook
             # A lambda: DDP compares annotations, and ours are strings.
-            wrapped.register_comm_hook(reducer, lambda reducer, bucket: reducer(bucket))
+            wrapped.register_comm_hook(reducer, lambda reducer, bucket: hook(reducer, bucket))
         return wrapped
 
     def settle_norms(self, model: nn.Module, policy: Literal["mean", "local", "sync"]) -> None:
@@ -110,6 +115,14 @@ class Exchange:
         total = torch.tensor(list(values.values()), dtype=dtype, device=self.device)
         dist.all_reduce(total)
         return dict(zip(values, total.tolist(), strict=True))
+
+    def largest(self, value: float) -> float:
+        """Return the largest of the workers' values."""
+        if self.world_size == 1:
+            return value
+        most = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.all_reduce(most, op=dist.ReduceOp.MAX)
+        return most.item()
 
     def barrier(self) -> None:
         """Wait until every worker is here."""

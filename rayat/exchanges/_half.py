@@ -24,8 +24,7 @@ class HalfReducer(Reducer):
     def __call__(self, bucket: GradBucket) -> Future[Tensor]:
         """Return the future of the bucket's mean."""
         buffer = bucket.buffer()
-        # Divided before the sum: fp16 ends at 65504.
-        half = buffer.div(self.workers.world_size).to(self.dtype)
+        half = self.narrow(buffer)
         work = dist.all_reduce(half, async_op=True)
         assert work is not None
 
@@ -33,3 +32,8 @@ class HalfReducer(Reducer):
             return buffer.copy_(half)
 
         return work.get_future().then(widen)
+
+    def narrow(self, gradient: Tensor) -> Tensor:
+        """Return this worker's part of the mean, in `dtype`."""
+        # Divided before the sum: fp16 ends at 65504.
+        return gradient.div(self.workers.world_size).to(self.dtype)

@@ -43,6 +43,13 @@ class GradientExchange(Part):
     def sent(self, shapes: Sequence[Sequence[int]], world_size: int) -> int:
         """Return the bytes that one of at least two workers sends per step (`bytes_per_step`)."""
 
+    @abstractmethod
+    def rounds(self, shapes: Sequence[Sequence[int]], world_size: int) -> int:
+        """Return how many messages of a step follow one another, each waiting for the one before.
+
+        Every one costs the network's latency (`training/scaling.py`).
+        """
+
     def reducer(self, parameters: Sequence[nn.Parameter], workers: Exchange) -> Reducer | None:
         """Return this worker's hook, or None for DDP's own mean in single precision.
 
@@ -71,6 +78,29 @@ def ring(nbytes: int, world_size: int) -> int:
     That of a ring, the least that any all-reduce can send; rounded down.
     """
     return 2 * (world_size - 1) * nbytes // world_size
+
+
+def ring_rounds(world_size: int) -> int:
+    """Return the messages that follow one another in a ring all-reduce."""
+    return 2 * (world_size - 1)
+
+
+FIRST_BUCKET, BUCKET = 2**20, 25 * 2**20
+"""Bytes of gradients that DDP collects before it sends them: the first time, and from then on."""
+
+
+def buckets(shapes: Sequence[Sequence[int]]) -> list[int]:
+    """Return the coordinates of each bucket in which DDP sends gradients, the last layers' first.
+
+    A bucket ends with the tensor that fills it. What is sent while the rest is still computed is
+    all but the last one.
+    """
+    found = [0]
+    for shape in reversed(shapes):
+        if FLOAT * found[-1] >= (BUCKET if len(found) > 1 else FIRST_BUCKET):
+            found.append(0)
+        found[-1] += math.prod(shape)
+    return found
 
 
 def to_each(nbytes: int, world_size: int) -> int:

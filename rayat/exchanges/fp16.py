@@ -9,7 +9,7 @@ from torch import nn
 
 from rayat.distributed.exchange import Exchange
 from rayat.exchanges._half import HalfReducer
-from rayat.exchanges.base import GradientExchange, numel, ring
+from rayat.exchanges.base import GradientExchange, buckets, numel, ring, ring_rounds
 from rayat.registry import EXCHANGES
 
 
@@ -20,6 +20,10 @@ class Half(GradientExchange):
     def sent(self, shapes: Sequence[Sequence[int]], world_size: int) -> int:
         """Return the bytes of a ring all-reduce at two bytes a coordinate."""
         return ring(2 * numel(shapes), world_size)
+
+    def rounds(self, shapes: Sequence[Sequence[int]], world_size: int) -> int:
+        """Return those of a ring for every bucket."""
+        return ring_rounds(world_size) * len(buckets(shapes))
 
     def reducer(self, parameters: Sequence[nn.Parameter], workers: Exchange) -> HalfReducer:
         """Return the hook; it remembers nothing."""

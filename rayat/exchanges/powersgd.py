@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rayat.distributed.exchange import Exchange
-from rayat.exchanges.base import FLOAT, GradientExchange, WholeReducer, ring
+from rayat.exchanges.base import FLOAT, GradientExchange, WholeReducer, ring, ring_rounds
 from rayat.registry import EXCHANGES
 
 
@@ -38,6 +38,10 @@ class PowerSGD(GradientExchange):
             first += rows * rank if rank else rows * columns
             second += columns * rank
         return ring(FLOAT * first, world_size) + ring(FLOAT * second, world_size)
+
+    def rounds(self, shapes: Sequence[Sequence[int]], world_size: int) -> int:
+        """Return those of two rings."""
+        return 2 * ring_rounds(world_size)
 
     def reducer(self, parameters: Sequence[nn.Parameter], workers: Exchange) -> PowerReducer:
         """Return the hook; it remembers the right factors and what was left out."""

@@ -48,6 +48,10 @@ class QSGD(GradientExchange):
         """Return the bytes of the messages."""
         return self._sent(self.plan(shapes, world_size), world_size)
 
+    def rounds(self, shapes: Sequence[Sequence[int]], world_size: int) -> int:
+        """Return one for every other worker, twice where each averages its share."""
+        return (world_size - 1) * (1 if len(self.plan(shapes, world_size)) == 1 else 2)
+
     def reducer(self, parameters: Sequence[nn.Parameter], workers: Exchange) -> QuantisedReducer:
         """Return the hook; with error feedback it remembers what was left out."""
         return QuantisedReducer(self, parameters, workers)

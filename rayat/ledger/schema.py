@@ -56,6 +56,9 @@ EPOCHS = _schema(
     pa.field("start_size", f),  # mean |start| / eps of a learned starting point
     pa.field("start_agreement", f),  # share of its signs that are those of the input gradient
     pa.field("random_fill", f),  # share of a selection drawn at random; null: nothing selected
+    # Of train_seconds: gradient exchange that delayed a worker, their mean (docs/scaling.md)
+    pa.field("seconds_exchange", f),
+    pa.field("seconds_slowest", f),  # data, attack and train of the slowest, without its exchange
 )
 
 TRIALS = _schema(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rayat.bench.suite import Benchmark
 from rayat.orchestration.bench_driver import o2
 from rayat.orchestration.bench_kills import r1, r2
+from rayat.orchestration.bench_launchers import o5
 from rayat.orchestration.bench_memory import o3
 from rayat.orchestration.bench_trials import o1, o4
 
@@ -13,6 +14,7 @@ ORCHESTRATION: dict[str, Benchmark] = {
     "O2": Benchmark("the driver's cost of a report", o2),
     "O3": Benchmark("the memory of trials, and whether they share data", o3),
     "O4": Benchmark("200 trials of a second", o4, "--long"),
+    "O5": Benchmark("the launchers of trials with several workers", o5, "--long"),
     "R1": Benchmark("a driver that is killed 100 times", r1, "--long"),
     "R2": Benchmark("ten thousand trials through policy and ledger", r2, "--long"),
 }

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from rayat.errors import PlacementError
 
 LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's switch for single-machine use; off, every port of every process is bound to 127.0.0.1."""
+
+LOOPBACK_INTERFACE = "lo" if sys.platform == "linux" else "lo0"
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def _start_local(cpus: int | None, gpus: int | None, object_store_bytes: int | N
     os.environ[LOOPBACK_SWITCH] = "0"
     constants = ray._private.ray_constants
     constants.ENABLE_RAY_CLUSTER = False
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):  # the workers' own connections
+        os.environ.setdefault(name, LOOPBACK_INTERFACE)
     cores = len(os.sched_getaffinity(0))
     before = os.umask(0o077)  # the started processes write for this user only
     ray.init(

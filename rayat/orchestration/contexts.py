@@ -8,13 +8,17 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared, Source
 from rayat.errors import RayatError
 from rayat.orchestration.shared_data import SharedData
 from rayat.training.run import run
+
+Placement = Literal["pack", "spread"]
+COLLECTIVE_TIMEOUT_S = 120.0
+"""A dead or hung peer ends a collective after this long; torch's default is half an hour."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Order:
         reported: the last epoch that the ledger holds.
         max_failures: restarts of a worker group after one of its workers died.
         final_eval: whether the trial evaluates its checkpoints on the test set at its end.
+        placement: of several workers: on few nodes or on many.
+        collective_timeout: seconds after which workers that wait for one of them give up.
     """
 
     trial_id: str
@@ -35,6 +41,8 @@ class Order:
     scratch: str
     max_failures: int
     final_eval: bool
+    placement: Placement = "pack"
+    collective_timeout: float = COLLECTIVE_TIMEOUT_S
 
     def payload(self) -> dict[str, Any]:
         """Return the mapping that travels through Ray."""

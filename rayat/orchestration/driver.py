@@ -108,6 +108,12 @@ class Driver:
             return False
         if self.ledger.status(trial_id) not in LIVE:
             return True
+        if "lost" in content:
+            self.lost(trial_id, content["lost"], content["kind"])
+            if content["final"]:
+                self.end(trial_id, "lost", content["lost"])
+                self._gone(trial_id)
+            return bool(content["final"])
         if "failed" in content:
             self.end(trial_id, "failed", content["failed"])
             self._gone(trial_id)
@@ -127,9 +133,9 @@ class Driver:
         # A trial that reached its end goes on by itself: it evaluates its checkpoints.
         return self.ledger.status(trial_id) not in (*LIVE, "finished")
 
-    def lost(self, trial_id: str, reason: str) -> None:
-        """Note that a trial's process died; it will be started again or ended by `settle`."""
-        self.ledger.event("lost", {"trial_id": trial_id, "reason": reason})
+    def lost(self, trial_id: str, reason: str, kind: str = "died") -> None:
+        """Note that a trial's workers ended (`faults.Kind`); it starts again or gets its end."""
+        self.ledger.event("lost", {"trial_id": trial_id, "kind": kind, "reason": reason})
         self._tell(trial_id, "lost")
 
     def end(self, trial_id: str, status: str, reason: str = "") -> None:

@@ -12,15 +12,16 @@ from typing import Any
 from ray import tune
 
 from rayat.config import TrialConfig
-from rayat.orchestration import inprocess, nested
+from rayat.orchestration import inprocess, several
 from rayat.orchestration.cluster import Capacity
-from rayat.orchestration.contexts import Order
+from rayat.orchestration.contexts import COLLECTIVE_TIMEOUT_S, Order, Placement
 from rayat.orchestration.driver import Driver
 from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.orders import Orders
 from rayat.orchestration.overdue import Overdue
-from rayat.orchestration.placement import Need, concurrency
+from rayat.orchestration.placement import Need, concurrency, release_orphans
 from rayat.orchestration.scheduler import Errors, Judge, StopAll, directory, our_id
+from rayat.orchestration.several import Launcher
 from rayat.orchestration.shared_data import SharedData
 
 SCRATCH = ".ray"
@@ -35,6 +36,11 @@ class Options:
         at_once: most trials at the same time; None: as many as the cluster holds.
         fresh_processes: a new process for every trial instead of reused ones.
         max_failures: restarts of one trial after its process died.
+        launcher: of trials with several workers: `ranks` (actors in the trial's placement group)
+            or `trainer` (Ray Train's `TorchTrainer`).
+        placement: of the workers of one trial: on few nodes (`pack`) or on many (`spread`).
+        collective_timeout: seconds after which workers that wait for one of them give up and the
+            trial starts again from its checkpoint.
         trial_timeout: seconds without a report after which a trial's process is ended, or ten
             median epochs where these are longer; None: it may be silent for ever.
     """
@@ -42,6 +48,9 @@ class Options:
     at_once: int | None = None
     fresh_processes: bool = False
     max_failures: int = 3
+    launcher: Launcher = "ranks"
+    placement: Placement = "pack"
+    collective_timeout: float = COLLECTIVE_TIMEOUT_S
     trial_timeout: float | None = None
 
 
@@ -56,7 +65,7 @@ def execute(
     """Run every trial of `configs` (by trial id; it may grow) that has no end yet.
 
     Trials with one worker run first, in reused processes; trials with several workers after them,
-    each around its own `TorchTrainer`. Trials that the policy resumed run where their kind runs. A
+    by the launcher of the options. Trials that the policy resumed run where their kind runs. A
     trial that is paused when nothing else is left is ended.
 
     Raises:
@@ -98,7 +107,6 @@ def _fit(
     """Run the trials of equal needs through one `Tuner` until none of them can go on."""
     scratch = folder / SCRATCH / uuid.uuid4().hex[:8]
     scratch.mkdir(parents=True)
-    several = need.workers > 1
 
     def order(trial_id: str) -> dict[str, Any]:
         return Order(
@@ -109,6 +117,8 @@ def _fit(
             scratch=str(scratch / "trainers"),
             max_failures=options.max_failures,
             final_eval=driver.ledger.info["study"]["final_eval"],
+            placement=options.placement,
+            collective_timeout=options.collective_timeout,
         ).payload()
 
     slots = concurrency(need, capacity)
@@ -119,12 +129,19 @@ def _fit(
     if options.trial_timeout is not None:
         callbacks.append(Overdue(judge, options.trial_timeout))
     tuner = tune.Tuner(
-        nested.trainable(shared) if several else inprocess.trainable(shared, need),
+        several.trainable(shared, need, options.launcher, options.placement)
+        if need.workers > 1
+        else inprocess.trainable(shared, need),
         tune_config=tune.TuneConfig(
             scheduler=judge,
-            search_alg=Orders(judge, ready, order, at_once),
+            search_alg=Orders(judge, ready, order),
+            # Also lets as many processes start at once. With Ray's default for a searcher, one, the
+            # second process is thrown away, half started, each time a trial of the first one ends.
+            max_concurrent_trials=at_once,
             num_samples=-1,
-            reuse_actors=not several and not options.fresh_processes,
+            # An actor around a `TorchTrainer` cannot be reused.
+            reuse_actors=not options.fresh_processes
+            and (need.workers == 1 or options.launcher == "ranks"),
             trial_name_creator=our_id,
             trial_dirname_creator=directory,
         ),
@@ -135,7 +152,9 @@ def _fit(
             callbacks=callbacks,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False if several else None),
+            checkpoint_config=tune.CheckpointConfig(
+                checkpoint_at_end=None if need.workers == 1 else False
+            ),
         ),
     )
 
@@ -148,5 +167,6 @@ def _fit(
             tuner.fit()
     finally:
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        release_orphans()
     if judge.error is not None:
         raise judge.error

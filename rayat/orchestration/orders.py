@@ -17,7 +17,7 @@ from rayat.orchestration.scheduler import Judge
 
 
 class Orders(Searcher):  # type: ignore[misc]
-    """Gives Tune the next order when a place is free; ends the search when nothing can follow.
+    """Gives Tune the next order when it has a place free; ends the search when nothing can follow.
 
     Like the scheduler it must not raise (the first error is kept in `judge`), and travels empty.
 
@@ -25,7 +25,6 @@ class Orders(Searcher):  # type: ignore[misc]
         judge: the scheduler, with the driver.
         ready: returns the trials that may run here and now, in their order.
         order: returns the order of a trial as plain values.
-        at_once: most trials at the same time.
     """
 
     def __init__(
@@ -33,10 +32,9 @@ class Orders(Searcher):  # type: ignore[misc]
         judge: Judge | None = None,
         ready: Callable[[], list[str]] = list,
         order: Callable[[str], dict[str, Any]] = lambda trial_id: {},
-        at_once: int = 1,
     ) -> None:
         super().__init__()
-        self.judge, self.ready, self.order, self.at_once = judge, ready, order, at_once
+        self.judge, self.ready, self.order = judge, ready, order
         self.live: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -56,8 +54,6 @@ class Orders(Searcher):  # type: ignore[misc]
         driver = self.driver
         if self.judge is None or driver is None or driver.interrupted:
             return str(self.FINISHED)
-        if len(self.live) >= self.at_once:
-            return None
         with self.judge.keeping_errors():
             free = [name for name in self.ready() if name not in self.live.values()]
             if free:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import ray
+
 from rayat.config import TrialConfig
 from rayat.errors import PlacementError
 from rayat.orchestration.cluster import Capacity
@@ -59,3 +61,21 @@ def concurrency(need: Need, capacity: Capacity) -> int:
     if need.gpus > 0:
         slots.append(math.floor(capacity.gpus / need.gpus + 1e-9))
     return max(1, min(slots))
+
+
+def release_orphans() -> None:
+    """Remove the placement groups whose creator, a trainer's controller, has died.
+
+    Ray 2.60 keeps such a group, and its CPUs, for the rest of the driver's life, so a trial that
+    starts again would wait for ever for the place that its own first start still holds. Without the
+    dashboard Ray's own cleaner finds nothing.
+    """
+    from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+
+    job = ray.get_runtime_context().get_job_id()
+    for entry in ray._private.state.state._connect_and_get_accessor().get_placement_group_table():
+        group = PlacementGroupTableData.FromString(entry)
+        mine = group.creator_job_id.hex() == job and group.creator_actor_dead
+        if mine and group.state != PlacementGroupTableData.REMOVED:
+            known = ray.PlacementGroupID(group.placement_group_id)
+            ray.util.remove_placement_group(ray.util.placement_group.PlacementGroup(known))

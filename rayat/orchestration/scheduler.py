@@ -15,6 +15,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from rayat.orchestration.driver import Driver
+from rayat.orchestration.faults import NodeLost
 
 TRIAL_KEY = "trial_id"
 DIED = "its process died"
@@ -28,6 +29,19 @@ def our_id(trial: Any) -> str:
 def directory(trial: Any) -> str:
     """Return the name of a Tune trial's folder: ours, and Tune's, for a trial may run twice."""
     return f"{our_id(trial)}-{trial.trial_id}"
+
+
+def why(trial: Any) -> str:
+    """Return the last line of a Tune trial's last error."""
+    text, path = "", getattr(trial, "error_file", None)
+    if path:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                text = file.read()
+        except OSError:
+            text = ""
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else DIED
 
 
 class Judge(FIFOScheduler):  # type: ignore[misc]
@@ -67,7 +81,13 @@ class Judge(FIFOScheduler):  # type: ignore[misc]
         """Note a lost worker; Tune starts the trial again while `max_failures` lasts."""
         if self.driver is not None:
             with self.keeping_errors():
-                self.driver.lost(our_id(trial), self.reasons.get(our_id(trial), DIED))
+                reason = self.reasons.get(our_id(trial)) or why(trial)
+                kind = (
+                    "node" if NodeLost.__name__ in reason or "node has died" in reason else "died"
+                )
+                self.driver.lost(
+                    our_id(trial), reason.rpartition(f"{NodeLost.__name__}: ")[-1], kind
+                )
 
     @contextlib.contextmanager
     def keeping_errors(self) -> Iterator[None]:
@@ -113,15 +133,6 @@ class Errors(Callback):  # type: ignore[misc]
         judge = self.judge
         if judge is None or judge.driver is None or judge.error is not None:
             return
-        text = ""
-        path = getattr(trial, "error_file", None)
-        if path:
-            try:
-                with open(path, encoding="utf-8", errors="replace") as file:
-                    text = file.read()
-            except OSError:
-                text = ""
-        lines = [line for line in text.strip().splitlines() if line.strip()]
-        reason = judge.reasons.get(our_id(trial)) or (lines[-1].strip() if lines else DIED)
         with judge.keeping_errors():
+            reason = judge.reasons.get(our_id(trial)) or why(trial)
             judge.driver.settle([our_id(trial)], {our_id(trial): reason})

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayActorError
+
 from rayat.compare.select import best_trial
 from rayat.config import TrialConfig
 from rayat.errors import LedgerError
@@ -98,15 +100,18 @@ def _carry_out(
 
     try:
         with interruptible(stop):
-            training = TrainerRun(order, shared, name=f"train-{uuid.uuid4().hex[:8]}")
-            try:
-                for message in training.messages(stop=lambda: driver.interrupted):
-                    if driver.message(trial.trial_id, message["message"]):
-                        break
-            except Exception as error:
-                reasons[trial.trial_id] = f"{type(error).__name__}: {error}".splitlines()[0]
-            finally:
-                training.close()
+            for _ in range(order.max_failures + 1):
+                training = TrainerRun(order, shared, name=f"train-{uuid.uuid4().hex[:8]}")
+                try:
+                    for message in training.messages(stop=lambda: driver.interrupted):
+                        if driver.message(trial.trial_id, message["message"]):
+                            break
+                    break
+                except RayActorError as error:  # the controller's: it goes on with a new one
+                    reasons[trial.trial_id] = f"{type(error).__name__}: {error}".splitlines()[0]
+                    driver.lost(trial.trial_id, "the trainer's controller died")
+                finally:
+                    training.close()
             driver.settle([trial.trial_id], reasons)
             if not driver.interrupted:
                 evaluate_trials(ledger.folder, {trial.trial_id: config}, driver, shared, capacity)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -10,16 +11,15 @@ from typing import Any
 
 import ray
 import ray.train
+from ray.exceptions import RayActorError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 
 from rayat.orchestration.contexts import LauncherContext, Order, cuda_device, perform
-from rayat.orchestration.placement import Need
+from rayat.orchestration.faults import Fault
+from rayat.orchestration.placement import Need, release_orphans
 from rayat.orchestration.shared_data import SharedData
-
-COLLECTIVE_TIMEOUT_S = 120
-"""A dead peer ends a collective after this long; Ray's default is half an hour."""
 
 
 def worker_loop(settings: dict[str, Any]) -> None:
@@ -41,22 +41,42 @@ def worker_loop(settings: dict[str, Any]) -> None:
 class Forward(UserCallback):  # type: ignore[misc]
     """Puts rank 0's messages into a queue that the launcher reads; lives in the controller."""
 
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
+    def __init__(self, queue: Queue, restarts: int) -> None:
+        self.queue, self.restarts = queue, restarts
+        self.epoch = 0
 
     def after_report(
         self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any
     ) -> None:
         """Forward the message of rank 0."""
         self.queue.put(metrics[0])
+        self.epoch = metrics[0]["epoch"]
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Say why the workers start again; the last time is the launcher's to say."""
+        fault = fault_of(worker_exceptions)
+        if self.restarts > 0:
+            self.queue.put(fault.message(self.epoch, final=False))
+        self.restarts -= 1
+
+
+def fault_of(errors: dict[int, Exception]) -> Fault:
+    """Return what the workers' errors, by rank, come from."""
+    return Fault.worst(Fault.of(rank, error) for rank, error in errors.items())
+
+
+def ended(error: BaseException) -> Fault:
+    """Return why a trainer gave up."""
+    failures = getattr(error, "worker_failures", None)
+    return fault_of(failures) if failures else Fault.of(0, error)
 
 
 class AbortableTrainer(TorchTrainer):  # type: ignore[misc]
     """A `TorchTrainer` that keeps its controller's handle, so that a stopped trial can end it.
 
     Without this a stopped trial leaks the inner placement group and its CPUs (Ray 2.60 cleans up
-    only when the dashboard's State API runs). It is the one private hook of Ray that rayat uses,
-    and `tests/orchestration/test_nested.py` watches it.
+    only when the dashboard's State API runs); its cleaner, a process for every trainer, is left
+    out. `tests/orchestration/test_several.py` watches these two private hooks of Ray.
     """
 
     controller: Any = None
@@ -73,6 +93,14 @@ class AbortableTrainer(TorchTrainer):  # type: ignore[misc]
         )(TrainController).remote(**kwargs)
         ray.get(self.controller.run.remote())
         return ray.get(self.controller.get_result.remote())
+
+    def _create_default_callbacks(self) -> list[Any]:
+        from ray.train.v2._internal.callbacks.placement_group_callback import (
+            PlacementGroupCleanerCallback,
+        )
+
+        found = super()._create_default_callbacks()
+        return [each for each in found if not isinstance(each, PlacementGroupCleanerCallback)]
 
 
 class TrainerRun:
@@ -94,15 +122,18 @@ class TrainerRun:
             worker_loop,
             train_loop_config={"order": asdict(order), "shared": shared},
             scaling_config=ScalingConfig(
-                num_workers=need.workers, use_gpu=on_gpu, resources_per_worker=resources
+                num_workers=need.workers,
+                use_gpu=on_gpu,
+                resources_per_worker=resources,
+                placement_strategy=order.placement.upper(),
             ),
             torch_config=TorchConfig(
-                backend="nccl" if on_gpu else "gloo", timeout_s=COLLECTIVE_TIMEOUT_S
+                backend="nccl" if on_gpu else "gloo", timeout_s=math.ceil(order.collective_timeout)
             ),
             run_config=RunConfig(
                 name=name,
                 storage_path=order.scratch,
-                callbacks=[Forward(self.queue)],
+                callbacks=[Forward(self.queue, order.max_failures)],
                 failure_config=FailureConfig(max_failures=order.max_failures),
             ),
         )
@@ -123,16 +154,26 @@ class TrainerRun:
         """Yield messages until the training has ended and all were read, or `stop` says so.
 
         Raises:
-            Exception: the training failed after all restarts.
+            RayActorError: the trainer's controller died; a new trainer may go on.
         """
+        epoch = 0
         while not stop():
             try:
-                yield self.queue.get(timeout=0.2)
+                message = self.queue.get(timeout=0.2)
             except Empty:
-                if self._done.is_set() and self.queue.empty():
-                    if self.error is not None:
+                if not self._done.is_set():
+                    if epoch == 0:
+                        release_orphans()  # of a trainer before this one, whose place it needs
+                elif self.queue.empty():
+                    if isinstance(self.error, RayActorError):
                         raise self.error from None
+                    if self.error is not None:
+                        # Train has used up its restarts: another round of them fails as well.
+                        yield ended(self.error).message(epoch, final=True)
                     return
+            else:
+                epoch = message["epoch"]
+                yield message
 
     def close(self) -> None:
         """End the training if it still runs, and give every resource back."""

@@ -10,6 +10,8 @@ from typing import Literal
 
 import torch
 
+from rayat.distributed.waiting import Waiting
+
 Part = Literal["data", "attack", "train", "selection", "eval", "checkpoint"]
 PARTS: tuple[Part, ...] = ("data", "attack", "train", "selection", "eval", "checkpoint")
 
@@ -40,10 +42,14 @@ class Clock:
 
     On CUDA the work is queued, so parts are timed by events in the queue and read once, in `take`:
     timing an epoch waits for the device once and not at every step.
+
+    Attributes:
+        waiting: seconds of gradient exchange, which are in those of the part `train` too.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.cuda = torch.device(device).type == "cuda"
+        self.waiting = Waiting()
         self._seconds = dict.fromkeys(PARTS, 0.0)
         self._events: list[tuple[Part, torch.cuda.Event, torch.cuda.Event]] = []
 

@@ -177,11 +177,21 @@ def validate(training: Training, val: Arrays) -> Row:
 def seconds(training: Training) -> Row:
     """Return the seconds of each part since the last row, as the mean over the workers.
 
-    A checkpoint follows the row of its epoch, so its seconds stand in the next epoch's row.
+    A checkpoint follows the row of its epoch, so its seconds stand in the next epoch's row. With
+    them: the mean seconds of gradient exchange, and those of the worker that computed longest
+    without it; null where workers are on GPUs, on which no wait is measured.
     """
-    own = {f"{part}_seconds": spent for part, spent in training.clock.take().items()}
-    total = training.exchange.sums(own)
-    return {name: value / training.exchange.world_size for name, value in total.items()}
+    exchange, clock = training.exchange, training.clock
+    parts, waited = clock.take(), clock.waiting.take()
+    own = {f"{part}_seconds": spent for part, spent in parts.items()}
+    total = exchange.sums({**own, "seconds_exchange": waited})
+    row: Row = {name: value / exchange.world_size for name, value in total.items()}
+    row["seconds_slowest"] = exchange.largest(
+        parts["data"] + parts["attack"] + parts["train"] - waited
+    )
+    if clock.cuda and exchange.world_size > 1:
+        row.update(seconds_exchange=None, seconds_slowest=None)
+    return row
 
 
 def roll_back(training: Training, context: Context) -> int:

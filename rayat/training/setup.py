@@ -106,16 +106,17 @@ def begin(
     if config.batch_norm == "sync" and exchange.world_size > 1:
         synchronise(model)
     reducer = make_reducer(config, model, exchange)
+    clock = clock or Clock(exchange.device)
     averaged = config.weights.average != "none"
     training = Training(
         config,
         model,
-        exchange.wrap(model, reducer),
+        exchange.wrap(model, reducer, clock.waiting),
         config.optimizer.make(model.parameters(), config.lr.peak),
         TrainLoader(prepared, config.data, exchange.device),
         len(prepared.train),
         exchange,
-        clock or Clock(exchange.device),
+        clock,
         Inner(config, prepared.shape, len(prepared.classes), exchange),
         prepared,
         reducer=reducer,

@@ -110,7 +110,11 @@ class Step:
             loss = outcome.loss.mean()
         else:
             loss = weighted_mean(outcome.loss, *self.weights)
-        torch.autograd.backward(loss)
+        exchange, clock = self.training.exchange, self.training.clock
+        if exchange.world_size > 1 and not clock.cuda:
+            clock.waiting.backward(loss)
+        else:
+            torch.autograd.backward(loss)
         self.exchanges += 1
         self.counters.fwd_passes += outcome.forward
         self.counters.bwd_passes += outcome.backward

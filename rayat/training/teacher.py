@@ -47,8 +47,9 @@ def taught(
         return prepared, {}
     missing = np.flatnonzero(prepared.train.y < 0)
     seed = derive(config.seed, "teacher") % 2**32
-    teacher = begin(config.of_teacher().replace({"seed": seed}), labelled(prepared), exchange)
-    teacher.clock = clock
+    teacher = begin(
+        config.of_teacher().replace({"seed": seed}), labelled(prepared), exchange, clock
+    )
     checkpoint = checkpoints.load(folder, "teacher", config)
     if checkpoint is not None:
         teacher.model.load_state_dict(checkpoint.model)

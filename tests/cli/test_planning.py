@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -96,6 +97,47 @@ def test_wide_trials_are_named_where_others_wait_for_a_core(rayat, study):
     assert json.loads(rayat("plan", study, "--cpus", 16, *wide).stdout)["warnings"] == []
 
 
+def test_several_workers_are_predicted_before_anyone_has_them(rayat, study):
+    asked = ("plan", study, "--cpus", 2, "--set", "exchange.name=qsgd", "--workers", "4,1,2")
+    facts = json.loads(rayat(*asked, "--link", "100Mbit/s", "--json").stdout)
+    assert facts["link"] == "100Mbit/s"
+    one, two, four = facts["scaling"]
+    assert [row["workers"] for row in (one, two, four)] == [1, 2, 4]
+    assert [row["batch_per_worker"] for row in (one, two, four)] == [64, 32, 16]
+    assert (one["exchange_seconds"], one["bytes_per_step"], one["speed_up"]) == (0, 0, 1)
+    for row in (two, four):
+        assert row["network_seconds"] > row["bytes_per_step"] / 12.5e6 > 0
+        step = row["compute_seconds"] + row["exchange_seconds"]
+        assert row["step_seconds"] == pytest.approx(step)
+        assert row["speed_up"] == pytest.approx(one["step_seconds"] / row["step_seconds"])
+    text = rayat(*asked, "--link", "1Gbit/s").stdout
+    assert "predicted for hosts like this one, links of 1Gbit/s" in text
+    slow = json.loads(rayat(*asked, "--link", "1Mbit/s", "--json").stdout)["scaling"][1]
+    assert slow["network_seconds"] > 10 * two["network_seconds"]
+
+
+def test_configurations_with_several_workers_are_in_the_plan_by_themselves(rayat, study):
+    text = rayat("plan", study, "--cpus", 2, "--set", "workers=2", "--set", "epochs=1").stdout
+    assert "predicted on this machine" in text
+    assert text.splitlines()[-1].split() == ["feasible", "yes"]
+    assert "predicted" not in rayat("plan", study, "--cpus", 2, "--set", "epochs=1").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--workers", "0,2"), "--workers needs counts such as 1,2,4, got '0,2'"),
+        (("--workers", "two"), "--workers needs counts such as 1,2,4, got 'two'"),
+        (("--workers", "3"), "batch_size must be a multiple of workers=3, got 64"),
+        (("--workers", "2", "--link", "fast"), "such as 1Gbit/s or 100Mbit/s,50us; got 'fast'"),
+    ],
+)
+def test_counts_and_links_that_are_none_are_refused(rayat, study, arguments, said):
+    result = rayat("plan", study, "--cpus", 2, "--set", "epochs=1", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
 TIMES = st.lists(st.floats(0.1, 100), min_size=1, max_size=20)
 
 
@@ -143,3 +185,9 @@ def test_a_run_has_a_folder_of_its_own(tmp_path, monkeypatch):
     assert len(default.name) == len("20260101-000000")
     assert run_folder("s", None, "mine") == tmp_path / "runs" / "s" / "mine"
     assert run_folder("s", tmp_path / "here", None) == tmp_path / "here"
+
+
+@pytest.mark.parametrize("out", ["s3://bucket/run", "file:///tmp/run", "gs:/half"])
+def test_a_run_cannot_live_in_an_object_store(out):
+    with pytest.raises(StudyError, match=r"then `rayat copy RUN URI`"):
+        run_folder("s", Path(out), None)

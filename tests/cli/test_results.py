@@ -87,3 +87,20 @@ def test_repair_says_what_it_rebuilt(rayat, run_folder):
     assert "epochs.parquet" in result.stdout
     assert rayat("status", run_folder).exit_code == 0
     assert json.loads(rayat("repair", run_folder, "--json").stdout)["rebuilt"] == []
+
+
+def test_a_run_is_copied_to_a_uri_and_back(rayat, run_folder, tmp_path):
+    uri, back = f"file://{tmp_path}/store", tmp_path / "back"
+    assert f"each compared: {uri}" in rayat("copy", run_folder, uri).stdout
+    done = json.loads(rayat("copy", uri, back, "--json").stdout)
+    assert done["files"] > 5
+    one, other = (rayat("compare", folder, "--markdown").stdout for folder in (run_folder, back))
+    assert one == other != ""
+
+
+def test_a_living_run_is_not_copied(rayat, run_folder, tmp_path):
+    with Ledger.open(run_folder):
+        result = rayat("copy", run_folder, tmp_path / "copy")
+    assert result.exit_code == 3
+    assert "is being written" in result.stderr
+    assert not (tmp_path / "copy").exists()

@@ -52,6 +52,7 @@ def pair(tmp_path_factory):
         "perturbed",
         "norms",
         "sums",
+        "waited",
         "learned",
         "teacher",
         "trial",
@@ -218,6 +219,16 @@ def test_workers_share_one_teacher_and_count_it_once(pair):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["none", "fp16", "qsgd"])
+def test_waiting_is_what_follows_the_computation_and_what_others_are_late(pair, name):
+    prompt, late = (read(pair / f"waited-{rank}.json") for rank in (0, 1))
+    busy = WORKER_MODULE["BUSY"]
+    assert 0 < prompt[f"{name}-equal"] < busy / 2 > late[f"{name}-equal"], "computing is no wait"
+    assert prompt[f"{name}-late"] > 0.8 * busy
+    assert 0 < late[f"{name}-late"] < busy / 2
+
+
+@pytest.mark.slow
 def test_sums_are_exact(pair):
     for rank in (0, 1):
         assert read(pair / f"sums-{rank}.json") == {"big": 2**54 + 1, "zero": 0, "small": 0.1 + 0.2}
@@ -239,6 +250,10 @@ def test_a_trial_of_two_workers_reports_the_same_rows_on_both(pair):
         assert set(row) == REPORT_KEYS
         assert row["samples"] == 256 and row["fwd_passes"] == 256 * 4
         assert row["eval_fwd_passes"] == 64 * 4 and row["comm_bytes"] > 0
+        computed = sum(row[f"{part}_seconds"] for part in ("data", "attack", "train"))
+        assert 0 < row["seconds_exchange"] < row["train_seconds"]
+        mean = computed - row["seconds_exchange"]
+        assert mean <= row["seconds_slowest"] * (1 + 1e-9) < 2 * computed
     assert sorted(p.name for p in (pair / "trial").iterdir()) == ["best", "last"]
 
 

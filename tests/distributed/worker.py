@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from torch import nn
 
 from rayat.config import TrialConfig
 from rayat.distributed.exchange import Exchange
+from rayat.distributed.waiting import Waiting
 from rayat.models._synced import synchronise
 from rayat.training.average import Average
 from rayat.training.counters import Clock
@@ -222,6 +224,49 @@ def norms(rank: int, world: int, folder: Path) -> None:
             model[1].get_buffer(key).copy_(value)
         exchange.settle_norms(model, policy)
         save_file(dict(model[1].named_buffers()), folder / f"{policy}-{rank}.safetensors")
+
+
+BUSY = 0.4
+
+
+def busy(_: Any = None) -> None:
+    """Compute for BUSY seconds."""
+    end = time.perf_counter() + BUSY
+    while time.perf_counter() < end:
+        torch.rand(100).sum()
+
+
+class Slow(nn.Module):
+    """A network whose backward pass computes for BUSY seconds after its head's gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below, self.head = nn.Linear(4, 4), nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.below(x)
+        hidden.register_hook(busy)
+        return self.head(hidden)
+
+
+def waited(rank: int, world: int, folder: Path) -> None:
+    """Keep what is counted as waiting: of equal workers, and where worker 1 comes late."""
+    kept, exchange = {}, Exchange(rank, world)
+    for name in ("none", "fp16", "qsgd"):
+        model, waiting = Slow(), Waiting()
+        config = TrialConfig.parse({"exchange": EXCHANGES[name], "workers": world})
+        reducer = make_reducer(config, model, exchange)
+        if reducer is not None:
+            reducer.begin(torch.Generator(), torch.Generator())
+        wrapped = exchange.wrap(model, reducer, waiting)
+        for when in ("first", "equal", "late"):
+            exchange.barrier()
+            if rank == 1 and when == "late":
+                busy()
+            waiting.backward(wrapped(torch.ones(2, 4)).sum())
+            kept[f"{name}-{when}"] = waiting.take()
+        assert waiting.take() == 0
+    (folder / f"waited-{rank}.json").write_text(json.dumps(kept))
 
 
 @dataclass

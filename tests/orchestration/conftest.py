@@ -27,7 +27,7 @@ BASE = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny():
     """Return a maker of tiny digits studies: `tiny(name=..., base={...}, space={...})`."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 from rayat.bench.timing import QUICK, Settings
 from rayat.config import TrialConfig
 from rayat.data.prepare import prepare
-from rayat.orchestration import bench_driver, bench_memory, bench_trials
+from rayat.orchestration import bench_driver, bench_launchers, bench_memory, bench_trials
 from rayat.orchestration.bench_overhead import ORCHESTRATION
 from rayat.orchestration.bench_ray import Times, overhead, reckon
 
@@ -80,7 +82,7 @@ def test_data_bytes_are_those_of_all_arrays():
 
 
 def test_the_benchmarks_of_the_room_are_listed():
-    assert list(ORCHESTRATION) == ["O1", "O2", "O3", "O4", "R1", "R2"]
+    assert list(ORCHESTRATION) == ["O1", "O2", "O3", "O4", "O5", "R1", "R2"]
     assert ORCHESTRATION["O4"].extra == "--long"
 
 
@@ -91,6 +93,20 @@ def test_a_run_is_compared_to_bare_processes(local_ray):
     assert row.context["trials"] == row.context["epochs"] == 2
     (row,) = bench_trials.o4(Settings(rounds=1, quick=True))
     assert row.bar is None and row.value > 0
+
+
+@pytest.mark.slow
+def test_the_launchers_of_several_workers_are_compared(local_ray):
+    rows = {row.name: row for row in bench_launchers.o5(QUICK)}
+    assert list(rows) == ["O5.a", "O5.b", "O5.c"]
+    assert all(row.unit == "s" and row.value > 0 for row in rows.values())
+
+
+def test_the_cpu_time_of_ended_children_counts():
+    before = bench_launchers.tree_cpu_seconds(os.getpid())
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    subprocess.run([sys.executable, "-c", burn], check=True)
+    assert 0.3 <= bench_launchers.tree_cpu_seconds(os.getpid()) - before < 1.5
 
 
 @pytest.mark.slow

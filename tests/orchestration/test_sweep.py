@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import ray
 from ray import tune
 
 from rayat.errors import DataError, LedgerError, PlacementError
@@ -51,6 +53,22 @@ def test_the_same_study_twice_gives_the_same_epochs_in_reused_and_fresh_processe
     run(study, tmp_path / "reused")
     run(study, tmp_path / "fresh", options=Options(fresh_processes=True))
     pd.testing.assert_frame_equal(epochs_of(tmp_path / "reused"), epochs_of(tmp_path / "fresh"))
+
+
+def trial_processes() -> int:
+    """Return how many processes of this Ray were ever started for trials."""
+    logs = Path(ray._private.worker._global_node.get_session_dir_path()) / "logs"
+    return sum("ImplicitFunc" in log.read_text() for log in logs.glob("worker-*.out"))
+
+
+@pytest.mark.slow
+def test_two_places_take_two_processes_however_short_the_trials(local_ray, tiny, tmp_path):
+    before = trial_processes()
+    # A trial is over long before a process has started: none may be begun in vain meanwhile.
+    study = tiny(base={"epochs": 1, "eval.final_size": 1}, seeds=range(12), final_eval=False)
+    summary = run(study, tmp_path / "run")
+    assert summary.statuses == {"finished": 12}
+    assert trial_processes() - before == 2
 
 
 @pytest.mark.slow

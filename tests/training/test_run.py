@@ -79,6 +79,9 @@ def test_seconds_add_up(done):
         parts = [v for k, v in row.items() if k.endswith("_seconds")]
         assert len(parts) == 6 and min(parts) >= 0
         assert row["attack_seconds"] > 0 and row["train_seconds"] > 0 and row["eval_seconds"] > 0
+        assert row["seconds_exchange"] == 0.0, "one worker"
+        own = sum(row[f"{part}_seconds"] for part in ("data", "attack", "train"))
+        assert row["seconds_slowest"] == pytest.approx(own)
         total += sum(parts)
         assert row["seconds_cum"] == pytest.approx(total)
     assert done[1].rows[1]["checkpoint_seconds"] > 0

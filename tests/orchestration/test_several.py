@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import psutil
 import pytest
 import ray
+import torch
 from ray import tune
+from safetensors.torch import load_file
 
 from rayat.ledger.reader import read_run
 from rayat.orchestration.execute import Options
@@ -40,24 +41,34 @@ def wait_until(condition, seconds: float = 30.0) -> bool:
 
 
 @pytest.mark.slow
-def test_two_workers_compute_what_one_computes(local_ray, tiny, tmp_path):
-    study = tiny(base=DETERMINISTIC, space={"workers": tune.grid_search([1, 2])})
-    summary = run(study, tmp_path / "run")
+@pytest.mark.parametrize(("launcher", "workers"), [("ranks", 2), ("trainer", 4)])
+def test_several_workers_compute_what_one_computes(local_ray, tiny, tmp_path, launcher, workers):
+    """Ten steps; four workers share two CPUs."""
+    base = {**DETERMINISTIC, "data.train_size": 640, "epochs": 1, "cpus_per_worker": 2 / workers}
+    study = tiny(base=base, space={"workers": tune.grid_search([1, workers])}, final_eval=False)
+    summary = run(study, tmp_path / "run", options=Options(launcher=launcher))
     assert summary.statuses == {"finished": 2}
-    epochs = read_run(tmp_path / "run").epochs.merge(
-        read_run(tmp_path / "run").trials[["trial_id", "workers"]], on="trial_id"
+    result = read_run(tmp_path / "run")
+    trials = result.trials.set_index("workers")["trial_id"]
+    one, many = (
+        result.epochs[result.epochs["trial_id"] == trials[number]].iloc[0]
+        for number in (1, workers)
     )
-    one = epochs[epochs["workers"] == 1].sort_values("epoch")
-    two = epochs[epochs["workers"] == 2].sort_values("epoch")
-    assert len(one) == len(two) == 2
-    np.testing.assert_allclose(one["train_loss"], two["train_loss"], rtol=1e-5)
-    np.testing.assert_allclose(one["val_clean_acc"], two["val_clean_acc"], atol=1 / 64)
-    assert (one["samples"].to_numpy() == two["samples"].to_numpy()).all()
-    assert (one["fwd_passes"].to_numpy() == two["fwd_passes"].to_numpy()).all()
+    assert one["train_loss"] == pytest.approx(many["train_loss"], rel=1e-5)
+    assert one["val_clean_acc"] == pytest.approx(many["val_clean_acc"], abs=1 / 64)
+    for count in ("samples", "fwd_passes", "bwd_passes"):
+        assert one[count] == many[count]
+    expected, found = (
+        load_file(tmp_path / "run" / "checkpoints" / trials[number] / "last" / "model.safetensors")
+        for number in (1, workers)
+    )
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, atol=1e-5, rtol=0)
 
 
 @pytest.mark.slow
-def test_a_stopped_trial_gives_everything_back(local_ray, tiny, tmp_path):
+@pytest.mark.parametrize("launcher", ["ranks", "trainer"])
+def test_a_stopped_trial_gives_everything_back(local_ray, tiny, tmp_path, launcher):
     before = {p.pid for p in psutil.Process().children(recursive=True)}
     study = tiny(
         base={**DETERMINISTIC, "workers": 2, "epochs": 400},
@@ -76,7 +87,8 @@ def test_a_stopped_trial_gives_everything_back(local_ray, tiny, tmp_path):
             if what == "report" and self.driver.ledger.reported(trial_id) == 2:
                 self.driver.ledger.end(trial_id, "stopped", "the test stops it here")
 
-    summary = run(study, tmp_path / "run", options=Options(at_once=1), observer=StopFirst())
+    options = Options(at_once=1, launcher=launcher)
+    summary = run(study, tmp_path / "run", options=options, observer=StopFirst())
     assert summary.statuses == {"stopped": 2}
     assert wait_until(lambda: held()[0] == local_ray.cpus), held()
     assert wait_until(lambda: held()[1] == []), held()
@@ -90,7 +102,8 @@ def test_a_stopped_trial_gives_everything_back(local_ray, tiny, tmp_path):
                 title = " ".join(process.cmdline())
             except psutil.Error:
                 continue
-            if any(word in title for word in ("RayTrainWorker", "TrainController", "NestedTrial")):
+            words = ("RayTrainWorker", "TrainController", "NestedTrial", "ray::Rank", "GroupTrial")
+            if any(word in title for word in words):
                 names.append(title)
         return names
 

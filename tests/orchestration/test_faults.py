@@ -1,0 +1,228 @@
+"""Workers, drivers and trainers of trials that are killed or hang: the trial goes on, exactly."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Callable
+
+import pandas as pd
+import psutil
+import pytest
+import ray
+from safetensors.torch import load_file
+
+from rayat.ledger.reader import read_run
+from rayat.ledger.schema import EPOCHS
+from rayat.ledger.writer import Ledger
+from rayat.orchestration.driver import Observer
+from rayat.orchestration.execute import Options
+from rayat.orchestration.faults import Fault
+from rayat.orchestration.sweep import run
+
+TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at", "attempt"]
+BASE = {
+    "model": {"name": "cnn"},
+    "data.train_size": 512,
+    "workers": 2,
+    "epochs": 14,
+    "checkpoint_every": 1,
+}
+RANK, TRAINER = ("ray::Rank", "GroupTrial"), ("RayTrainWorker", "TrainController", "NestedTrial")
+OURS = (*RANK, *TRAINER, "_QueueActor")
+"""Words in the titles of the processes that a trial of several workers starts."""
+
+
+def processes(*words: str) -> list[psutil.Process]:
+    """Return the living descendants of this process whose title holds one of the words."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            title = " ".join(process.cmdline())
+            if process.status() != psutil.STATUS_ZOMBIE and any(word in title for word in words):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return sorted(found, key=lambda process: process.pid)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
+    """Wait for a condition of the cluster; Ray has no event for returned resources."""
+    import threading
+
+    end, pause = time.monotonic() + seconds, threading.Event()
+    while time.monotonic() < end:
+        if condition():
+            return True
+        pause.wait(0.1)
+    return condition()
+
+
+def nothing_is_left(cpus: float) -> bool:
+    """Return whether all processes, placement groups and CPUs of the trials are given back."""
+    groups = [g["state"] for g in ray.util.placement_group_table().values()]
+    free = ray.available_resources().get("CPU", 0.0)
+    return not processes(*OURS) and set(groups) <= {"REMOVED"} and free == cpus
+
+
+class Injector(Observer):
+    """Sends a signal to a process at each new epoch, as long as there are victims left.
+
+    Args:
+        victims: words in the title of each process in turn. number: the signal.
+    """
+
+    def __init__(self, victims: list[str], number: int = signal.SIGKILL) -> None:
+        self.victims, self.number = list(victims), number
+        self.seen: set[tuple[str, int]] = set()
+        self.hit: list[str] = []
+
+    def begin(self, driver, concurrency) -> None:
+        self.driver = driver
+
+    def changed(self, trial_id: str, what: str) -> None:
+        if what != "report":
+            return
+        epoch = self.driver.ledger.reported(trial_id)
+        if (trial_id, epoch) in self.seen:
+            return
+        self.seen.add((trial_id, epoch))
+        if self.victims:
+            alive = processes(self.victims[0])
+            if alive:
+                # By turns the first and the last: worker 0 and another one.
+                process = alive[-1 if len(self.hit) % 2 else 0]
+                process.send_signal(self.number)
+                self.hit.append(self.victims.pop(0))
+
+
+def table(folder) -> pd.DataFrame:
+    epochs = read_run(folder).epochs
+    return epochs.drop(columns=TIMES).sort_values(["trial_id", "epoch"]).reset_index(drop=True)
+
+
+def weights(folder) -> dict:
+    (path,) = (folder / "checkpoints").glob("*/last/model.safetensors")
+    return load_file(path)
+
+
+def lost(folder) -> list[dict]:
+    with Ledger.open(folder) as ledger:
+        return [event["payload"] for event in ledger.events() if event["name"] == "lost"]
+
+
+@pytest.fixture(scope="module")
+def whole(local_ray, tiny, tmp_path_factory):
+    """Return a study and the folder of a run of it that nothing disturbed."""
+    study = tiny(base=BASE, stop_collapsed=False, final_eval=False)
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert run(study, folder).statuses == {"finished": 1}
+    return study, folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("launcher", "victims"),
+    [
+        ("ranks", [*[RANK[0]] * 5, RANK[1], *[RANK[0]] * 4, RANK[1], RANK[1]]),
+        ("trainer", [*[TRAINER[0]] * 4, TRAINER[1], TRAINER[0], TRAINER[2], TRAINER[1]]),
+    ],
+    ids=["ranks", "trainer"],
+)
+def test_kills_lose_no_row_double_none_and_change_no_weight(
+    local_ray, whole, tmp_path, launcher, victims
+):
+    study, folder = whole
+    observer = Injector(victims)
+    options = Options(max_failures=len(victims), launcher=launcher)
+    summary = run(study, tmp_path / "killed", options=options, observer=observer)
+    before, after = table(folder), table(tmp_path / "killed")
+    rows = set(zip(after["trial_id"], after["epoch"], strict=True))
+    missing, doubled = len(observer.seen - rows), len(after) - len(rows)
+    attempts = read_run(tmp_path / "killed").trials["attempts"].item()
+    print(
+        f"faults injected {len(observer.hit)}, 1 run by {launcher}, rows lost {missing}, "
+        f"rows doubled {doubled}, attempts {attempts}"
+    )
+    assert observer.hit == victims
+    assert summary.statuses == {"finished": 1}
+    assert (missing, doubled) == (0, 0)
+    assert attempts == 1 + len(victims)
+    pd.testing.assert_frame_equal(before, after)
+    expected, found = weights(folder), weights(tmp_path / "killed")
+    assert all(expected[name].equal(found[name]) for name in expected)
+    assert wait_until(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["ranks", "trainer"])
+def test_a_worker_that_hangs_is_replaced(local_ray, whole, tmp_path, launcher):
+    study, folder = whole
+    workers = {"ranks": "ray::Rank", "trainer": "RayTrainWorker"}[launcher]
+    observer = Injector([workers], signal.SIGSTOP)
+    options = Options(max_failures=1, launcher=launcher, collective_timeout=2)
+    began = time.monotonic()
+    summary = run(study, tmp_path / "hung", options=options, observer=observer)
+    assert time.monotonic() - began < 90
+    assert observer.hit == [workers]
+    assert summary.statuses == {"finished": 1}
+    (event,) = lost(tmp_path / "hung")
+    assert event["kind"] == "hung"
+    pd.testing.assert_frame_equal(table(folder), table(tmp_path / "hung"))
+    assert wait_until(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
+
+
+@pytest.mark.slow
+def test_a_trial_whose_workers_hang_too_often_is_lost_with_the_reason(local_ray, whole, tmp_path):
+    study, _ = whole
+    observer = Injector(["ray::Rank"], signal.SIGSTOP)
+    options = Options(max_failures=0, collective_timeout=2)
+    summary = run(study, tmp_path / "run", options=options, observer=observer)
+    assert summary.statuses == {"lost": 1}
+    reason = read_run(tmp_path / "run").trials["stop_reason"].item()
+    assert re.fullmatch("worker [01] did not answer within 2 s", reason)
+    assert wait_until(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
+
+
+@pytest.mark.slow
+def test_the_next_trial_gets_the_workers_of_the_one_before(local_ray, tiny, tmp_path):
+    """Two trials of which the first is stopped: all in the processes of the first."""
+
+    class Watch(Observer):
+        def begin(self, driver, concurrency):
+            self.driver, self.pids = driver, set()
+
+        def changed(self, trial_id, what):
+            if what == "report":
+                self.pids |= {process.pid for process in processes(*RANK)}
+                first = next(iter(self.driver.trials))
+                if trial_id == first and self.driver.ledger.reported(trial_id) == 2:
+                    self.driver.ledger.end(trial_id, "stopped", "the test stops it here")
+
+    study = tiny(
+        base={**BASE, "epochs": 6}, seeds=(0, 1, 2), stop_collapsed=False, final_eval=False
+    )
+    watch = Watch()
+    summary = run(study, tmp_path / "run", observer=watch)
+    assert summary.statuses == {"stopped": 1, "finished": 2}
+    # Two workers and the trial itself.
+    assert len(watch.pids) == 3
+    run(study, tmp_path / "fresh", options=Options(fresh_processes=True))
+    reused, fresh = table(tmp_path / "run"), table(tmp_path / "fresh")
+    both = reused.merge(fresh[["trial_id", "epoch"]])
+    rest = fresh.merge(reused[["trial_id", "epoch"]])
+    pd.testing.assert_frame_equal(both, rest)
+
+
+def test_of_many_faults_the_one_that_explains_most_is_told():
+    cut = Fault.of(0, RuntimeError("[gloo] Connection closed by peer [127.0.0.1]:1"))
+    hung = Fault.of(1, RuntimeError("Timed out waiting 2000ms for recv operation to complete"))
+    died = Fault.of(2, ray.exceptions.RayActorError())
+    raised = Fault.of(3, RuntimeError("out of memory\nmore"))
+    assert [f.kind for f in (cut, hung, died, raised)] == ["cut", "hung", "died", "raised"]
+    assert raised.text == "worker 3: RuntimeError: out of memory"
+    assert Fault.worst([cut, raised]) is raised
+    assert Fault.worst([raised, cut, hung]) is hung
+    assert Fault.worst([cut, hung, died]) is died

@@ -1,0 +1,97 @@
+"""Three raylets on one host, of which some are killed while trials run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from rayat.ledger.reader import read_run
+from rayat.ledger.schema import EPOCHS
+from rayat.ledger.writer import Ledger
+
+TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at", "attempt"]
+DRIVER = """
+import os
+import sys
+import rayat.orchestration
+from rayat.orchestration.cluster import LOOPBACK_SWITCH, LOOPBACK_INTERFACE
+os.environ[LOOPBACK_SWITCH] = "0"
+os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK_INTERFACE
+import ray
+from ray import tune
+from ray.cluster_utils import Cluster
+from rayat.orchestration.driver import Observer
+from rayat.orchestration.execute import Options
+from rayat.orchestration.sweep import Where, run
+from rayat.study import Study
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+
+class Remove(Observer):
+    '''Kills a node that runs a worker: once while trials of one worker run, once of two.'''
+    phases = 0
+    def begin(self, driver, concurrency):
+        self.driver, self.done = driver, False
+        self.phases += 1
+    def changed(self, trial_id, what):
+        if what == "report" and not self.done and self.driver.ledger.reported(trial_id) == 3:
+            self.done = True
+            victim = next(node for node in nodes if used(node))
+            nodes.remove(victim)
+            print("removed", self.phases, flush=True)
+            cluster.remove_node(victim, allow_graceful=False)
+            if self.phases == 1:
+                nodes.append(cluster.add_node(num_cpus=1))
+
+def used(node):
+    free = ray._private.state.available_resources_per_node().get(node.node_id, {})
+    return free.get("CPU", 0) < 1
+
+study = Study(
+    name="nodes",
+    base={
+        "data": {"name": "digits", "train_size": 512, "val_size": 64},
+        "model": {"name": "cnn"},
+        "epochs": 12, "batch_size": 64, "lr.peak": 0.1,
+        "attack": {"name": "pgd", "eps": 0.2, "steps": 2},
+        "eval": {"steps": 2, "final_steps": 2, "final_size": 64},
+    },
+    arms={"one": {}, "two": {"workers": 2}},
+    seeds=(0, 1),
+    final_eval=False,
+)
+options, where = Options(placement="spread", max_failures=2), Where(address=cluster.address)
+for name, observer in (("whole", None), ("lost", Remove())):
+    print(name, run(study, sys.argv[1] + "/" + name, where, options, observer).statuses, flush=True)
+cluster.shutdown()
+"""
+
+
+def table(folder):
+    epochs = read_run(folder).epochs
+    return epochs.drop(columns=TIMES).sort_values(["trial_id", "epoch"]).reset_index(drop=True)
+
+
+@pytest.mark.slow
+def test_trials_of_one_and_of_several_workers_survive_the_loss_of_nodes(tmp_path):
+    driver = [sys.executable, "-c", DRIVER, str(tmp_path)]
+    done = subprocess.run(driver, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("removed") == 2
+    result = read_run(tmp_path / "lost")
+    assert set(result.trials["status"]) == {"finished"}
+    before, after = table(tmp_path / "whole"), table(tmp_path / "lost")
+    rows = set(zip(after["trial_id"], after["epoch"], strict=True))
+    with Ledger.open(tmp_path / "lost") as ledger:
+        events = [e for e in ledger.events() if e["name"] == "lost"]
+    gaps = len(before) - len(rows)
+    print(
+        f"faults injected 2, 1 run of 4 trials, rows lost {gaps}, "
+        f"rows doubled {len(after) - len(rows)}, trials that started again {len(events)}"
+    )
+    assert before.equals(after)
+    assert {"died", "node"} >= {event["payload"]["kind"] for event in events}
+    assert len(events) >= 2
