@@ -1,9 +1,8 @@
-"""Two dozen adversarial trainings of the tiny net on Fashion-MNIST: which policy finds the best one?
+"""24 adversarial trainings of the tiny net on Fashion-MNIST: which policy finds the best one?
 
-Made to tell stopping policies apart (docs/policy.md): rates that drop late, slowly or never, so that
-accuracy jumps after a policy has looked; peaks at which a trial learns slowly, at first nothing, or
-never; an attack that is too weak, so that the robustness that was won decays. `make policies` runs
-it under each policy, again and again:
+Made to tell stopping policies apart (docs/policy.md): shapes whose accuracy jumps when the rate
+drops, late or never; peaks at which little is learned, or nothing is kept; attacks that are too
+weak, so that the robustness that was won decays. Policies are compared by
 
     rayat run policies --policy accel --seeds 1 --order-seed 1 --out runs/policies/accel-1
 """
@@ -37,8 +36,8 @@ study = Study(
     },
     arms={"full": {"attack": attack(EPS)}, "weak": {"attack": attack(EPS / 4)}},
     space={
-        "lr.shape": tune.grid_search(["constant", "onedrop", "cosine"]),
-        "lr.peak": tune.grid_search([0.01, 0.1, 0.3, 0.5]),
+        "lr.shape": tune.grid_search(["constant", "piecewise", "onedrop", "cosine"]),
+        "lr.peak": tune.grid_search([0.01, 0.1, 0.5]),
     },
     seeds=(1,),
     metric="val_robust_acc",
