@@ -81,10 +81,10 @@ class Judge(FIFOScheduler):  # type: ignore[misc]
         """Note a lost worker; Tune starts the trial again while `max_failures` lasts."""
         if self.driver is not None:
             with self.keeping_errors():
-                reason = self.reasons.get(our_id(trial)) or why(trial)
-                kind = (
-                    "node" if NodeLost.__name__ in reason or "node has died" in reason else "died"
-                )
+                ended = self.reasons.get(our_id(trial))
+                reason = ended or why(trial)
+                gone = NodeLost.__name__ in reason or "node has died" in reason
+                kind = "hung" if ended else "node" if gone else "died"
                 self.driver.lost(
                     our_id(trial), reason.rpartition(f"{NodeLost.__name__}: ")[-1], kind
                 )
