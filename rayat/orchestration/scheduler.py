@@ -40,7 +40,8 @@ def why(trial: Any) -> str:
         except OSError:
             text = ""
     lines = [line for line in text.strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "its process died"
+    # What Ray says of a dead process goes on with its ids.
+    return lines[-1].partition(" Worker exit ")[0].strip() if lines else "its process died"
 
 
 class Judge(FIFOScheduler):  # type: ignore[misc]
