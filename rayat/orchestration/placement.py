@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import ray
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from rayat.config import TrialConfig
 from rayat.errors import PlacementError
@@ -75,7 +76,8 @@ def release_orphans() -> None:
     job = ray.get_runtime_context().get_job_id()
     for entry in ray._private.state.state._connect_and_get_accessor().get_placement_group_table():
         group = PlacementGroupTableData.FromString(entry)
-        mine = group.creator_job_id.hex() == job and group.creator_actor_dead
-        if mine and group.state != PlacementGroupTableData.REMOVED:
-            known = ray.PlacementGroupID(group.placement_group_id)
-            ray.util.remove_placement_group(ray.util.placement_group.PlacementGroup(known))
+        if group.creator_job_id.hex() != job or group.state == PlacementGroupTableData.REMOVED:
+            continue
+        # What the driver itself made has no creator, which Ray calls dead.
+        if group.creator_actor_dead and not ray.ActorID(group.creator_actor_id).is_nil():
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))

@@ -41,7 +41,8 @@ def why(trial: Any) -> str:
         except OSError:
             text = ""
     lines = [line for line in text.strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else DIED
+    # What Ray says of a dead process goes on with its ids.
+    return lines[-1].partition(" Worker exit ")[0].strip() if lines else DIED
 
 
 class Judge(FIFOScheduler):  # type: ignore[misc]
