@@ -38,12 +38,12 @@ class Waiting:
         computed: list[float] = []
         # A pass' callbacks run after its last gradient, in the order in which they were queued: one
         # that is queued at the pass' beginning runs before DDP's, which waits.
-        engine: Any = torch.autograd.Variable._execution_engine  # type: ignore[attr-defined]
+        engine: Any = torch.autograd.Variable._execution_engine
 
         def begin(gradient: Tensor) -> None:
             engine.queue_callback(lambda: computed.append(time.perf_counter()))
 
-        loss.register_hook(begin)
+        loss.register_hook(begin)  # type: ignore[no-untyped-call]
         torch.autograd.backward(loss)
         self._seconds += time.perf_counter() - computed[0]
 

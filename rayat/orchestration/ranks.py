@@ -57,7 +57,7 @@ class Rank:
         self._stopped.clear()
         if rank > 0:
             return None
-        from torch.distributed import TCPStore
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
         # On the node's own address: on a local Ray that is loopback. By itself torch listens on
         # every interface.
@@ -81,6 +81,7 @@ class Rank:
     ) -> Fault | None:
         """Train the trial on this worker; return what ended it early."""
         import torch.distributed as dist
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
         device = cuda_device()
         context = LauncherContext(
@@ -96,7 +97,7 @@ class Rank:
         try:
             dist.init_process_group(
                 "nccl" if device == "cuda" else "gloo",
-                store=self._store or dist.TCPStore(*place, world_size, timeout=timeout),
+                store=self._store or TCPStore(*place, world_size, timeout=timeout),
                 rank=rank,
                 world_size=world_size,
                 timeout=timeout,

@@ -92,7 +92,7 @@ def trainable(shared: SharedData, need: Need, launcher: Launcher, placement: Pla
         )
     bundle = {"CPU": need.cpus_per_worker, "GPU": need.gpus_per_worker}
     # An empty head: the trainable itself holds nothing and sits beside worker 0.
-    bundles = [{}] + [bundle] * need.workers
+    bundles: list[dict[str, float]] = [{}, *[bundle] * need.workers]
     return tune.with_resources(
         tune.with_parameters(GroupTrial, shared=shared),
         tune.PlacementGroupFactory(bundles, strategy=placement.upper()),
