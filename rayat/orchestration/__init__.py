@@ -14,6 +14,8 @@ _SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative data paths stay valid in workers
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # a report is consumed once per interval
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
+    # A hung worker does not take part in the shutdown; the default is half a minute.
+    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger is the record
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",

@@ -165,7 +165,7 @@ def test_a_worker_that_hangs_is_replaced(local_ray, whole, tmp_path, launcher):
     options = Options(max_failures=1, launcher=launcher, collective_timeout=2)
     began = time.monotonic()
     summary = run(study, tmp_path / "hung", options=options, observer=observer)
-    assert time.monotonic() - began < 90
+    assert time.monotonic() - began < 180, "far below torch's half an hour"
     assert observer.hit == [workers]
     assert summary.statuses == {"finished": 1}
     (event,) = lost(tmp_path / "hung")
