@@ -139,7 +139,8 @@ def _frame(path: Path, data: bytes, schema: pa.Schema) -> pd.DataFrame:
         for field in schema:  # columns that later versions added
             if field.name not in table.column_names:
                 table = table.append_column(field, pa.nulls(len(table), field.type))
-        return table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
     # Names and texts that are no UTF-8 are `ValueError`s.
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise LedgerError(f"{path}: not a readable table ({error}); {cure(path.parent)}") from error
