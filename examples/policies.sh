@@ -23,6 +23,6 @@ while [ "$r" -le "$repetitions" ]; do
 done
 # The test set, once, for what each sweep chose by validation; outside of all wall clocks.
 for run in "$out"/*-*; do
-  $rayat evaluate "$run" --chosen --checkpoint best --attack pgd-50 --n 5000
+  $rayat evaluate "$run" --chosen --checkpoint best --attack pgd-50
 done
 $rayat compare-policies "$out"/*-* --markdown
