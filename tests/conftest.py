@@ -1,4 +1,4 @@
-"""How much is tried: enough for every change, or enough for a release (`make torture LONG=1`)."""
+"""What all tests share: how much is tried, on a machine however slow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def kill_runs(
         signals: one of them is drawn for each kill.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rayat.orchestration.simulated"])
+    context.set_forkserver_preload([__name__])  # Ray is imported once, not by each driver
     draw, losses = random.Random(seed), Losses()
     began = time.monotonic()
     _drive(context, folder / "whole", None)
