@@ -96,17 +96,16 @@ def kill_runs(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # Ray is imported once, not by each driver
     draw, losses = random.Random(seed), Losses()
-    began = time.monotonic()
     _drive(context, folder / "whole", None)
-    length = time.monotonic() - began
     expected = _contents(folder / "whole")
+    length = _drive(context, folder / "timed", None)[1]
     while losses.kills < kills:
         losses.runs += 1
         run, acknowledged = folder / f"run{losses.runs}", set[tuple[str, int]]()
         ended = False
         while not ended:
-            wait = draw.uniform(0, length / 4) if losses.kills < kills else None
-            ended = _drive(context, run, wait, acknowledged, draw.choice(signals))
+            wait = draw.uniform(0, length) if losses.kills < kills else None
+            ended, _ = _drive(context, run, wait, acknowledged, draw.choice(signals))
             losses.kills += not ended
         _judge(run, acknowledged, expected, losses)
     return losses
@@ -118,8 +117,10 @@ def _drive(
     wait: float | None,
     acknowledged: set[tuple[str, int]] | None = None,
     number: int = signal.SIGKILL,
-) -> bool:
-    """Run one driver, kill it `wait` seconds after its start; return whether it ended by itself.
+) -> tuple[bool, float]:
+    """Run one driver, kill it after `wait` seconds; return whether it ended by itself, and when.
+
+    Seconds count from the moment in which the driver listens for signals.
 
     Raises:
         RuntimeError: it failed, which no kill may bring about.
@@ -129,7 +130,8 @@ def _drive(
     process.start()
     theirs.close()
     ours.recv()  # it listens for signals now
-    deadline = None if wait is None else time.monotonic() + wait
+    began = time.monotonic()
+    deadline = None if wait is None else began + wait
     try:
         while ours.poll(None if deadline is None else max(0.0, deadline - time.monotonic())):
             said = ours.recv()
@@ -147,7 +149,7 @@ def _drive(
     process.join()
     if process.exitcode not in (0, -signal.SIGKILL, EXIT_INTERRUPTED):
         raise RuntimeError(f"the driver ended with {process.exitcode} in {folder}")
-    return bool(process.exitcode == 0)
+    return bool(process.exitcode == 0), time.monotonic() - began
 
 
 def _contents(folder: Path) -> tuple[dict[tuple[str, int], float], list[tuple[Any, ...]]]:

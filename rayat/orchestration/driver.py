@@ -73,6 +73,7 @@ class Driver:
         self._grow = grow
         self._starts: dict[str, tuple[str, int]] = {}
         self._resumed: dict[str, None] = {}
+        self._judged: dict[str, int] = {}
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -192,6 +193,7 @@ class Driver:
 
     def _take(self, trial_id: str, epoch: int, row: Mapping[str, Any], logged: bool) -> None:
         """Judge a durable report and carry out what follows from it."""
+        self._judged[trial_id] = epoch
         decision = self._judge(trial_id, epoch, row)
         if not logged:
             self._log(trial_id, epoch, decision)
@@ -211,7 +213,8 @@ class Driver:
     def _verdicts(self) -> None:
         """Resume or end the paused trials whose time has come."""
         for trial_id, decision in self.policy.verdicts().items():
-            epoch = self.ledger.reported(trial_id)
+            # Not the ledger's last epoch: while replaying, the trial has long gone on from here.
+            epoch = self._judged.get(trial_id, 0)
             known = self.ledger.decisions(trial_id)
             if not any((d["epoch"], d["action"]) == (epoch, decision.action) for d in known):
                 self._log(trial_id, epoch, decision)

@@ -275,6 +275,21 @@ def test_a_driver_that_died_anywhere_goes_on_to_the_same_pauses_and_verdicts(beg
 
 
 @looking
+def test_a_driver_that_died_after_a_verdict_does_not_say_it_again(begun):
+    ledger, views = begun
+    driver = first_look(ledger, views)
+    for epoch in (3, 4):
+        driver.message(views[5].trial_id, message(epoch, 0.6, "h:5:a"))
+    expected, ready = actions(ledger, views), driver.ready()
+    ledger.close()
+    with Ledger.open(ledger.folder) as again:
+        rebuilt = Driver(again, POLICIES.build(LOOK), views, "val_robust_acc")
+        assert actions(again, views) == expected
+        assert rebuilt.ready() == ready
+    assert verify(ledger.folder).difference is None
+
+
+@looking
 def test_a_pause_that_nobody_ends_is_a_stop_and_not_a_hang(begun):
     ledger, views = begun
     driver = first_look(ledger, views, skip=[views[5].trial_id])

@@ -25,9 +25,6 @@ def test_a_simulated_run_pauses_stops_and_finishes(tmp_path):
     assert verify(tmp_path / "run").difference is None
 
 
-@pytest.mark.xfail(
-    strict=False, reason="open defect, docs/reliability.md R1: kills change decisions"
-)
 @pytest.mark.slow
 def test_thirty_kills_change_nothing(tmp_path):
     losses = kill_runs(30, tmp_path)
@@ -38,9 +35,6 @@ def test_thirty_kills_change_nothing(tmp_path):
     )
 
 
-@pytest.mark.xfail(
-    strict=False, reason="open defect, docs/reliability.md R1: kills change decisions"
-)
 @pytest.mark.slow
 def test_fifty_signals_end_a_run_whole_and_change_nothing(tmp_path, size):
     kills = size(50, 500)
