@@ -77,6 +77,19 @@ class Codec:
         value = (code & self.levels).float().div_(self.levels).mul_(self._spread(norms))
         return torch.where(code >> self.bits == 1, -value, value)
 
+    def nearest(self, message: Tensor, x: Tensor) -> Tensor:
+        """Return a message with its norms changed: each group decodes to its multiple nearest to x.
+
+        What it leaves out of x is never longer than x, however few the bits are, which error
+        feedback needs in order not to grow; its mean is no longer x.
+        """
+        split = FLOAT * len(self.sizes)
+        value = self.decode(message)
+        length = self._sums(value * value)
+        scale = torch.where(length == 0, 1.0, self._sums(value * x) / length)
+        norms = message[:split].clone().view(torch.float32) * scale
+        return torch.cat([norms.view(torch.uint8), message[split:]])
+
     @property
     def _run(self) -> int | None:
         """Return the size that all groups but a smaller last one have, or None."""
@@ -86,14 +99,24 @@ class Codec:
 
     def _norms(self, x: Tensor) -> Tensor:
         """Return each group's Euclidean norm, (groups,)."""
-        size = self._run
-        if size is None:
-            return torch.stack(
-                [torch.linalg.vector_norm(group) for group in torch.split(x, list(self.sizes))]
-            )
-        rows = F.pad(x, (0, -x.numel() % size)).view(-1, size)
+        rows = self._rows(x)
+        if rows is None:
+            groups = torch.split(x, list(self.sizes))
+            return torch.stack([torch.linalg.vector_norm(group) for group in groups])
         norms: Tensor = torch.linalg.vector_norm(rows, dim=1)
         return norms
+
+    def _sums(self, x: Tensor) -> Tensor:
+        """Return each group's sum, (groups,)."""
+        rows = self._rows(x)
+        if rows is None:
+            return torch.stack([group.sum() for group in torch.split(x, list(self.sizes))])
+        return rows.sum(1)
+
+    def _rows(self, x: Tensor) -> Tensor | None:
+        """Return the groups as rows, the last one filled up with zeros, if all are as long."""
+        size = self._run
+        return None if size is None else F.pad(x, (0, -x.numel() % size)).view(-1, size)
 
     def _spread(self, values: Tensor) -> Tensor:
         """Return each coordinate's group's value, (numel,), for one a group."""

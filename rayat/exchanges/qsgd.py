@@ -36,7 +36,7 @@ class QSGD(GradientExchange):
         "auto", description="everything to everyone, or each its share; auto: the fewer bytes"
     )
     error_feedback: bool = Field(
-        False, description="add what rounding left out to the next gradient"
+        False, description="add what rounding left out to the next gradient, and to the next mean"
     )
 
     @property
@@ -96,7 +96,13 @@ class QSGD(GradientExchange):
 
 
 class QuantisedReducer(WholeReducer):
-    """The messages of QSGD, and what they left out."""
+    """The messages of QSGD, and what they left out: of a worker's gradients, and of the means.
+
+    With error feedback a message is the multiple of the rounded vector that is nearest to the
+    vector: unbiased rounding with few bits errs by more than the vector's own length, and an error
+    that is fed back then grows without bound (Horvath, Richtarik, A Better Alternative to Error
+    Feedback, ICLR 2021, section 2; Tang et al., DoubleSqueeze, ICML 2019, for the second side).
+    """
 
     def __init__(
         self, exchange: QSGD, parameters: Sequence[nn.Parameter], workers: Exchange
@@ -105,9 +111,17 @@ class QuantisedReducer(WholeReducer):
         self.exchange = exchange
         self.plan = exchange.plan([p.shape for p in parameters], workers.world_size)
         self.nbytes = max(codec.nbytes for codec in self.plan)
-        self.left_out: Tensor | None = None
+        self.left_out: dict[str, Tensor] = {}
         if exchange.error_feedback:
-            self.left_out = torch.zeros(sum(self.sizes), device=workers.device)
+            self.left_out["left_out"] = torch.zeros(sum(self.sizes), device=workers.device)
+            if exchange.sides == 2:
+                numel = self._own.numel
+                self.left_out["left_out_of_mean"] = torch.zeros(numel, device=workers.device)
+
+    @property
+    def _own(self) -> Codec:
+        """Return the codec of what this worker averages: all of it, or its piece."""
+        return self.plan[0] if len(self.plan) == 1 else self.plan[self.workers.rank]
 
     def begin(self, own: torch.Generator, shared: torch.Generator) -> None:
         """Take the streams of an epoch's rounding."""
@@ -115,31 +129,44 @@ class QuantisedReducer(WholeReducer):
 
     def mean(self, gradient: Tensor) -> Tensor:
         """Return the mean of the workers' rounded gradients, rounded once more if `sides` is 2."""
-        if self.left_out is not None:
-            gradient = gradient + self.left_out
-        pieces = torch.split(gradient, max(1, self.plan[0].numel))
-        messages = [codec.encode(piece, self.own) for codec, piece in self._cut(pieces)]
-        if self.left_out is not None:
-            kept = [codec.decode(m) for codec, m in zip(self.plan, messages, strict=True)]
-            self.left_out = gradient - torch.cat(kept)
+        messages = self._encode("left_out", self.plan, gradient, self.own)
         return self._gather(messages[0]) if len(self.plan) == 1 else self._scatter(messages)
+
+    def _encode(
+        self, name: str, plan: Sequence[Codec], x: Tensor, generator: torch.Generator
+    ) -> list[Tensor]:
+        """Return the messages of a vector's pieces; with feedback, keep what they leave out."""
+        kept = self.left_out.get(name)
+        if kept is not None:
+            x = x + kept
+        pieces = torch.split(x, [codec.numel for codec in plan])
+        messages = [c.encode(piece, generator) for c, piece in zip(plan, pieces, strict=True)]
+        if kept is not None:
+            messages = [
+                codec.nearest(message, piece)
+                for codec, message, piece in zip(plan, messages, pieces, strict=True)
+            ]
+            sent = [codec.decode(m) for codec, m in zip(plan, messages, strict=True)]
+            self.left_out[name] = x - torch.cat(sent)
+        return messages
 
     def _gather(self, message: Tensor) -> Tensor:
         codec = self.plan[0]
         mean = self._mean_of(codec, self.workers.gather(message))
         if self.exchange.sides == 1:
             return mean
-        return codec.decode(codec.encode(mean, self.shared))
+        # Everyone rounds with the same stream, and so remembers the same.
+        return codec.decode(self._encode("left_out_of_mean", [codec], mean, self.shared)[0])
 
     def _scatter(self, messages: list[Tensor]) -> Tensor:
         """Average this worker's piece of everyone's gradient, then tell everyone."""
         padded = torch.stack([F.pad(m, (0, self.nbytes - m.numel())) for m in messages])
-        codec = self.plan[self.workers.rank]
+        codec = self._own
         mean = self._mean_of(codec, self.workers.swap(padded))
         if self.exchange.sides == 1:
             means = self.workers.gather(F.pad(mean, (0, self.plan[0].numel - mean.numel())))
             return means.view(-1)[: sum(self.sizes)]
-        message = codec.encode(mean, self.own)
+        (message,) = self._encode("left_out_of_mean", [codec], mean, self.own)
         back = self.workers.gather(F.pad(message, (0, self.nbytes - message.numel())))
         return torch.cat([c.decode(row) for c, row in zip(self.plan, back, strict=True)])
 
@@ -149,21 +176,15 @@ class QuantisedReducer(WholeReducer):
             total += codec.decode(message)
         return total.div_(self.workers.world_size)
 
-    def _cut(self, pieces: Sequence[Tensor]) -> list[tuple[Codec, Tensor]]:
-        """Return each piece with its codec; a gradient shorter than M leaves pieces empty."""
-        spare = [pieces[0][:0]] * (len(self.plan) - len(pieces))
-        return list(zip(self.plan, [*pieces, *spare], strict=True))
-
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what rounding left out of this worker's gradients so far."""
-        return {} if self.left_out is None else {"left_out": self.left_out}
+        """Return what rounding left out so far, of this worker's gradients and of its means."""
+        return dict(self.left_out)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from `state_dict`."""
-        if self.left_out is not None:
-            self.left_out.copy_(state["left_out"])
+        for kept in self.left_out:
+            self.left_out[kept].copy_(state[kept])
 
     def forget(self) -> None:
         """Owe nothing any more."""
-        if self.left_out is not None:
-            self.left_out = torch.zeros_like(self.left_out)
+        self.left_out = {name: torch.zeros_like(kept) for name, kept in self.left_out.items()}

@@ -40,7 +40,8 @@ def describe_environment() -> dict[str, Any]:
     Returns:
         rayat, python, packages (name to version, None where not installed), git (revision and
         `dirty` of the working folder, or None), hardware (processor, features, cores usable,
-        memory in bytes, gpus by name), system, host, time (UTC), command (the arguments).
+        memory in bytes, gpus by name), system, host, time (UTC), command (the program's name and
+        its arguments; paths below the working folder are relative to it).
     """
     return {
         "rayat": rayat.__version__,
@@ -51,8 +52,15 @@ def describe_environment() -> dict[str, Any]:
         "system": platform.platform(),
         "host": socket.gethostname(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": list(sys.argv),
+        "command": [Path(sys.argv[0]).name, *map(_shown, sys.argv[1:])],
     }
+
+
+def _shown(argument: str) -> str:
+    """Return an argument as somebody in another checkout would give it."""
+    here = Path.cwd()
+    path = Path(argument)
+    return str(path.relative_to(here)) if path.is_relative_to(here) else argument
 
 
 def _version(package: str) -> str | None:

@@ -129,3 +129,30 @@ def test_equal_groups_and_any_groups_are_scaled_alike():
     assert torch.equal(parts[0][[0, 2]], parts[1][[0, 3]])
     expected = torch.tensor([group.norm() for group in torch.split(x, [8, 8, 8, 6])])
     torch.testing.assert_close(ours[:16].clone().view(torch.float32), expected)
+
+
+@pytest.mark.parametrize("sizes", [(300, 300, 100), (10, 600, 90)])
+@pytest.mark.parametrize("bits", [1, 2, 8])
+def test_the_nearest_multiple_is_never_farther_than_nothing(bits, sizes):
+    codec, generator = Codec(sizes, bits), stream(1)
+    for x in torch.randn(20, 700, generator=stream()):
+        plain = codec.encode(x, generator)
+        near = codec.decode(codec.nearest(plain, x))
+        for ours, theirs, true in zip(
+            *(torch.split(v, sizes) for v in (near, codec.decode(plain), x)), strict=True
+        ):
+            assert (true - ours).norm() <= true.norm() * (1 + 1e-6)
+            # The best multiple: what is left is at right angles to what is sent.
+            assert abs((true - ours) @ ours) <= 1e-4 * true.norm() ** 2
+            assert (true - ours).norm() <= (true - theirs).norm() * (1 + 1e-6)
+    if bits == 1:
+        assert (x - codec.decode(plain)).norm() > x.norm(), "without it the error is the larger"
+
+
+def test_the_nearest_multiple_leaves_zeros_and_hides_nothing():
+    codec = Codec((3, 2), 2)
+    for x in (torch.zeros(5), torch.tensor([0.0, 0, 0, 1, float("nan")])):
+        message = codec.encode(x, stream())
+        near = codec.decode(codec.nearest(message, x))
+        assert torch.equal(near.isfinite(), codec.decode(message).isfinite())
+        assert torch.equal(near[:3], torch.zeros(3))

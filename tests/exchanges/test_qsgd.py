@@ -81,19 +81,62 @@ class Alone(Exchange):
         return torch.stack([message, message])
 
 
-def test_error_feedback_gives_back_what_rounding_took():
+class Pair(Exchange):
+    """Two workers of which the other one has what this one has."""
+
+    def swap(self, messages):
+        return torch.stack([messages[self.rank]] * 2)
+
+    def gather(self, message):
+        return torch.stack([message, message])
+
+
+def feedback(workers=Alone, **fields):
+    exchange = qsgd(bits=1, error_feedback=True, **fields)
+    reducer = exchange.reducer([nn.Parameter(torch.zeros(20))], workers(0, 2))
+    reducer.begin(*(torch.Generator().manual_seed(seed) for seed in range(2)))
+    return exchange, reducer
+
+
+@pytest.mark.parametrize("per", ["tensor", "bucket"])
+@pytest.mark.parametrize("sides", [1, 2])
+def test_error_feedback_gives_back_what_rounding_took(sides, per):
     """The sum of what was applied differs from the gradients' sum by what is left out now."""
     torch.manual_seed(0)
     gradients = torch.randn(30, 20)
-    exchange = qsgd(bits=1, error_feedback=True, per="bucket", bucket_size=2, sides=1)
-    reducer = exchange.reducer([nn.Parameter(torch.zeros(20))], Alone(0, 2))
-    reducer.begin(*(torch.Generator().manual_seed(0) for _ in range(2)))
+    exchange, reducer = feedback(sides=sides, scheme="gather", per=per, bucket_size=6)
     applied = sum(reducer.mean(g.clone()) for g in gradients)
-    left = reducer.state_dict()["left_out"]
-    assert left.abs().sum() > 0
-    torch.testing.assert_close(applied + left, gradients.sum(0), atol=1e-4, rtol=0)
+    state = reducer.state_dict()
+    assert list(state) == ["left_out", "left_out_of_mean"][:sides]
+    assert all(kept.abs().sum() > 0 for kept in state.values())
+    torch.testing.assert_close(applied + sum(state.values()), gradients.sum(0), atol=1e-4, rtol=0)
     other = exchange.reducer([nn.Parameter(torch.zeros(20))], Alone(0, 2))
-    other.load_state_dict({"left_out": left})
-    assert torch.equal(other.state_dict()["left_out"], left)
+    other.load_state_dict(state)
+    assert all(torch.equal(other.state_dict()[name], kept) for name, kept in state.items())
     reducer.forget()
-    assert not reducer.state_dict()["left_out"].any() and left.any()
+    assert not any(kept.any() for kept in reducer.state_dict().values()) and state["left_out"].any()
+
+
+def test_each_worker_remembers_what_it_left_out_of_its_piece_of_the_mean():
+    torch.manual_seed(0)
+    gradients = torch.randn(30, 20)
+    _, reducer = feedback(Pair, scheme="scatter")
+    applied = sum(reducer.mean(g.clone())[:10] for g in gradients)
+    state = reducer.state_dict()
+    assert state["left_out_of_mean"].shape == (10,)
+    left = state["left_out"][:10] + state["left_out_of_mean"]
+    torch.testing.assert_close(applied + left, gradients[:, :10].sum(0), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("sides", [1, 2])
+def test_what_is_left_out_does_not_grow_with_one_bit_and_a_large_group(sides):
+    """Unbiased rounding of 2,000 coordinates to one bit errs by 5 times their length."""
+    torch.manual_seed(0)
+    exchange = qsgd(bits=1, error_feedback=True, sides=sides, scheme="gather")
+    reducer = exchange.reducer([nn.Parameter(torch.zeros(2000))], Alone(0, 2))
+    reducer.begin(*(torch.Generator().manual_seed(seed) for seed in range(2)))
+    lengths = []
+    for _ in range(400):
+        reducer.mean(torch.randn(2000))
+        lengths.append(sum(kept.norm() for kept in reducer.state_dict().values()))
+    assert max(lengths[200:]) < 1.5 * max(lengths[:200]) < 1e4

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import rayat
 from rayat.ledger.provenance import PACKAGES, describe_environment
@@ -16,7 +17,14 @@ def test_it_says_what_and_where():
     assert found["packages"]["pyarrow"]
     assert found["hardware"]["cores"] >= 1
     assert found["time"].endswith("Z")
-    assert found["command"] == sys.argv
+    assert found["command"][0] == Path(sys.argv[0]).name
+
+
+def test_the_command_names_no_folder_above_the_working_one(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    inside, outside = str(tmp_path / "runs" / "a"), str(tmp_path.parent / "b")
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/rayat", "run", "quickstart", inside, outside])
+    assert describe_environment()["command"] == ["rayat", "run", "quickstart", "runs/a", outside]
 
 
 def test_the_revision_and_whether_files_differ(tmp_path, monkeypatch):

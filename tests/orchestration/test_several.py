@@ -41,7 +41,8 @@ def wait_until(condition, seconds: float = 30.0) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("launcher", "workers"), [("ranks", 2), ("trainer", 4)])
+@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("launcher", ["ranks", "trainer"])
 def test_several_workers_compute_what_one_computes(local_ray, tiny, tmp_path, launcher, workers):
     """Ten steps; four workers share two CPUs."""
     base = {**DETERMINISTIC, "data.train_size": 640, "epochs": 1, "cpus_per_worker": 2 / workers}
