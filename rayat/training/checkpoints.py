@@ -166,7 +166,7 @@ def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkp
             raise _damaged(path / file, "its SHA-256 is not the one in meta.json")
     optimizer, selection, inner, trained, averaged = None, None, {}, None, 0
     if "state.pt" in content:
-        state = torch.load(io.BytesIO(content["state.pt"]), weights_only=True, map_location="cpu")
+        state = _state(path / "state.pt", content["state.pt"])
         optimizer = state["optimizer"]
         if state.get("selection") is not None:
             selection = Selection(**state["selection"])
@@ -186,6 +186,24 @@ def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkp
         averaged,
         {} if own is None else safetensors.torch.load(own),
     )
+
+
+def _state(file: Path, content: bytes) -> dict[str, Any]:
+    """Return tensors, numbers and containers of them.
+
+    Raises:
+        LedgerError: it holds anything else, which could run code; nothing of it was called.
+    """
+    try:
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(content), weights_only=True, map_location="cpu"
+        )
+        state["optimizer"]
+    # Its sum was right, so that no disk did this; torch refuses with errors of many kinds.
+    except Exception as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise _damaged(file, f"it holds more than a trial's state ({why})") from None
+    return state
 
 
 def _exchange(rank: int) -> str:
