@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -206,12 +208,29 @@ def measured(tasks: Sequence[Task], workers: int, tell: Tell) -> Iterator[tuple[
             yield from ((task, name, part) for name, part in task.parts(tell))
         return
     # Spawned: a fork of a process that has used torch's threads may hang.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool:
         waiting = {pool.submit(task.whole): task for task in tasks}
         for number, future in enumerate(as_completed(waiting), 1):
             task = waiting[future]
             tell(f"{task.place.name} measured; {number} of {len(tasks)} trials")
             yield from ((task, name, part) for name, part in future.result())
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, however that ended.
+
+    A pool's process would go on with its task, minutes of an attack, and write its journal beside
+    whoever goes on with it.
+    """
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def evaluate_one(checkpoint: Path, request: Request, tell: Tell = lambda line: None) -> list[Row]:
