@@ -6,11 +6,13 @@ import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from rayat.compare.masking import flagged
 from rayat.config import TrialConfig
@@ -58,8 +60,9 @@ class Evaluator:
 
         Args:
             folder: the trial's, named after it. name: of the checkpoint.
-            held: the ledger's rows of this checkpoint. Where one of this epoch answers a question
-                it is not measured again.
+            held: the ledger's rows of this trial. Where one of this epoch answers a question it is
+                not measured again, also if it is of the other checkpoint and that has the same
+                weights.
 
         Raises:
             LedgerError, DataError, ConfigError: the checkpoint, the data or a suite does not do.
@@ -72,7 +75,8 @@ class Evaluator:
         of_now = [
             r for r in held if (r.get("split"), r.get("epoch")) == (request.split, found.epoch)
         ]
-        rows = {key(row): row for row in of_now}
+        known = {key(row): row for row in of_now}
+        rows = {k: row for k, row in known.items() if row["checkpoint"] == name}
         prepare_process(config.threads, request.device)
         prepared = self._data(config)
         size = self._size(config, prepared)
@@ -82,6 +86,11 @@ class Evaluator:
             self.asked.add(row_key)
             if row_key in rows and not request.again:
                 self.tell(f"{line}: held")
+                continue
+            twin = None if request.again else _twin(folder, name, config, found, row_key, known)
+            if twin is not None:
+                self.tell(f"{line}: held of {twin['checkpoint']}, which has the same weights")
+                rows[row_key] = {**twin, "checkpoint": name}
                 continue
             measured = evaluate_checkpoint(
                 folder,
@@ -114,6 +123,25 @@ class Evaluator:
                 same_data(list(self._known), [describe(prepared)])
             self._prepared[key] = prepared
         return self._prepared[key]
+
+
+def _twin(
+    folder: Path,
+    name: Name,
+    config: TrialConfig,
+    found: checkpoints.Checkpoint,
+    row_key: tuple[Any, ...],
+    known: Mapping[tuple[Any, ...], Row],
+) -> Row | None:
+    """Return the row that answers a question for another checkpoint with the weights of `found`."""
+    for other in (each for each in CHECKPOINTS if each != name):
+        row = known.get((row_key[0], other, *row_key[2:]))
+        kept = None if row is None else checkpoints.load(folder, other, config)
+        if kept is not None and all(
+            torch.equal(value, found.model[weight]) for weight, value in kept.model.items()
+        ):
+            return row
+    return None
 
 
 def evaluate_run(
@@ -193,8 +221,8 @@ class Task:
         evaluator = Evaluator(self.request, self.known, tell)
         config = TrialConfig.parse(json.loads(self.config))
         for name in self.request.checkpoints:
-            held = [row for row in self.held if row["checkpoint"] == name]
-            yield name, (evaluator.rows(self.place, name, config, held), evaluator.asked)
+            rows = evaluator.rows(self.place, name, config, self.held)
+            yield name, (rows, evaluator.asked)
 
     def whole(self) -> list[tuple[Name, Part]]:
         """Return all parts, in a process that has nobody to tell."""

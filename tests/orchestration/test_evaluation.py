@@ -23,7 +23,9 @@ from rayat.orchestration.final_eval import missing
 from rayat.orchestration.request import Request
 from rayat.orchestration.shared_data import describe
 from rayat.suites.base import suite
+from rayat.training import checkpoints
 from rayat.training.journal import PREFIX
+from rayat.training.network import build_model
 from rayat.training.run import run as train
 
 CONFIG = {
@@ -99,6 +101,29 @@ def test_rows_of_ended_trials_go_into_the_ledger_once(run):
     assert again == rows and records(run) == before
     assert said and all(line.endswith(": held") for line in said)
     assert len(read_run(run).evals) == 2 and not journals(run)
+
+
+def test_equal_weights_are_measured_once_also_when_asked_one_after_the_other(run):
+    place, said = run / "checkpoints" / "done", []
+    shutil.rmtree(place / "best")
+    shutil.copytree(place / "last", place / "best")
+    (best,) = evaluate_run(run, Request(PGD.suites, checkpoints=("best",)))
+    (last,) = evaluate_run(run, Request(PGD.suites, checkpoints=("last",)), tell=said.append)
+    assert last == {**best, "checkpoint": "last"} and len(read_run(run).evals) == 2
+    assert said == ["done last pgd-2 at 0.2: held of best, which has the same weights"]
+
+
+def test_other_weights_of_the_same_epoch_are_measured(run):
+    place, said = run / "checkpoints" / "done", []
+    config = TrialConfig.parse(CONFIG)
+    kept = checkpoints.load(place, "last", config)
+    model = build_model(config, prepare(config.data), "cpu")
+    model.load_state_dict({k: v + 1 for k, v in kept.model.items()})
+    shutil.rmtree(place / "best")
+    checkpoints.save(place, "best", config, kept.rows, model)
+    evaluate_run(run, Request(PGD.suites, checkpoints=("best",)))
+    evaluate_run(run, Request(PGD.suites, checkpoints=("last",)), tell=said.append)
+    assert said[-1] == "done last pgd-2 at 0.2: batch 3 of 3"
 
 
 def test_asked_again_on_purpose_it_replaces_its_rows(run):
