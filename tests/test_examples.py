@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,3 +143,22 @@ def test_every_shipped_study_expands(path):
     trials = study.trials()
     assert trials
     assert len({t.trial_id for t in trials}) == len(trials)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "page"),
+    [
+        ("scaling_table.py", ["dat", "m1", "m2", "m2-q7-2side", "m4", "m4-q7-2side"], "scaling.md"),
+        ("suites_table.py", ["methods", "pgd-50", "autoattack", "0"], "methods-study.md"),
+    ],
+)
+def test_the_tables_of_the_documents_are_what_their_commands_print(script, arguments, page):
+    folder = str(ROOT / "results" / arguments[0])
+    command = [sys.executable, str(ROOT / "examples" / script), folder, *arguments[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    # The page adds columns and spaces of its own: each cell of a row, in that row, in order.
+    lines = [line.replace(" %", "%") for line in (ROOT / "docs" / page).read_text().splitlines()]
+    for row in done.stdout.splitlines():
+        if row.startswith("| ") and "---" not in row:
+            cells = [re.escape(cell.strip()) for cell in row.strip("| ").split("|") if cell.strip()]
+            assert any(re.search(r".*\| ".join(cells), line) for line in lines), row

@@ -100,8 +100,9 @@ class QuantisedReducer(WholeReducer):
 
     With error feedback a message is the multiple of the rounded vector that is nearest to the
     vector: unbiased rounding with few bits errs by more than the vector's own length, and an error
-    that is fed back then grows without bound (Horvath, Richtarik, A Better Alternative to Error
-    Feedback, ICLR 2021, section 2; Tang et al., DoubleSqueeze, ICML 2019, for the second side).
+    that is fed back then grows without bound. Feedback needs a contraction (Karimireddy et al.,
+    Error Feedback Fixes SignSGD, ICML 2019; for the second side Tang et al., DoubleSqueeze, ICML
+    2019).
     """
 
     def __init__(
@@ -182,8 +183,8 @@ class QuantisedReducer(WholeReducer):
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from `state_dict`."""
-        for kept in self.left_out:
-            self.left_out[kept].copy_(state[kept])
+        for name in self.left_out.keys() & state.keys():  # earlier versions forgot the mean's
+            self.left_out[name].copy_(state[name])
 
     def forget(self) -> None:
         """Owe nothing any more."""

@@ -130,7 +130,7 @@ def test_each_worker_remembers_what_it_left_out_of_its_piece_of_the_mean():
 
 @pytest.mark.parametrize("sides", [1, 2])
 def test_what_is_left_out_does_not_grow_with_one_bit_and_a_large_group(sides):
-    """Unbiased rounding of 2,000 coordinates to one bit errs by 5 times their length."""
+    """Unbiased rounding of 2,000 coordinates to one bit errs by about six times their length."""
     torch.manual_seed(0)
     exchange = qsgd(bits=1, error_feedback=True, sides=sides, scheme="gather")
     reducer = exchange.reducer([nn.Parameter(torch.zeros(2000))], Alone(0, 2))
