@@ -5,8 +5,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
+# Processes that run tests: two at least, since those that wait for Ray leave a core free, and eight
+# at most, since each holds a gigabyte.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, max(2, len(os.sched_getaffinity(0)))))')
+PARALLEL = $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadgroup --no-loadscope-reorder)
 
-.PHONY: help install quickstart test fast torture policies lint lock clean
+.PHONY: help install quickstart test tests fast torture policies lint lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,11 +34,14 @@ endif
 quickstart: install  ## run the embedded study, print the verdict, write the HTML report
 	$(BIN)/rayat run quickstart --out runs/quickstart/$(shell date -u +%Y%m%d-%H%M%S)-$$$$ --report
 
-test: install lint  ## everything that CI runs: linters, types, layers, all tests
-	$(BIN)/python -m pytest
+test: install  ## everything that CI runs: linters, types, layers, all tests; JOBS=1: no parallel tests
+	@$(MAKE) --no-print-directory -j 2 lint tests
+
+tests: install
+	$(BIN)/python -m pytest $(PARALLEL)
 
 fast: install  ## the tests that take less than two minutes together
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 torture: install  ## faults on purpose: kills, crashes, flipped bits, forgeries (docs/reliability.md); LONG=1
 	$(if $(LONG),RAYAT_LONG=1) $(BIN)/python -m pytest -s -q tests/ledger/test_crash.py \

@@ -1,19 +1,158 @@
-"""What all tests share: how much is tried, on a machine however slow."""
+"""What all tests share: sizes, one thread, one Ray, who runs beside whom, and what they leave.
+
+No test may depend on how fast or how busy the machine is: nothing here is a limit on time but the
+time-out of `pyproject.toml`, which ends what hangs.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-import pytest
-from hypothesis import settings
+# Small tensors are fastest on one thread, and processes beside each other need no more. Read when
+# torch or numpy is imported, here and in every process that a test starts.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import psutil  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+MARK = "RAYAT_TESTS"
+"""A variable in the environment of every process that the tests start, also of orphans."""
+os.environ.setdefault(MARK, uuid.uuid4().hex)
+PATIENCE_S = 30
+"""A process that was told to go may take this long on a busy machine; one that stays is named."""
+HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+"""What Python starts once for a whole process."""
+RAY = ("ray::", "/ray/core/", "/ray/_private/", "/ray/dashboard/", "/ray/autoscaler/")
+GROUP, BEFORE = pytest.StashKey[str](), pytest.StashKey[set[int]]()
+FILES_NAMED = 12
 
 
 @pytest.fixture
 def size() -> Callable[[int, int], int]:
     """Return a function of (tries for CI, tries for the long run)."""
     return lambda usual, long: long if os.environ.get("RAYAT_LONG") else usual
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[object]:
+    """A local Ray with two CPUs, started as `rayat run` starts it; for all tests of a process.
+
+    Where tests run in parallel, those that ask for it run in the one process that has it.
+    """
+    import rayat.orchestration  # noqa: F401  (sets Ray's environment before Ray is imported)
+    from rayat.orchestration.cluster import cluster
+
+    with cluster(cpus=2) as capacity:
+        yield capacity
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what runs in one process: what shares the Ray, what starts its own, and each file.
+
+    A file's fixtures are then made once, and two Rays at most live at a time. What takes longest
+    begins first, so that no process is left alone with it at the end.
+    """
+    for item in items:
+        if "local_ray" in getattr(item, "fixturenames", ()):
+            group = "ray"
+        elif item.get_closest_marker("own_ray"):
+            group = "own ray"
+        else:
+            group = item.nodeid.partition("::")[0]
+        item.stash[GROUP] = group
+        item.add_marker(pytest.mark.xdist_group(group))
+    slow = {item.stash[GROUP] for item in items if item.get_closest_marker("slow")}
+    first = {"ray": 0, "own ray": 1}
+    items.sort(key=lambda item: first.get(item.stash[GROUP], 2 if item.stash[GROUP] in slow else 3))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Remember which processes there were before the test."""
+    item.stash[BEFORE] = children()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # after all fixtures are done
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that leaves a process of its own behind; the shared Ray's stay."""
+    yield
+    new = children() - item.stash[BEFORE]
+    if new:
+        ray = "ray" in sys.modules and sys.modules["ray"].is_initialized()
+        left = end(new, (*HELPERS, *RAY) if ray else HELPERS)
+        assert not left, f"the test left processes behind: {left}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Fail a whole run that leaves a process behind whose parent is gone."""
+    yield
+    if hasattr(session.config, "workerinput"):
+        return  # a process of pytest-xdist: the one that started it looks
+    mark, marked = f"{MARK}={os.environ[MARK]}".encode(), set()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in path.read_bytes():
+                marked.add(int(path.parent.name))
+    left = end(marked - {os.getpid()}, HELPERS)
+    if left:
+        print(f"\nthe tests left processes behind: {left}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the files that took longest, in seconds of wall time."""
+    seconds: Counter[str] = Counter()
+    for report in (r for reports in terminalreporter.stats.values() for r in reports):
+        if hasattr(report, "duration"):
+            seconds[report.nodeid.partition("::")[0]] += report.duration
+    named = [f"{name} {s:.0f}" for name, s in seconds.most_common(FILES_NAMED) if s >= 5]
+    if named:
+        terminalreporter.write_line(f"slowest files, in seconds: {', '.join(named)}")
+
+
+def children() -> set[int]:
+    """Return the processes that this one started and that still live; cheap on Linux."""
+    try:
+        tasks = Path("/proc/self/task").iterdir()
+        return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+    except OSError:
+        return {process.pid for process in psutil.Process().children()}
+
+
+def title(process: psutil.Process) -> str:
+    """Return the command line of a process; empty if it has ended."""
+    try:
+        return "" if process.status() == psutil.STATUS_ZOMBIE else " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def end(pids: set[int], spared: tuple[str, ...]) -> list[str]:
+    """Wait for processes to go by themselves, end those that do not, and name these."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            text = title(process)
+            if text and not any(word in text for word in spared):
+                found.append(process)
+    _, alive = psutil.wait_procs(found, timeout=PATIENCE_S)
+    stay = [(process, text) for process in alive if (text := title(process))]
+    for process, _ in stay:
+        process.kill()
+    return [f"{process.pid} {text[:200]}" for process, text in stay]

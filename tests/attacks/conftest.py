@@ -27,15 +27,6 @@ class Net(nn.Module):
         return self.head(self.drop(self.norm(self.conv(x)).relu()).flatten(1))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Small tensors on a shared machine are fastest on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def net() -> nn.Module:
     """Return a network in mixed modes, with gradients and statistics that are not the initial."""

@@ -33,7 +33,7 @@ study = Study(
 
 COMMAND = [sys.executable, "-m", "rayat.cli"]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.own_ray]
 
 
 SECRETS = {

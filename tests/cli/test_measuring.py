@@ -119,7 +119,7 @@ def test_profile_is_a_table_for_people(rayat):
 
 
 @pytest.mark.slow
-def test_profile_through_ray_adds_what_ray_costs(rayat):
+def test_profile_through_ray_adds_what_ray_costs(local_ray, rayat):
     changes = [part for text in SMALL for part in ("--set", text)]
     arguments = ["--epochs", 2, "--ops", 0, "--through-ray", "--json", *changes]
     facts = json.loads(rayat("profile", "quickstart", *arguments).stdout)
@@ -127,7 +127,9 @@ def test_profile_through_ray_adds_what_ray_costs(rayat):
 
 
 @pytest.mark.slow
-def test_the_whole_suite_runs_quickly_and_misses_nothing_that_it_could_not_judge(rayat, tmp_path):
+def test_the_whole_suite_runs_quickly_and_misses_nothing_that_it_could_not_judge(
+    local_ray, rayat, tmp_path
+):
     path = tmp_path / "quick.parquet"
     result = rayat("bench", "--quick", "--out", path)
     assert result.exit_code == 0, result.stderr

@@ -1,20 +1,11 @@
-"""One local Ray for the room's tests, and studies small enough to run in seconds."""
+"""Studies small enough to run in seconds."""
 
 from __future__ import annotations
 
 import pytest
 
 import rayat.orchestration  # noqa: F401  (sets Ray's environment before Ray is imported)
-from rayat.orchestration.cluster import cluster
 from rayat.study import Study
-
-
-@pytest.fixture(scope="session")
-def local_ray():
-    """A local Ray with two CPUs, started as `rayat run` starts it."""
-    with cluster(cpus=2) as capacity:
-        yield capacity
-
 
 BASE = {
     "data": {"name": "digits", "train_size": 256, "val_size": 64},

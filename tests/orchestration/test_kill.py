@@ -71,6 +71,7 @@ def table(folder: Path) -> pd.DataFrame:
 
 
 @pytest.mark.slow
+@pytest.mark.own_ray
 @pytest.mark.timeout(900)
 def test_ten_kills_lose_nothing_and_change_no_decision(tmp_path):
     whole = start("run", tmp_path / "whole")

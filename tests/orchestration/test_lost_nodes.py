@@ -76,6 +76,7 @@ def table(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.own_ray
 def test_trials_of_one_and_of_several_workers_survive_the_loss_of_nodes(tmp_path):
     driver = [sys.executable, "-c", DRIVER, str(tmp_path)]
     done = subprocess.run(driver, capture_output=True, text=True, timeout=200)

@@ -15,6 +15,7 @@ SCRIPT = Path(__file__).with_name("nodes_run.py")
 
 
 @pytest.mark.slow
+@pytest.mark.own_ray
 def test_workers_on_another_node_keep_their_checkpoints_in_the_runs_folder(tmp_path):
     done = subprocess.run(
         [sys.executable, SCRIPT, tmp_path / "run"], capture_output=True, text=True, timeout=300

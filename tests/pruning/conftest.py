@@ -23,15 +23,6 @@ CONFIG = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Small tensors on a shared machine are fastest on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="session")
 def prepared():
     """Return data whose arrays are read-only, as Ray's object store gives them."""

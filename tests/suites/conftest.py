@@ -15,15 +15,6 @@ from rayat.registry import ATTACKS, MODELS
 EPS = 0.2
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Small tensors on a shared machine are fastest on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="session")
 def digits():
     """A folding network trained on 797 images with FGSM-RS; `x`, `y` are the other 1,000."""
