@@ -23,7 +23,8 @@ from pydantic import (
 )
 
 from rayat.collapse import SPAN
-from rayat.errors import ConfigError, nearest
+from rayat.errors import ConfigError
+from rayat.layers import PART_KEYS, Layer, Merged, layered
 from rayat.registry import (
     ATTACKS,
     EXCHANGES,
@@ -35,7 +36,6 @@ from rayat.registry import (
     SHAPES,
     SOURCES,
     SUITES,
-    Part,
     Registry,
     explain,
 )
@@ -64,18 +64,6 @@ else:
     LRShape, Attack, Objective = _part(SHAPES), _part(ATTACKS), _part(OBJECTIVES)
     Pruner, AttackSchedule = _part(PRUNERS), _part(SCHEDULES)
     GradientExchange, Suite = _part(EXCHANGES), _part(SUITES)
-
-PART_KEYS: dict[str, Registry[Any]] = {
-    "data": SOURCES,
-    "model": MODELS,
-    "optimizer": OPTIMIZERS,
-    "lr": SHAPES,
-    "attack": ATTACKS,
-    "attack_schedule": SCHEDULES,
-    "objective": OBJECTIVES,
-    "pruning": PRUNERS,
-    "exchange": EXCHANGES,
-}
 
 
 class EvalConfig(BaseModel):
@@ -311,67 +299,25 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def merge(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `tree` with nested or dotted `changes` applied, shorter keys first.
+    """Return `tree` with nested or dotted `changes` applied, as two layers (`rayat.layers`).
 
-    Naming another method (`lr.shape`, `attack.name`) drops the old method's own parameters and
-    keeps those that every method of the room has, such as `lr.peak`: an override of the name alone
-    therefore always gives a valid part. A mapping given for a whole part replaces it.
+    Naming another method (`lr.shape`, `attack.name`, or the bare `attack: fgsm`) drops the old
+    method's own parameters and keeps those that every method of the room has, such as `lr.peak`: an
+    override of the name alone therefore always gives a valid part. A mapping given for a whole part
+    replaces it.
     """
-    result = {key: _mapping(value) for key, value in tree.items()}
-    strange = [key for key in changes if not isinstance(key, str)]
-    if strange:
-        raise ConfigError(f"a configuration's keys must be words, got {strange[0]!r}")
-    # The name of a part comes before its parameters, so that these land in the new part.
-    order = sorted(changes, key=lambda k: (k.count("."), not k.endswith((".name", ".shape")), k))
-    for dotted in order:
-        value = changes[dotted]
-        head, _, tail = dotted.partition(".")
-        if head not in TrialConfig.model_fields:
-            known = [*known_keys(result), *TrialConfig.model_fields]
-            raise ConfigError(f"unknown key {dotted!r}{nearest(dotted, known)}")
-        if not tail:
-            result[head] = _mapping(value)
-            continue
-        registry = PART_KEYS.get(head)
-        below = result.get(head, {})
-        if isinstance(below, str) and registry is not None:
-            below = {registry.key: below}
-        if not isinstance(below, Mapping):
-            raise ConfigError(f"unknown key {dotted!r}: {head!r} is a value, not a group")
-        below = dict(below)
-        if registry is not None and not below:
-            below = dict(_default(head))
-        if registry is not None and tail == registry.key and below.get(tail) != value:
-            name = str(value).partition(":")[0]
-            kept = registry.common(name) & set(below)
-            below = {key: below[key] for key in kept}
-        result[head] = _set(below, tail, value, dotted)
-    return result
+    return merge_layers([Layer(tree), Layer(changes)]).tree
 
 
-def _mapping(value: Any) -> Any:
-    """Return a group as a new dict and a part as its mapping form; other values as they are."""
-    if isinstance(value, Part):
-        return value.spec()
-    return dict(value) if isinstance(value, Mapping) else value
+def merge_layers(layers: Sequence[Layer]) -> Merged:
+    """Return the layers of a configuration as one tree. Raises ConfigError like `layered`."""
+    return layered(layers, TrialConfig.model_fields, _default)
 
 
 def _default(head: str) -> dict[str, Any]:
     part = TrialConfig.model_fields[head].get_default(call_default_factory=True)
     spec: dict[str, Any] = part.spec()
     return spec
-
-
-def _set(tree: Mapping[str, Any], tail: str, value: Any, dotted: str) -> dict[str, Any]:
-    head, _, rest = tail.partition(".")
-    result = dict(tree)
-    if rest:
-        below = result.get(head, {})
-        if not isinstance(below, Mapping):
-            raise ConfigError(f"unknown key {dotted!r}: {head!r} is a value, not a group")
-        value = _set(below, rest, value, dotted)
-    result[head] = value
-    return result
 
 
 def known_keys(tree: Mapping[str, Any]) -> list[str]:

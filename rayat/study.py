@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -19,12 +18,18 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from rayat.config import merge
 from rayat.errors import ConfigError, StudyError, nearest
 from rayat.ledger.schema import REPORT_KEYS
 from rayat.registry import POLICIES, SEARCHERS, Part, explain
+from rayat.search.axes import (
+    Axes,
+    refuse_lost,
+    refuse_nested,
+    refuse_uneven,
+    refuse_unknown,
+)
+from rayat.search.domains import is_domain, is_grid, refuse_empty
 from rayat.search.plan import Plan, Trial
-from rayat.search.random import variants
 
 ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 """Names of arms: nothing that separates arms and axes in a label."""
@@ -48,7 +53,9 @@ class Study(BaseModel):
     name: str
     description: str = ""
     base: dict[str, Any] = Field(default_factory=dict)
-    space: dict[str, Any] = Field(default_factory=dict)
+    space: dict[str, Any] = Field(
+        default_factory=dict, description="axes as Tune's domains; plain values are constants"
+    )
     arms: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="methods by name, each with its changes to the base: an axis of its own",
@@ -76,6 +83,9 @@ class Study(BaseModel):
     max_failures: int = Field(3, ge=0, description="restarts of one trial after its worker died")
     final_eval: bool = Field(True, description="evaluate best and last on the test set at the end")
     protocol: Literal["honest", "as-published"] = "honest"
+    sets: dict[str, Any] = Field(
+        default_factory=dict, description="what `--set` changed, after base and constants"
+    )
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -95,14 +105,18 @@ class Study(BaseModel):
                 raise StudyError(
                     f"an arm's name may hold letters, digits and . _ + -, got {name!r}"
                 )
-            for axis in self.space:
+            for axis, domain in self.space.items():
                 if any(key == axis or key.startswith(f"{axis}.") for key in changes):
+                    what = "is an axis" if is_domain(domain) else "is a constant"
                     raise StudyError(
-                        f"arm {name!r} sets {axis!r}, which is an axis of the space and would hide "
+                        f"arm {name!r} sets {axis!r}, which {what} of the space and would hide "
                         "it; take it out of one of them"
                     )
         if "arm" in self.space:
             raise StudyError("'arm' is no configuration key: name the methods in `arms`")
+        refuse_nested(self.base, self.arms, self.space)
+        for axis, domain in self.space.items():
+            refuse_empty(axis, domain)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise StudyError(f"seeds must be distinct and at least one, got {self.seeds}")
         if self.metric not in REPORT_KEYS:
@@ -111,6 +125,11 @@ class Study(BaseModel):
         for axis in (*(self.scientific or ()), *(self.nuisance or ())):
             if axis not in self.space:
                 raise StudyError(f"axis {axis!r} is not in the space{nearest(axis, self.space)}")
+            if not is_domain(self.space[axis]):
+                raise StudyError(
+                    f"axis {axis!r} has one value, {self.space[axis]!r}: a constant is no axis; "
+                    "give it tune.grid_search([...]), or take it out of scientific and nuisance"
+                )
         if "seed" in self.space:
             raise StudyError("the seed is no axis of the space: give seeds=(0, 1, 2)")
         both = set(self.scientific or ()) & set(self.nuisance or ())
@@ -146,20 +165,21 @@ class Study(BaseModel):
 
     def axes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the scientific and the nuisance axes, in the space's order."""
+        axes = [k for k, v in self.space.items() if is_domain(v)]
         scientific, nuisance = self.scientific, self.nuisance
         if scientific is None:
             taken = set(nuisance or ())
-            scientific = tuple(k for k, v in self.space.items() if _is_grid(v) and k not in taken)
+            scientific = tuple(k for k in axes if is_grid(self.space[k]) and k not in taken)
         if nuisance is None:
-            nuisance = tuple(k for k in self.space if k not in scientific)
-        missing = [k for k in self.space if k not in scientific and k not in nuisance]
+            nuisance = tuple(k for k in axes if k not in scientific)
+        missing = [k for k in axes if k not in scientific and k not in nuisance]
         if missing:
             raise StudyError(f"axis {missing[0]!r} is neither scientific nor nuisance: name it")
         for key in scientific:
-            if not _is_grid(self.space[key]):
+            if not is_grid(self.space[key]):
                 raise StudyError(
                     f"scientific axis {key!r} must be tune.grid_search([...]): "
-                    "an arm is compared by its exact values"
+                    "an arm is compared by its exact values; a drawn one is a nuisance axis"
                 )
         return scientific, nuisance
 
@@ -170,7 +190,9 @@ class Study(BaseModel):
             ConfigError: a point of the space is not a valid configuration.
             StudyError: the space cannot be expanded, or two points are the same.
         """
-        trials = self.plan().first()
+        return self._ordered(self.plan().first())
+
+    def _ordered(self, trials: list[Trial]) -> list[Trial]:
         if self.order_seed is not None:
             trials = [
                 Trial.of(place, trial.arm, trial.draw, trial.config)
@@ -190,40 +212,29 @@ class Study(BaseModel):
 
     def foreseen(self) -> list[Trial]:
         """Return as many trials as the run may have: random ones stand in for later proposals."""
-        if not self.search.adaptive:
-            return self.trials()
-        return self.model_copy(update={"search": SEARCHERS.build("random")}).trials()
+        return self._ordered(self.plan().foreseen())
 
     def plan(self) -> Plan:
         """Return the arms and the space that each of them searches.
 
         Raises:
-            ConfigError: an arm is not a valid configuration.
+            ConfigError: an arm is not a valid configuration, or no arm has a parameter.
             StudyError: the space cannot be expanded, or two arms have the same name.
         """
         scientific, nuisance = self.axes()
-        base = merge({}, self.base)
-        arms: dict[str, dict[str, Any]] = {}
-        points = variants({k: self.space[k] for k in scientific}, 0)
-        for (name, changes), point in itertools.product((self.arms or {"": {}}).items(), points):
-            axes = [("arm", name)] if self.arms else []
-            axes += [(k, label(point[k])) for k in scientific]
-            arm = ",".join(f"{k}={v}" for k, v in axes) or "all"
-            if arm in arms:
-                raise StudyError(
-                    "two points of the space are the same configuration: "
-                    f"{arm!r} and {arm!r}; remove one (or a draw of a grid)"
-                )
-            arms[arm] = merge(self._named(name, base, changes), point)
-        space = {k: self.space[k] for k in nuisance}
-        return Plan(self.search, arms, space, self.draws, self.draw_seed, self.seeds)
-
-    @staticmethod
-    def _named(name: str, base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            return merge(base, changes)
-        except ConfigError as error:
-            raise ConfigError(f"arm {name!r}: {error}") from None
+        constants = {k: v for k, v in self.space.items() if not is_domain(v)}
+        found = Axes(
+            common=(self.base, constants, self.sets),
+            changes=self.arms,
+            scientific={k: self.space[k] for k in scientific},
+            nuisance={k: self.space[k] for k in nuisance},
+            label=label,
+        )
+        arms = found.arms()
+        refuse_unknown(found, list(arms.values()))
+        refuse_lost(found, arms)
+        refuse_uneven(found, arms)
+        return Plan(self.search, arms, found.nuisance, self.draws, self.draw_seed, self.seeds)
 
     def _check_baseline(self, arms: list[str]) -> None:
         if self.baseline is not None and not any(
@@ -237,6 +248,8 @@ class Study(BaseModel):
     def tree(self) -> dict[str, Any]:
         """Return the JSON form stored in `run.json`; domains as text, the policy as its spec."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
+        if not self.sets:
+            del fields["sets"]
         fields["space"] = {k: describe(v) for k, v in self.space.items()}
         fields["policy"] = self.policy.spec()
         fields["search"] = self.search.spec()
@@ -309,7 +322,3 @@ def describe(domain: object) -> Any:
     # Never `repr`: Tune's samplers print their memory address.
     fields = sorted((k, v) for k, v in getattr(domain, "__dict__", {}).items() if k[0] != "_")
     return f"{type(domain).__name__}({', '.join(f'{k}={describe(v)}' for k, v in fields)})"
-
-
-def _is_grid(domain: object) -> bool:
-    return isinstance(domain, Mapping) and set(domain) == {"grid_search"}

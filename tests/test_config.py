@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from rayat.config import TrialConfig, flatten, known_keys, merge
 from rayat.errors import ConfigError
-from rayat.registry import SHAPES
+from rayat.registry import ATTACKS, SHAPES
 
 parse = TrialConfig.parse
 
@@ -100,8 +100,15 @@ def test_a_change_of_name_keeps_what_every_method_of_the_room_has():
 
 def test_a_part_given_whole_replaces_the_old_one():
     base = {"lr": {"shape": "onecycle", "peak": 0.3}}
-    assert merge(base, {"lr": "cosine"})["lr"] == "cosine"
     assert merge(base, {"lr": {"shape": "cosine"}})["lr"] == {"shape": "cosine"}
+
+
+def test_a_bare_name_names_the_method_as_the_dotted_key_does():
+    base = {"attack": {"name": "pgd", "eps": 0.2, "steps": 3}}
+    for change in ({"attack": "fgsm"}, {"attack.name": "fgsm"}):
+        assert parse(merge(base, change)).attack == ATTACKS.build({"name": "fgsm", "eps": 0.2})
+    # With nothing below it is the method with its own defaults.
+    assert parse({"lr": "cosine"}).lr == SHAPES.build("cosine")
 
 
 def test_a_parameter_of_the_new_method_lands_in_it():

@@ -97,26 +97,28 @@ def load(name: str, texts: Sequence[str] | None) -> Study:
 
 
 def changed_study(study: Study, changes: Mapping[str, Any]) -> Study:
-    """Return the study with `changes` in its base configuration.
+    """Return the study with `changes` after its base and the constants of its space.
 
     Raises:
         StudyError: a key is an axis of the space, whose values would hide it.
         ConfigError: an unknown key.
     """
     from rayat.config import merge
+    from rayat.search.domains import is_domain
 
     for key in changes:
         if key == "seed":
             raise StudyError("--set seed: the seeds are the study's own; edit `seeds` in its file")
         axes = [axis for axis in study.space if key == axis or key.startswith(axis + ".")]
-        if axes:
+        if any(is_domain(study.space[axis]) for axis in axes):
             raise StudyError(
                 f"--set {key}: {axes[0]!r} is an axis of study {study.name!r}, so its values come "
                 "from the space; edit the space in the study's file"
             )
     if not changes:
         return study
-    return study.model_copy(update={"base": merge(merge({}, study.base), changes)})
+    merge({}, changes)  # unknown keys are refused at once
+    return study.replace(sets={**study.sets, **changes})
 
 
 def replanned(study: Study, policy: str | None, seeds: str | None, order_seed: int | None) -> Study:

@@ -54,7 +54,7 @@ class Search:
             if arm in self._over or any(self.ledger.status(t) in UNFINISHED for t in ids):
                 continue
             told = [Told(proposal.point, self._value(proposal)) for proposal in proposals]
-            points = self.plan.propose(told)
+            points = self.plan.propose(arm, told)
             if not points:
                 self._over.add(arm)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from pydantic import Field
 from rayat.errors import StudyError
 from rayat.registry import SEARCHERS
 from rayat.search.base import Point, Searcher, Told
-from rayat.search.domains import Domain, as_json
+from rayat.search.domains import Domain, as_json, from_tick, ticks, written
 
 TRIES = 20
 """Asks for one new point, before the space counts as exhausted."""
@@ -93,14 +94,47 @@ def _distribution(optuna: Any, form: Domain) -> Any:
         # By number: Optuna's categories must be scalars, ours may be whole parts.
         return laws.CategoricalDistribution(range(len(form["values"])))
     low, high, step, log = form["low"], form["high"], form["step"], form["log"]
+    if _by_tick(form):
+        return laws.IntDistribution(*ticks(form), log=True)
+    if step is not None:
+        low, high = (from_tick(form, tick) for tick in ticks(form))
     if form["kind"] == "int":
-        return laws.IntDistribution(low, high, log=log, step=1 if log else step)
-    return laws.FloatDistribution(low, high, log=log, step=None if log else step)
+        return laws.IntDistribution(low, high, log=log, step=step)
+    return laws.FloatDistribution(low, high, log=log, step=step)
+
+
+def _by_tick(form: Domain) -> bool:
+    """Return whether a range is asked for in steps: Optuna has none on a logarithmic scale."""
+    return bool(form["kind"] != "choice" and form["log"] and form["step"] not in (None, 1))
 
 
 def _coded(form: Domain, value: Any) -> Any:
-    return form["values"].index(value) if form["kind"] == "choice" else value
+    """Return a value as Optuna holds it."""
+    if form["kind"] == "choice":
+        return _place(form["values"], value)
+    if form["step"] is None:
+        return value
+    first, last = ticks(form)
+    tick = min(max(round(value / form["step"]), first), last)
+    return tick if _by_tick(form) else from_tick(form, tick)
+
+
+def _place(values: list[Any], value: Any) -> int:
+    """Return the number of a value among several: 1, 1.0 and true are three."""
+    alike = [i for i, known in enumerate(values) if known == value]
+    exact = [i for i in alike if type(values[i]) is type(value)]
+    return (exact or alike)[0]
 
 
 def _decoded(form: Domain, value: Any) -> Any:
-    return form["values"][value] if form["kind"] == "choice" else value
+    """Return what Optuna proposed as one of the values that Tune could draw."""
+    if form["kind"] == "choice":
+        return form["values"][value]
+    if _by_tick(form):
+        return from_tick(form, value)
+    if form["kind"] == "int":
+        return value
+    if form["step"] is not None:
+        return written(value)
+    # Tune leaves the upper end out.
+    return min(value, math.nextafter(form["high"], form["low"]))

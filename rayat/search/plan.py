@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rayat.config import TrialConfig, merge
+from rayat.config import TrialConfig
 from rayat.errors import StudyError
+from rayat.layers import PART_KEYS
 from rayat.registry import SEARCHERS
+from rayat.search.arms import Arm, holds, methods, refuse_other
 from rayat.search.base import Point, Searcher, Told
-from rayat.search.domains import as_json
+from rayat.search.domains import as_json, is_function
+from rayat.search.random import distinct
 
 
 @dataclass(frozen=True)
@@ -43,32 +46,77 @@ class Plan:
     """A study's arms with the space that each of them searches.
 
     Attributes:
-        arms: configuration trees by the arm's label, without nuisance values and seed.
+        arms: by their labels, without nuisance values and seed.
         space: Tune's domains of the nuisance axes, or their JSON forms.
     """
 
     searcher: Searcher
-    arms: Mapping[str, Mapping[str, Any]]
+    arms: Mapping[str, Arm]
     space: Mapping[str, Any]
     draws: int
     draw_seed: int
     seeds: tuple[int, ...]
 
-    def propose(self, told: Sequence[Told] = ()) -> list[Point]:
-        """Return the next points of an arm that was told the values of all its earlier ones."""
-        return self.searcher.propose(self.space, self.draws, self.draw_seed, told)
+    def propose(self, arm: str, told: Sequence[Told] = ()) -> list[Point]:
+        """Return the next points of an arm that was told the values of all its earlier ones.
+
+        An adaptive search leaves out the axes of parameters that the arm's methods do not have.
+
+        Raises:
+            StudyError: the space cannot be searched.
+        """
+        space = self._own_space(arm) if self.searcher.adaptive else self.space
+        if not space:
+            return [] if told else [{}]
+        known = self._known(arm)
+        points = self.searcher.propose({**known, **space}, self.draws, self.draw_seed, told)
+        return [{axis: point[axis] for axis in space} for point in points]
+
+    def _known(self, arm: str) -> dict[str, Any]:
+        """Return the values that a `sample_from` may read; none where there is no such axis."""
+        if not any(is_function(domain) for domain in self.space.values()):
+            return {}
+        chosen = self.arms[arm]
+        return {**(chosen.common[1] if len(chosen.common) > 1 else {}), **chosen.own}
+
+    def _own_space(self, arm: str) -> dict[str, Any]:
+        """Return the axes that apply to an arm.
+
+        Raises:
+            StudyError: an axis applies or not by the value of another one that is tuned.
+        """
+        found = {}
+        for axis, domain in self.space.items():
+            head, _, tail = axis.partition(".")
+            names = None
+            if head in PART_KEYS and tail not in ("", PART_KEYS[head].key):
+                names = methods(head, [self.arms[arm]], self.space)
+            having = holds(head, tail, names) if names else set()
+            if names and having and having != names:
+                raise StudyError(
+                    f"search {self.searcher.kind!r} cannot tune {axis!r}, which only "
+                    f"{', '.join(sorted(having))} have: make the method a scientific axis "
+                    "(tune.grid_search), or use search='random'"
+                )
+            if names is None or having:
+                found[axis] = domain
+        return found
 
     def trials(self, arm: str, draw: int, point: Mapping[str, Any], start: int) -> list[Trial]:
         """Return the trials of one point, a seed each, numbered from `start`.
 
         Raises:
             ConfigError: the point is not a valid configuration.
+            StudyError: a value that the arm or the point names is not the configuration's.
         """
-        tree = merge(dict(self.arms[arm]), point)
+        chosen = self.arms[arm]
+        merged = chosen.merged(point)
+        named = chosen.named(point, merged.left_out)
         trials = []
         for index, seed in enumerate(self.seeds, start):
-            config = TrialConfig.parse({**tree, "seed": seed})
+            config = TrialConfig.parse({**merged.tree, "seed": seed})
             trials.append(Trial.of(index, arm, draw, config))
+        refuse_other(arm, named, trials[0].config)
         return trials
 
     def first(self) -> list[Trial]:
@@ -78,28 +126,52 @@ class Plan:
             ConfigError: a point of the space is not a valid configuration.
             StudyError: the space cannot be searched, or two points are the same.
         """
-        trials: list[Trial] = []
-        seen: dict[tuple[str, int], str] = {}
+        if not self.space and self.draws > 1:
+            raise StudyError(
+                f"draws={self.draws}, but the study has no nuisance axis to draw from; leave "
+                "draws out, or name an axis in `nuisance`"
+            )
         # The same points for every arm: an equal budget, and paired comparisons.
-        points = self.propose()
+        return self._all({arm: self.propose(arm) for arm in self.arms})
+
+    def foreseen(self) -> list[Trial]:
+        """Return as many trials as the run may have: random ones stand in for later proposals.
+
+        Raises: like `first`, which is checked with the searcher that will run.
+        """
+        if not self.searcher.adaptive:
+            return self.first()
+        self.first()
+        points = {}
         for arm in self.arms:
-            for draw, point in enumerate(points):
-                for trial in self.trials(arm, draw, point, len(trials)):
-                    key = (trial.config.config_id, trial.config.seed)
-                    if key in seen:
-                        raise StudyError(
-                            f"two points of the space are the same configuration: "
-                            f"{seen[key]!r} and {arm!r}; remove one (or a draw of a grid)"
-                        )
-                    seen[key] = arm
-                    trials.append(trial)
+            space = self._own_space(arm)
+            points[arm] = distinct(space, self.draws, self.draw_seed)
+        return self._all(points)
+
+    def _all(self, points: Mapping[str, Sequence[Point]]) -> list[Trial]:
+        trials: list[Trial] = []
+        seen: dict[str, tuple[str, bool]] = {}
+        for arm, proposed in points.items():
+            for draw, point in enumerate(proposed):
+                found = self.trials(arm, draw, point, len(trials))
+                missed = self.arms[arm].merged(point).left_out
+                part = any(axis in point for _, axis in missed)
+                before = seen.get(found[0].config.config_id)
+                if before is None:
+                    seen[found[0].config.config_id] = arm, part
+                    trials += found
+                elif before != (arm, True) or not part:
+                    raise StudyError(
+                        f"two points of the space are the same configuration: "
+                        f"{before[0]!r} and {arm!r}; remove one (or a draw of a grid)"
+                    )
         return trials
 
     def tree(self) -> dict[str, Any]:
         """Return the JSON form that `run.json` keeps of an adaptive search."""
         return {
             "searcher": self.searcher.spec(),
-            "arms": {arm: dict(tree) for arm, tree in self.arms.items()},
+            "arms": {arm: chosen.tree() for arm, chosen in self.arms.items()},
             "space": {axis: as_json(axis, domain) for axis, domain in self.space.items()},
             "draws": self.draws,
             "draw_seed": self.draw_seed,
@@ -110,4 +182,5 @@ class Plan:
     def parse(cls, tree: Mapping[str, Any]) -> Plan:
         """Return the plan of a JSON form."""
         fields = {**tree, "searcher": SEARCHERS.build(tree["searcher"])}
-        return cls(**{**fields, "seeds": tuple(tree["seeds"])})
+        arms = {arm: Arm.parse(stored) for arm, stored in tree["arms"].items()}
+        return cls(**{**fields, "arms": arms, "seeds": tuple(tree["seeds"])})

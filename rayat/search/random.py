@@ -8,13 +8,15 @@ from typing import Any
 from rayat.errors import StudyError
 from rayat.registry import SEARCHERS
 from rayat.search.base import Point, Searcher, Told
+from rayat.search.domains import is_function
 
 
 @SEARCHERS.register("random")
 class Random(Searcher):
     """Every draw samples each domain once; every arm gets the same draws, grids are tried whole.
 
-    Draw k is sampled with the seed `draw_seed + k`: more draws keep the earlier ones.
+    Draw k is sampled with the seed `draw_seed + k`, and one that repeats an earlier one is passed
+    over: more draws keep the earlier ones. A space with fewer points than draws is refused.
 
     Source: Bergstra and Bengio 2012; Ray Tune's variant generator.
     """
@@ -23,7 +25,37 @@ class Random(Searcher):
         self, space: Mapping[str, Any], draws: int, seed: int, told: Sequence[Told]
     ) -> list[Point]:
         """Return all points."""
-        return [point for draw in range(draws) for point in variants(space, seed + draw)]
+        points = distinct(space, draws, seed)
+        if space and len(points) < draws * len(variants(space, seed)):
+            raise StudyError(
+                f"draws={draws} are more than the space has different points "
+                f"({', '.join(space)}): set draws={len(points) // len(variants(space, seed))}, or "
+                "search='grid' with draws=1 for every point once"
+            )
+        return points
+
+
+TRIES = 50
+"""Samples of the space in a row without a new point, before it counts as exhausted."""
+
+
+def distinct(space: Mapping[str, Any], draws: int, seed: int) -> list[Point]:
+    """Return `draws` different samples at every grid point, or as many as the space has.
+
+    Raises:
+        StudyError: Tune cannot expand the space.
+    """
+    columns: list[list[Point]] = [[] for _ in variants(space, seed)]
+    number, idle = 0, 0
+    while any(len(column) < draws for column in columns) and idle < TRIES * draws:
+        idle += 1
+        for column, point in zip(columns, variants(space, seed + number), strict=True):
+            if len(column) < draws and point not in column:
+                column.append(point)
+                idle = 0
+        number += 1
+    fewest = min(map(len, columns), default=0)
+    return [column[draw] for draw in range(fewest) for column in columns]
 
 
 def variants(space: Mapping[str, Any], seed: int) -> list[Point]:
@@ -39,11 +71,26 @@ def variants(space: Mapping[str, Any], seed: int) -> list[Point]:
     from ray.tune.search.variant_generator import generate_variants
 
     # Dotted keys stay plain keys: Tune splits paths on its own nesting only.
-    state = np.random.RandomState(seed)
-    try:
+    def once() -> list[Point]:
+        state = np.random.RandomState(seed)
         return [_plain(spec) for _, spec in generate_variants(dict(space), random_state=state)]
+
+    try:
+        points = once()
+        again = once() if any(map(is_function, space.values())) else points
     except Exception as error:
-        raise StudyError(f"the space cannot be expanded: {error}") from error
+        cause = error.__context__ or error
+        why = f"{type(cause).__name__}: {cause}".split("\n")[0]
+        raise StudyError(
+            f"the space cannot be expanded: {why} (sample_from may read the scientific axes, the "
+            "constants of the space and earlier draws)"
+        ) from error
+    if points != again:
+        raise StudyError(
+            "sample_from gives other values each time it is asked, so a run could not be repeated: "
+            "let it follow from the other values alone, or use one of Tune's own domains"
+        )
+    return points
 
 
 def _plain(value: Any) -> Any:

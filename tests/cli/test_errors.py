@@ -96,7 +96,6 @@ def test_a_run_that_is_being_written_cannot_be_repaired(rayat, run_folder):
     ("arguments", "sentence"),
     [
         (["--set", "lr.shape=linear"], "'lr.shape' is an axis of study 'small'"),
-        (["--set", "attack.eps=0.1"], "'attack' is an axis of study 'small'"),
         (["--set", "seed=3"], "the seeds are the study's own"),
         (["--set", "epochs"], "--set needs KEY=VALUE, got 'epochs'"),
         (["--set", "=1"], "--set needs KEY=VALUE, got '=1'"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray import tune
 
 from rayat.cli.planning import wall_seconds
 from rayat.cli.studies import changed_study, parse_changes, run_folder
@@ -174,8 +175,11 @@ def test_changes_go_into_the_base_of_the_study():
     config = changed.trials()[0].config
     assert (config.epochs, config.lr.peak, config.lr.kind) == (2, 0.3, "cosine")
     assert study.base["epochs"] == 5
+    # A constant of the space is no axis.
+    assert changed_study(study, {"lr.shape": "linear"}).trials()[0].config.lr.kind == "linear"
+    axis = study.replace(space={"lr.shape": tune.grid_search(["cosine"])})
     with pytest.raises(StudyError, match="axis of study 's'"):
-        changed_study(study, {"lr.shape": "linear"})
+        changed_study(axis, {"lr.shape": "linear"})
 
 
 def test_a_run_has_a_folder_of_its_own(tmp_path, monkeypatch):
