@@ -271,7 +271,7 @@ def load_study(path: str | Path) -> Study:
     Raises:
         StudyError: no such file (with the shipped studies), no `study` in it, or it raises.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         shipped = sorted(str(p) for p in Path("search_spaces").glob("*.py"))
         known = f"; here are: {', '.join(shipped)}" if shipped else ""

@@ -1,4 +1,4 @@
-"""What `rayat doctor` looks at, one function each; nothing is started and nothing is written."""
+"""What `rayat doctor` looks at, one function each; nothing is started and nothing is left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from rayat.cli.text import size
-from rayat.errors import DataError
+from rayat.errors import DataError, PlacementError
 
 GIB = 2**30
 MEMORY_PER_CORE = 1 * GIB
@@ -140,6 +140,7 @@ def data() -> Iterator[Check]:
 def ray_safety() -> Iterator[Check]:
     """Who could reach the Ray that rayat starts."""
     import rayat.orchestration  # noqa: F401  (sets the mode unless the user did)
+    from rayat.orchestration.apart import surroundings, temporary
 
     mode = os.environ.get("RAY_AUTH_MODE", "")
     if mode == "token":
@@ -157,6 +158,13 @@ def ray_safety() -> Iterator[Check]:
             yield Check("ray token", "warn", f"others can read {token}", f"chmod 600 {token}")
     if not os.access(Path.home(), os.W_OK) and not token.is_file():
         yield Check("ray token", "fail", f"{token} cannot be made", "set HOME to a writable folder")
+    other = surroundings()
+    yield Check("other ray", "ok", other or "none")
+    try:
+        temporary().rmdir()
+        yield Check("ray temporary folder", "ok", "writable, and short enough for sockets")
+    except PlacementError as error:
+        yield Check("ray temporary folder", "fail", str(error), "set RAY_TMPDIR")
     try:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))

@@ -74,6 +74,7 @@ def plan(
     several workers it predicts what the exchange of gradients adds (docs/scaling.md).
     """
     chosen = load(study, changes)
+    from rayat.orchestration.apart import surroundings
     from rayat.orchestration.cluster import cluster, local_capacity
 
     trials = chosen.foreseen()
@@ -86,6 +87,8 @@ def plan(
     slots = _slots(trials, capacity, concurrency)
     groups = measure(trials)
     facts = _facts(chosen, trials, groups, capacity, slots)
+    note = surroundings() if place.address is None else ""
+    facts["notes"] = [note] if note else []
     facts["link"] = link or (scaling.CLUSTER_LINK if place.address is not None else None)
     facts["scaling"] = scaling.scaling(groups, workers, facts["link"])
     typer.echo(as_json(facts) if json else _table(facts))
@@ -313,6 +316,7 @@ def _table(facts: Mapping[str, Any]) -> str:
             f"({size(facts['memory_bytes_per_process'])} a process){advice}",
         ),
         *(("warning", text) for text in facts["warnings"]),
+        *(("note", text) for text in facts["notes"]),
         ("feasible", "yes"),
     ]
     parts = [columns(groups, header), columns(totals)]

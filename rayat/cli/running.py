@@ -19,7 +19,7 @@ from rayat.compare.text import printable
 
 if TYPE_CHECKING:
     from rayat.orchestration.driver import Observer
-    from rayat.orchestration.sweep import Summary
+    from rayat.orchestration.sweep import Summary, Where
 
 TRIALS_LOST = 4
 INTERRUPTED = 130
@@ -81,7 +81,7 @@ def run(
         collective_timeout,
         trial_timeout,
     )
-    watching = _observer(follow)
+    watching = _observer(place, follow)
     from rayat.orchestration import sweep
 
     with _carefully(folder):
@@ -126,7 +126,7 @@ def resume(
         collective_timeout,
         trial_timeout,
     )
-    watching = _observer(follow)
+    watching = _observer(place, follow)
     from rayat.orchestration import sweep
 
     with _carefully(folder):
@@ -154,11 +154,10 @@ def train(
     config = TrialConfig.parse(_with_workers(parse_changes(changes), workers))
     folder = run_folder("train", out, None)
     place = options.where(address, cpus, gpus, allow_open_cluster)
-    from rayat.cli.live import observer
     from rayat.orchestration import standalone
 
     with _carefully(folder):
-        summary = standalone.train(config, folder, place, observer(), _command())
+        summary = standalone.train(config, folder, place, _observer(place), _command())
     _conclude(summary, json)
 
 
@@ -183,11 +182,12 @@ def refit(
     folder = run_folder(f"refit-{name}", out, None)
     wanted = _with_workers(parse_changes(changes), workers)
     place = options.where(address, cpus, gpus, allow_open_cluster)
-    from rayat.cli.live import observer
     from rayat.orchestration import standalone
 
     with _carefully(folder):
-        summary = standalone.refit(run.absolute(), folder, wanted, place, observer(), _command())
+        summary = standalone.refit(
+            run.absolute(), folder, wanted, place, _observer(place), _command()
+        )
     _conclude(summary, json)
 
 
@@ -195,20 +195,25 @@ def _command() -> list[str]:
     return ["rayat", *sys.argv[1:]]
 
 
-def _observer(follow: list[str] | None) -> Observer:
-    """Return the display, with the followers that were asked for.
+def _observer(place: Where, follow: list[str] | None = None) -> Observer:
+    """Return the display, with the followers that were asked for; it says what is ignored here.
 
     Raises:
         ConfigError: no such follower, or its package is not installed.
     """
     from rayat.cli.live import observer
+    from rayat.orchestration.apart import surroundings
     from rayat.orchestration.following import Following
     from rayat.registry import FOLLOWERS
 
     followers = [FOLLOWERS.build(name) for name in dict.fromkeys(follow or ())]
     for follower in followers:
         follower.library()
-    return Following(observer(), followers) if followers else observer()
+    watching = observer()
+    note = surroundings() if place.address is None else ""
+    if note:
+        watching.phase(f"note: {note}")
+    return Following(watching, followers) if followers else watching
 
 
 def _with_workers(changes: dict[str, Any], workers: int | None) -> dict[str, Any]:

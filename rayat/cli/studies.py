@@ -149,6 +149,7 @@ def run_folder(study_name: str, out: Path | None, name: str | None) -> Path:
     Raises:
         StudyError: both are given, `name` cannot be a folder's name, or `out` is a URI.
     """
+    from rayat.ledger.files import located
     from rayat.study import NAME
 
     if out is not None and _SCHEME.match(str(out)):
@@ -165,7 +166,7 @@ def run_folder(study_name: str, out: Path | None, name: str | None) -> Path:
             f"--name becomes a folder: use letters, digits, . _ - (at most 64), got {name!r}"
         )
     stamp = name or time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    return (out or Path("runs") / study_name / stamp).absolute()
+    return located(out or Path("runs") / study_name / stamp)
 
 
 def short(folder: Path) -> str:

@@ -19,6 +19,7 @@ from rayat.compare.table import Comparison, Row, compare
 from rayat.compare.text import NONE, count, fraction, plural, printable, seconds, short_arms
 from rayat.compare.verdict import robust_interval
 from rayat.errors import RayatError
+from rayat.ledger.files import located
 from rayat.ledger.reader import Run
 
 MOST_ROWS = 500
@@ -48,7 +49,7 @@ def write_report(
         LedgerError, StudyError: as `compare`.
         RayatError: the file cannot be written.
     """
-    path = Path(path)
+    path = located(path)
     page = report(run, compare(run, baseline, target))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.errors import LedgerError
+from rayat.ledger.files import located
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.writer import Ledger
 
@@ -53,7 +54,7 @@ class Source:
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
-def write(source: Source, root: Path, folder: Path, command: Sequence[str]) -> None:
+def write(source: Source, root: Path, folder: str | Path, command: Sequence[str]) -> None:
     """Write a ledger folder; every trial has its end, so nothing can go on with it.
 
     Args:
@@ -62,6 +63,7 @@ def write(source: Source, root: Path, folder: Path, command: Sequence[str]) -> N
     Raises:
         LedgerError: nothing to import, a folder that holds a run, or rows that no ledger takes.
     """
+    folder = located(folder)
     if not source.trials:
         why = "; ".join(f"{name}: {reason}" for name, reason in source.skipped.items())
         raise LedgerError(f"{root}: nothing to import{f' ({why})' if why else ''}")

@@ -13,6 +13,7 @@ from rayat.config import flatten
 from rayat.errors import LedgerError
 from rayat.imports.base import Source, arm_label
 from rayat.imports.table import trials
+from rayat.ledger.files import located
 
 KIND = "ray"
 RESULTS = ("result.json", "progress.csv")
@@ -21,7 +22,7 @@ PERSONAL = ("seed",)
 """Configuration keys that tell no arms apart."""
 
 
-def read(folder: Path, columns: Mapping[str, str]) -> Source:
+def read(folder: str | Path, columns: Mapping[str, str]) -> Source:
     """Read every trial below a folder. Only JSON and CSV are read: Tune's pickles run code.
 
     An iteration that a trial reported twice (it was restarted) counts once, by its last report.
@@ -29,6 +30,7 @@ def read(folder: Path, columns: Mapping[str, str]) -> Source:
     Raises:
         LedgerError: no trial there, or no column for a role (name it in `columns`).
     """
+    folder = located(folder)
     frames, configs, files, skipped = [], dict[str, dict[str, Any]](), list[Path](), {}
     for path in _results(folder):
         name = str(path.parent.relative_to(folder))

@@ -16,6 +16,7 @@ from typing import Any
 
 from rayat.errors import LedgerError
 from rayat.imports.base import Imported, Source, arm_label
+from rayat.ledger.files import located
 
 KIND = "robust-overfitting"
 COLUMNS = {
@@ -32,12 +33,13 @@ COLUMNS = {
 NEEDED = ("Epoch", "Test Robust Acc")
 
 
-def read(folder: Path) -> Source:
+def read(folder: str | Path) -> Source:
     """Read every `output.log` below a folder; logs of another form are skipped with a reason.
 
     Raises:
         LedgerError: no such folder, or no log in it.
     """
+    folder = located(folder)
     paths = sorted(folder.rglob("output.log")) if folder.is_dir() else []
     if not paths:
         raise LedgerError(

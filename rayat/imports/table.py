@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from rayat.errors import LedgerError, nearest
 from rayat.imports.base import Imported, Source, arm_label
+from rayat.ledger.files import located
 from rayat.replay.curves import KNOWN, column_roles
 
 KIND = "table"
@@ -34,12 +35,13 @@ FRACTION = 1.5
 """Accuracies above this are percents, which a ledger never holds."""
 
 
-def read(path: Path, columns: Mapping[str, str]) -> Source:
+def read(path: str | Path, columns: Mapping[str, str]) -> Source:
     """Read a table; `columns` names columns by role where they are not recognised.
 
     Raises:
         LedgerError: no such file, not a table, a column that is missing.
     """
+    path = located(path)
     try:
         table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except FileNotFoundError:

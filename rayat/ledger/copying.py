@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from rayat.errors import LedgerError
-from rayat.ledger.files import make_folder, write_file
+from rayat.ledger.files import located, make_folder, write_file
 from rayat.ledger.lock import LOCK
 from rayat.ledger.publish import MANIFEST
 
@@ -59,7 +59,7 @@ def copy_run(source: str, target: str) -> dict[str, int]:
 def _place(text: str) -> tuple[Any, str]:
     """Return the file system and the path of a folder or URI."""
     if "://" not in text:
-        return fs.LocalFileSystem(), str(Path(text).absolute())
+        return fs.LocalFileSystem(), str(located(text))
     try:
         found, path = fs.FileSystem.from_uri(text)
     except (ValueError, OSError, pa.ArrowException) as error:

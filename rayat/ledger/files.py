@@ -14,6 +14,14 @@ FILE_MODE, FOLDER_MODE = 0o600, 0o700
 NEW = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+def located(path: str | Path) -> Path:
+    """Return a path as every part of a run means it: absolute, `~` as the user's folder.
+
+    Workers have working folders of their own, and Ray reads a relative path as a URI.
+    """
+    return Path(os.path.abspath(Path(path).expanduser()))
+
+
 @contextlib.contextmanager
 def naming(path: Path, doing: str) -> Iterator[None]:
     """Turn an `OSError` into a `LedgerError` that names the file and says what to do."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.errors import LedgerError
+from rayat.ledger.files import located
 from rayat.ledger.schema import SCHEMA_VERSION
 
 RUN = "run.json"
@@ -18,12 +19,13 @@ def run_json(info: Mapping[str, Any]) -> bytes:
     return (json.dumps(info, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def read_info(folder: Path) -> dict[str, Any]:
+def read_info(folder: str | Path) -> dict[str, Any]:
     """Return what `run.json` says.
 
     Raises:
         LedgerError: no run in the folder, a damaged file, or a newer schema version.
     """
+    folder = located(folder)
     path = folder / RUN
     try:
         info = json.loads(path.read_bytes())

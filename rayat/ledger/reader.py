@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rayat.errors import LedgerError
+from rayat.ledger.files import located
 from rayat.ledger.info import RUN, read_info
 from rayat.ledger.publish import MANIFEST, NEXT, cure, read_manifest
 from rayat.ledger.schema import TABLES
@@ -48,7 +49,7 @@ def read_run(folder: str | Path) -> Run:
         LedgerError: no run there; a file that is missing, truncated, damaged, foreign or of a newer
             schema version. The text names the file and the cure.
     """
-    folder = Path(folder)
+    folder = located(folder)
     info = read_info(folder)
     files = _generation(folder)
     frames = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.errors import LedgerError
-from rayat.ledger.files import naming, replace_file, sync_folder, write_file
+from rayat.ledger.files import located, naming, replace_file, sync_folder, write_file
 from rayat.ledger.info import RUN, read_info, run_json
 from rayat.ledger.lock import RunLock
 from rayat.ledger.log import LOG, MAGIC, read_log
@@ -64,7 +64,7 @@ def repair(folder: str | Path) -> RepairReport:
         LockedError: a driver is writing the run.
         LedgerError: no log, or neither it nor `run.json` says what the run is; nothing was changed.
     """
-    folder = Path(folder)
+    folder = located(folder)
     path = folder / LOG
     if not path.is_file():
         raise LedgerError(f"{path}: missing; without its log a run cannot be repaired")

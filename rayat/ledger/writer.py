@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rayat.errors import LedgerError, nearest
-from rayat.ledger.files import create_file, make_folder
+from rayat.ledger.files import create_file, located, make_folder
 from rayat.ledger.info import RUN, read_info, run_json
 from rayat.ledger.lock import RunLock
 from rayat.ledger.log import LOG, Log
@@ -58,7 +58,7 @@ class Ledger:
             LedgerError: a run is there already, `info` has no metric, or the disk refuses.
             LockedError: another driver is starting it.
         """
-        folder = Path(folder)
+        folder = located(folder)
         if info.get("metric") not in REPORT_KEYS:
             raise LedgerError(
                 f"a run's info needs a metric of the epochs, got {info.get('metric')!r}"
@@ -86,7 +86,7 @@ class Ledger:
             LockedError: another driver is writing it.
             LedgerError: no run there, or damage; the text names the file and the cure.
         """
-        folder = Path(folder)
+        folder = located(folder)
         read_info(folder)
         lock = RunLock.acquire(folder)
         try:

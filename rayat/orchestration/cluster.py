@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 
 from rayat.errors import PlacementError
+from rayat.orchestration.apart import apart
+from rayat.orchestration.headwatch import HeadWatch
+from rayat.orchestration.joining import joinable
 
 LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's switch for single-machine use; off, every port of every process is bound to 127.0.0.1."""
@@ -23,14 +26,44 @@ LOOPBACK_INTERFACE = "lo" if sys.platform == "linux" else "lo0"
 
 
 @dataclass(frozen=True)
-class Capacity:
-    """What the cluster has: whole CPUs and GPUs, over all nodes and on its largest node."""
+class Node:
+    """What one node has: amounts by Ray's names, such as `CPU`, `GPU`, `memory`."""
 
-    cpus: float
-    gpus: float
-    nodes: int
-    largest_cpus: float
-    largest_gpus: float
+    has: Mapping[str, float]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What the cluster has: its nodes, and those that its autoscaler may start.
+
+    Attributes:
+        each: the nodes that live now.
+        growth: (what a node of this kind has, how many more may be started), one per kind.
+    """
+
+    each: tuple[Node, ...]
+    growth: tuple[tuple[Node, int], ...] = ()
+
+    @property
+    def cpus(self) -> float:
+        """Return the CPUs of all nodes."""
+        return sum(node.has.get("CPU", 0) for node in self.each)
+
+    @property
+    def gpus(self) -> float:
+        """Return the GPUs of all nodes."""
+        return sum(node.has.get("GPU", 0) for node in self.each)
+
+    @property
+    def nodes(self) -> int:
+        """Return how many nodes there are."""
+        return len(self.each)
+
+    def record(self) -> dict[str, Any]:
+        """Return what `run.json` keeps."""
+        each = [{name: node.has.get(name, 0) for name in ("CPU", "GPU")} for node in self.each]
+        return {"cpus": self.cpus, "gpus": self.gpus, "nodes": self.nodes, "each": each}
 
 
 @contextlib.contextmanager
@@ -40,6 +73,7 @@ def cluster(
     gpus: int | None = None,
     object_store_bytes: int | None = None,
     allow_open: bool = False,
+    run: Path | None = None,
 ) -> Iterator[Capacity]:
     """Start a local Ray on loopback, or join the cluster at `address`; leave it afterwards.
 
@@ -51,6 +85,7 @@ def cluster(
         gpus: GPUs of the local Ray; default: as found.
         object_store_bytes: size of the local object store; default: Ray's own choice.
         allow_open: join a cluster that has no token authentication.
+        run: the folder of the run that needs it; named if the head dies, which ends the process.
 
     Raises:
         PlacementError: the cluster cannot be joined, or has no authentication.
@@ -59,22 +94,21 @@ def cluster(
     if ray.is_initialized():
         yield capacity()
         return
-    session: str | None = None
-    if address is None:
-        session = _start_local(cpus, gpus, object_store_bytes)
-    else:
-        _join(address, allow_open)
-    try:
+    with contextlib.ExitStack() as stack:
+        if address is None:
+            folder = stack.enter_context(apart())
+            _start_local(folder, cpus, gpus, object_store_bytes)
+        else:
+            _join(address, allow_open)
+        stack.callback(ray.shutdown)
+        stack.enter_context(HeadWatch(ray.get_runtime_context().gcs_address, run))
         yield capacity()
-    finally:
-        ray.shutdown()
-    if session is not None:
-        # Ray never removes its session folders; after an error its logs may be wanted.
-        shutil.rmtree(session, ignore_errors=True)
 
 
-def _start_local(cpus: int | None, gpus: int | None, object_store_bytes: int | None) -> str:
-    """Start Ray on this machine and return its session folder."""
+def _start_local(
+    folder: Path, cpus: int | None, gpus: int | None, object_store_bytes: int | None
+) -> None:
+    """Start Ray on this machine, its files in `folder`."""
     # Ray listens on all interfaces unless it believes that it can have no other node
     # (ray/_private/services.py get_node_ip_address). The constant is read when ray is imported, so
     # it is set beside the variable that the started processes read.
@@ -85,49 +119,62 @@ def _start_local(cpus: int | None, gpus: int | None, object_store_bytes: int | N
         os.environ.setdefault(name, LOOPBACK_INTERFACE)
     cores = len(os.sched_getaffinity(0))
     before = os.umask(0o077)  # the started processes write for this user only
-    ray.init(
-        num_cpus=cpus or cores,
-        num_gpus=gpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="CRITICAL",
-        object_store_memory=object_store_bytes,
-        namespace="rayat",
-    )
-    os.umask(before)
+    try:
+        ray.init(
+            address="local",  # without it Ray follows the address that it finds around it
+            num_cpus=cpus or cores,
+            num_gpus=gpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="CRITICAL",
+            object_store_memory=object_store_bytes,
+            namespace="rayat",
+            _temp_dir=str(folder),
+        )
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+        raise PlacementError(
+            "Ray's processes did not start within the 30 s that Ray gives them: this machine is "
+            "very busy; try again, or end what else runs on it"
+        ) from error
+    finally:
+        os.umask(before)
     token = Path.home() / ".ray" / "auth_token"
     if token.exists():
         token.chmod(0o600)
-    return str(ray._private.worker._global_node.get_session_dir_path())
 
 
 def _join(address: str, allow_open: bool) -> None:
-    if address.startswith("ray://"):
-        raise PlacementError(
-            f"{address} is a Ray Client address: run rayat on a node of the cluster "
-            "with --address auto"
-        )
-    if os.environ.get("RAY_AUTH_MODE") != "token" and not allow_open:
-        raise PlacementError(
-            "RAY_AUTH_MODE is not 'token', so anyone who reaches the cluster runs code on it: "
-            "set it on every node, or pass --allow-open-cluster"
-        )
+    found = joinable(address, allow_open)
+    hidden = os.environ.pop("RAY_ADDRESS", None)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="CRITICAL", namespace="rayat")
+        ray.init(address=found, log_to_driver=False, logging_level="CRITICAL", namespace="rayat")
     except (ConnectionError, RuntimeError, ValueError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PlacementError(f"no Ray cluster at {address!r}: {line}") from error
+    finally:
+        if hidden is not None:
+            os.environ["RAY_ADDRESS"] = hidden
 
 
 def capacity() -> Capacity:
-    """Return what the joined cluster has now."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    """Return what the joined cluster has now, and what its autoscaler may add."""
+    each = tuple(
+        Node(dict(node["Resources"]), node["NodeManagerAddress"])
+        for node in ray.nodes()
+        if node["Alive"]
+    )
+    config = ray._private.state.state.get_cluster_config()
+    kinds = [] if config is None else list(config.node_group_configs)
     return Capacity(
-        cpus=sum(node.get("CPU", 0) for node in nodes),
-        gpus=sum(node.get("GPU", 0) for node in nodes),
-        nodes=len(nodes),
-        largest_cpus=max((node.get("CPU", 0) for node in nodes), default=0),
-        largest_gpus=max((node.get("GPU", 0) for node in nodes), default=0),
+        each,
+        tuple(
+            (Node({name: float(n) for name, n in kind.resources.items()}, kind.name), more)
+            for kind in kinds
+            # -1 stands for as many as are asked for.
+            if (more := sys.maxsize if kind.max_count < 0 else kind.max_count) > 0
+        ),
     )
 
 
@@ -135,7 +182,7 @@ def local_capacity(cpus: int | None = None, gpus: int | None = None) -> Capacity
     """Return what a local Ray would have, without starting it."""
     cores = float(cpus or len(os.sched_getaffinity(0)))
     found = float(gpus if gpus is not None else _visible_gpus())
-    return Capacity(cores, found, 1, cores, found)
+    return Capacity((Node({"CPU": cores, "GPU": found}, "this machine"),))
 
 
 def _visible_gpus() -> int:

@@ -19,6 +19,7 @@ from rayat.config import TrialConfig
 from rayat.data.base import Prepared, Source
 from rayat.data.prepare import prepare
 from rayat.errors import ConfigError, LedgerError, nearest
+from rayat.ledger.files import located
 from rayat.ledger.info import RUN, read_info
 from rayat.ledger.state import EVAL_KEY
 from rayat.ledger.writer import Ledger
@@ -145,7 +146,7 @@ def _twin(
 
 
 def evaluate_run(
-    folder: Path,
+    folder: str | Path,
     request: Request,
     trial_ids: Sequence[str] = (),
     tell: Tell = lambda line: None,
@@ -165,6 +166,7 @@ def evaluate_run(
         LockedError: a driver is writing the run.
         LedgerError: an unknown trial, one that has not ended, or a damaged checkpoint.
     """
+    folder = located(folder)
     with Ledger.open(folder) as ledger:
         declared = ledger.trials()
         for trial_id in trial_ids:
@@ -261,7 +263,9 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def evaluate_one(checkpoint: Path, request: Request, tell: Tell = lambda line: None) -> list[Row]:
+def evaluate_one(
+    checkpoint: str | Path, request: Request, tell: Tell = lambda line: None
+) -> list[Row]:
     """Evaluate one checkpoint where it lies; the ledger of its run, if any, is not written.
 
     Args:
@@ -270,7 +274,8 @@ def evaluate_one(checkpoint: Path, request: Request, tell: Tell = lambda line: N
     Raises:
         LedgerError: it is damaged, or of a version that did not store the configuration.
     """
-    folder, name = checkpoint.absolute().parent, checkpoint.name
+    checkpoint = located(checkpoint)
+    folder, name = checkpoint.parent, checkpoint.name
     if name not in CHECKPOINTS:
         raise LedgerError(f"a checkpoint's folder is named best or last, got {checkpoint}")
     config = checkpoints.configuration(checkpoint)
@@ -288,11 +293,11 @@ def key(row: Row) -> tuple[Any, ...]:
 
 def evaluate_network(
     factory: str,
-    weights: Path | None,
+    weights: str | Path | None,
     source: Source,
     request: Request,
     seed: int = 0,
-    journal: Path | None = None,
+    journal: str | Path | None = None,
     tell: Tell = lambda line: None,
 ) -> list[Row]:
     """Evaluate a network that rayat did not train (`training.foreign`).
@@ -304,6 +309,8 @@ def evaluate_network(
     Raises:
         ConfigError, DataError: the network, its weights or the data do not do.
     """
+    weights = None if weights is None else located(weights)
+    journal = None if journal is None else located(journal)
     model = load_network(factory, weights, request.device)
     prepared = prepare(source)
     check_network(model, prepared, request.device)

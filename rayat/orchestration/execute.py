@@ -19,6 +19,7 @@ from rayat.orchestration.driver import Driver
 from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.orders import Orders
 from rayat.orchestration.overdue import Overdue
+from rayat.orchestration.pending import Pending
 from rayat.orchestration.placement import Need, concurrency, release_orphans
 from rayat.orchestration.scheduler import Errors, Judge, StopAll, directory, our_id
 from rayat.orchestration.several import Launcher
@@ -125,7 +126,7 @@ def _fit(
     at_once = min(slots, options.at_once or slots, len(ready()))
     driver.observer.begin(driver, at_once)
     judge = Judge(driver)
-    callbacks: list[Any] = [Errors(judge)]
+    callbacks: list[Any] = [Errors(judge), Pending(driver.observer.phase)]
     if options.trial_timeout is not None:
         callbacks.append(Overdue(judge, options.trial_timeout))
     tuner = tune.Tuner(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import ray
@@ -10,7 +12,7 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from rayat.config import TrialConfig
 from rayat.errors import PlacementError
-from rayat.orchestration.cluster import Capacity
+from rayat.orchestration.cluster import Capacity, Node
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,12 @@ class Need:
         return cls(config.workers, config.cpus_per_worker, config.gpus_per_worker)
 
     @property
+    def bundle(self) -> dict[str, float]:
+        """Return what one worker holds, by Ray's names."""
+        both = {"CPU": self.cpus_per_worker, "GPU": self.gpus_per_worker}
+        return {name: value for name, value in both.items() if value > 0}
+
+    @property
     def cpus(self) -> float:
         """Return the CPUs of all workers."""
         return self.workers * self.cpus_per_worker
@@ -37,31 +45,75 @@ class Need:
         return self.workers * self.gpus_per_worker
 
 
+def fitting(bundle: Mapping[str, float], has: Mapping[str, float]) -> int:
+    """Return how many workers, each holding `bundle`, an empty node holds.
+
+    Shares of a GPU are cut from one GPU: of two GPUs, three workers of 0.6 do not get theirs.
+    """
+    counts = []
+    for name, each in bundle.items():
+        have = has.get(name, 0.0)
+        if name == "GPU" and each < 1:
+            counts.append(math.floor(have + 1e-9) * math.floor(1 / each + 1e-9))
+        else:
+            counts.append(math.floor(have / each + 1e-9))
+    return min(counts, default=0)
+
+
 def concurrency(need: Need, capacity: Capacity) -> int:
-    """Return how many such trials the cluster holds at once, at least 1.
+    """Return how many such trials the nodes hold at once, at least 1.
+
+    The workers of a trial are alike and may stand on any nodes, so nodes are packed exactly: each
+    counts with as many whole workers as it holds. Nodes that an autoscaler may start count too.
 
     Raises:
-        PlacementError: not even one fits; the text says what is short and what there is.
+        PlacementError: not even one fits; the text says what is short and lists the nodes.
     """
-    short = (
-        ("CPU", need.cpus_per_worker, need.cpus, capacity.largest_cpus, capacity.cpus),
-        ("GPU", need.gpus_per_worker, need.gpus, capacity.largest_gpus, capacity.gpus),
+    bundle = need.bundle
+    kinds = [(node.has, 1) for node in capacity.each]
+    kinds += [(node.has, more) for node, more in capacity.growth]
+    places = sum(fitting(bundle, has) * count for has, count in kinds)
+    if places >= need.workers:
+        # No more than can be counted where an autoscaler has no limit.
+        return max(1, min(places, 10_000) // need.workers)
+    there = listed(capacity)
+    if places == 0:
+        keys = " and ".join(f"{name.lower()}s_per_worker" for name in bundle)
+        raise PlacementError(
+            f"a worker needs {amounts(bundle)} and no node has that ({there}): lower {keys}, or "
+            "join a larger cluster with --address"
+        )
+    raise PlacementError(
+        f"a trial needs {need.workers} workers of {amounts(bundle)} each at the same time, and "
+        f"there is place for {places} ({there}): lower workers, or join a larger cluster with "
+        "--address"
     )
-    for name, each, total, largest, have in short:
-        if each > largest:
-            raise PlacementError(
-                f"a worker needs {each:g} {name}s but the largest node has {largest:g}: "
-                f"lower {name.lower()}s_per_worker or join a larger cluster with --address"
-            )
-        if total > have:
-            raise PlacementError(
-                f"a trial needs {need.workers} workers x {each:g} = {total:g} {name}s "
-                f"but the cluster has {have:g}: lower workers or join a larger cluster"
-            )
-    slots = [math.floor(capacity.cpus / need.cpus + 1e-9)]
-    if need.gpus > 0:
-        slots.append(math.floor(capacity.gpus / need.gpus + 1e-9))
-    return max(1, min(slots))
+
+
+def amounts(resources: Mapping[str, float]) -> str:
+    """Return resources as text, such as `1.5 CPUs and 1 GPU`."""
+    texts = []
+    for name, value in resources.items():
+        if name in ("memory", "object_store_memory"):
+            texts.append(f"{value / 2**30:.3g} GiB of {name.replace('_', ' ')}")
+        else:
+            texts.append(f"{value:g} {name}{'' if value == 1 else 's'}")
+    return " and ".join(texts) or "nothing"
+
+
+def listed(capacity: Capacity, names: tuple[str, ...] = ("CPU", "GPU")) -> str:
+    """Return what the nodes have, equal ones together: `2 nodes have 4 CPUs, 1 node has 8 CPUs`."""
+
+    def shown(node: Node) -> str:
+        held = {name: node.has[name] for name in names if node.has.get(name)}
+        return amounts(held) if held else f"no {' or '.join(names)}"
+
+    groups = Counter(shown(node) for node in capacity.each)
+    texts = [f"{n} node{'s have' if n > 1 else ' has'} {has}" for has, n in groups.items()]
+    for node, more in capacity.growth:
+        count = "any number of" if more > 10**6 else f"up to {more}"
+        texts.append(f"an autoscaler may start {count} of {shown(node)}")
+    return ", ".join(texts) or "there is no node"
 
 
 def release_orphans() -> None:

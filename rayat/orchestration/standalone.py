@@ -14,14 +14,16 @@ from ray.exceptions import RayActorError
 from rayat.compare.select import best_trial
 from rayat.config import TrialConfig
 from rayat.errors import LedgerError
+from rayat.ledger.files import located
 from rayat.ledger.reader import read_run
 from rayat.ledger.writer import Ledger
-from rayat.orchestration.cluster import Capacity, cluster
+from rayat.orchestration.cluster import Capacity
 from rayat.orchestration.contexts import Order
 from rayat.orchestration.driver import Driver, Observer
 from rayat.orchestration.execute import SCRATCH
 from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.interrupts import interruptible
+from rayat.orchestration.pending import Pending
 from rayat.orchestration.placement import Need, concurrency
 from rayat.orchestration.search import declare
 from rayat.orchestration.shared_data import SharedData
@@ -29,6 +31,7 @@ from rayat.orchestration.sweep import (
     LOCAL,
     Summary,
     Where,
+    beginning,
     refuse_a_taken,
     refuse_what_cannot_run,
     run_info,
@@ -62,13 +65,13 @@ def train(
     study = Study(name=name, base=config.tree(), seeds=(config.seed,))
     trial = study.trials()[0]
     refuse_what_cannot_run([trial], where)
-    folder = Path(folder)
+    folder = located(folder)
     refuse_a_taken(folder)
-    with cluster(where.address, where.cpus, where.gpus, allow_open=where.allow_open) as capacity:
+    with where.joined(folder) as capacity:
         concurrency(Need.of(config), capacity)
         shared, data = SharedData.put([config.data])
         info = run_info(study, list(data.values()), capacity, command, origin)
-        with Ledger.create(folder, info) as ledger:
+        with beginning(folder, info) as ledger:
             declare(ledger, trial)
             return _carry_out(ledger, trial, shared, capacity, observer or Observer())
 
@@ -93,6 +96,7 @@ def _carry_out(
     )
     observer.begin(driver, 1)
     reasons: dict[str, str] = {}
+    waiting = Pending(observer.phase)
 
     def stop() -> None:
         driver.interrupted = True
@@ -103,7 +107,9 @@ def _carry_out(
             for _ in range(order.max_failures + 1):
                 training = TrainerRun(order, shared, name=f"train-{uuid.uuid4().hex[:8]}")
                 try:
-                    for message in training.messages(stop=lambda: driver.interrupted):
+                    for message in training.messages(
+                        stop=lambda: driver.interrupted, idle=waiting.tick
+                    ):
                         if driver.message(trial.trial_id, message["message"]):
                             break
                     break
@@ -141,6 +147,7 @@ def refit(
     Raises:
         LedgerError: the run has no finished trial.
     """
+    run_folder = located(run_folder)
     run = read_run(run_folder)
     trial_id, config_json = best_trial(run)
     if trial_id is None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rayat.config import TrialConfig
 from rayat.errors import DataError, LedgerError, PlacementError
+from rayat.ledger.files import located
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.schema import SCHEMA_VERSION
 from rayat.ledger.state import UNFINISHED
@@ -38,6 +41,10 @@ class Where:
     cpus: int | None = None
     gpus: int | None = None
     allow_open: bool = False
+
+    def joined(self, run: Path) -> contextlib.AbstractContextManager[Capacity]:
+        """Start or join it for a run (`cluster`)."""
+        return cluster(self.address, self.cpus, self.gpus, allow_open=self.allow_open, run=run)
 
 
 LOCAL = Where()
@@ -76,17 +83,17 @@ def run(
         StudyError, ConfigError, DataError, PlacementError: refused before anything was written.
         LedgerError: the folder holds a run already, or cannot be written.
     """
-    folder = Path(folder)
+    folder = located(folder)
     refuse_a_taken(folder)
     trials = study.trials()
     refuse_what_cannot_run(trials, where)
     options = options or Options(max_failures=study.max_failures)
-    with cluster(where.address, where.cpus, where.gpus, allow_open=where.allow_open) as capacity:
+    with where.joined(folder) as capacity:
         for trial in trials:
             concurrency(Need.of(trial.config), capacity)
         shared, data = SharedData.put(trial.config.data for trial in trials)
         info = run_info(study, list(data.values()), capacity, command)
-        with Ledger.create(folder, info) as ledger:
+        with beginning(folder, info) as ledger:
             search = Search.of(ledger)
             for trial in trials if search is None else ():
                 declare(ledger, trial)
@@ -95,6 +102,30 @@ def run(
             return carry_out(
                 ledger, study.policy, configs, shared, capacity, options, observer, search
             )
+
+
+@contextlib.contextmanager
+def beginning(folder: Path, info: Mapping[str, Any]) -> Iterator[Ledger]:
+    """Create a run; where an error comes before its first trial has begun, take it back.
+
+    What the folder held before stays. An interrupted run is kept: it can be resumed.
+    """
+    before = set(folder.iterdir()) if folder.is_dir() else None
+    begun = True
+    try:
+        with Ledger.create(folder, info) as ledger:
+            begun = False
+            try:
+                yield ledger
+            finally:
+                begun = any(trial.attempts for trial in ledger.state.trials.values())
+    except Exception:
+        if not begun:
+            for path in set(folder.iterdir()) - (before or set()):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            if before is None:
+                folder.rmdir()
+        raise
 
 
 def resume(
@@ -109,7 +140,7 @@ def resume(
         LedgerError: no run there, or damaged beyond its log. LockedError: it is still running.
         DataError: the data set is not the one that the run began with.
     """
-    folder = Path(folder)
+    folder = located(folder)
     with Ledger.open(folder) as ledger:
         info = ledger.info
         if "imported" in info:
@@ -120,9 +151,7 @@ def resume(
         configs = declared(ledger)
         policy = POLICIES.build(info["study"]["policy"])
         options = options or Options(max_failures=info["study"].get("max_failures", 3))
-        with cluster(
-            where.address, where.cpus, where.gpus, allow_open=where.allow_open
-        ) as capacity:
+        with where.joined(folder) as capacity:
             shared, data = SharedData.put(config.data for config in configs.values())
             same_data(info["data"], list(data.values()))
             warning = other_packages(ledger)
@@ -200,7 +229,7 @@ def run_info(
         "metric": study.metric,
         "data": data,
         "environment": describe_environment(),
-        "cluster": vars(capacity) if capacity is not None else None,
+        "cluster": capacity.record() if capacity is not None else None,
         "command": list(command if command is not None else sys.argv),
         "origin": dict(origin or {}),
     }

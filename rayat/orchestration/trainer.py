@@ -150,7 +150,9 @@ class TrainerRun:
         finally:
             self._done.set()
 
-    def messages(self, stop: Callable[[], bool] = lambda: False) -> Iterator[dict[str, Any]]:
+    def messages(
+        self, stop: Callable[[], bool] = lambda: False, idle: Callable[[], object] = lambda: None
+    ) -> Iterator[dict[str, Any]]:
         """Yield messages until the training has ended and all were read, or `stop` says so.
 
         Raises:
@@ -161,6 +163,7 @@ class TrainerRun:
             try:
                 message = self.queue.get(timeout=0.2)
             except Empty:
+                idle()
                 if not self._done.is_set():
                     if epoch == 0:
                         release_orphans()  # of a trainer before this one, whose place it needs

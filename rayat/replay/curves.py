@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rayat.errors import LedgerError, nearest
+from rayat.ledger.files import located
 from rayat.ledger.info import RUN
 from rayat.ledger.reader import read_run
 from rayat.policies.base import TrialView
@@ -62,7 +63,7 @@ class Curve:
         return int(np.argmax(self.robust[:epochs]))
 
 
-def read_curves(path: Path, columns: Mapping[str, str] | None = None) -> list[Curve]:
+def read_curves(path: str | Path, columns: Mapping[str, str] | None = None) -> list[Curve]:
     """Read the curves of a run's folder or of a Parquet file, in the order in which they stand.
 
     Args:
@@ -72,6 +73,7 @@ def read_curves(path: Path, columns: Mapping[str, str] | None = None) -> list[Cu
     Raises:
         LedgerError: nothing to read there, a column that is missing, or a trial without accuracies.
     """
+    path = located(path)
     if path.is_dir() or (path / RUN).exists():
         return _run_curves(path)
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.errors import LedgerError
+from rayat.ledger.files import located
 from rayat.ledger.log import LOG, Record, read_log
 from rayat.ledger.rows import VALUES, plain
 from rayat.ledger.state import UNREPORTED, State
@@ -31,12 +32,13 @@ class Verification:
     difference: str | None
 
 
-def verify(folder: Path) -> Verification:
+def verify(folder: str | Path) -> Verification:
     """Make all decisions of a run again, in the order of its log.
 
     Raises:
         LedgerError: no log, or a damaged one.
     """
+    folder = located(folder)
     path = folder / LOG
     if not path.is_file():
         raise LedgerError(f"{path}: missing; decisions can be verified from a run's log only")

@@ -15,6 +15,7 @@ import pytest
 
 from rayat.errors import PlacementError
 from rayat.orchestration.cluster import cluster, local_capacity
+from rayat.orchestration.joining import joinable
 
 
 def ray_processes() -> list[psutil.Process]:
@@ -133,20 +134,16 @@ def test_a_joined_ray_is_used_as_it_is(local_ray):
 
 
 def test_a_client_address_is_refused_with_the_way_to_do_it():
-    from rayat.orchestration.cluster import _join
-
     with pytest.raises(PlacementError, match="--address auto"):
-        _join("ray://head:10001", allow_open=True)
+        joinable("ray://head:10001", allow_open=True)
 
 
 def test_a_cluster_without_a_token_is_refused(monkeypatch):
-    from rayat.orchestration.cluster import _join
-
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(PlacementError, match="--allow-open-cluster"):
-        _join("10.0.0.1:6379", allow_open=False)
+        joinable("10.0.0.1:6379", allow_open=False)
 
 
 def test_local_capacity_is_what_the_process_may_use():
     assert local_capacity().cpus == len(os.sched_getaffinity(0))
-    assert local_capacity(cpus=5, gpus=1).largest_gpus == 1
+    assert local_capacity(cpus=5, gpus=1).gpus == 1

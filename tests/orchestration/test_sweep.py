@@ -12,12 +12,19 @@ import pytest
 import ray
 from ray import tune
 
+from rayat.compare.report import write_report
 from rayat.errors import DataError, LedgerError, PlacementError
+from rayat.ledger.copying import copy_run
 from rayat.ledger.reader import read_run
+from rayat.ledger.repair import repair
 from rayat.ledger.schema import EPOCHS
 from rayat.orchestration.driver import Observer
+from rayat.orchestration.evaluation import evaluate_run
 from rayat.orchestration.execute import Options
+from rayat.orchestration.request import Request
 from rayat.orchestration.sweep import Where, resume, run
+from rayat.registry import SUITES
+from rayat.replay.curves import read_curves
 from rayat.replay.verify import verify
 
 TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at"]
@@ -53,6 +60,41 @@ def test_the_same_study_twice_gives_the_same_epochs_in_reused_and_fresh_processe
     run(study, tmp_path / "reused")
     run(study, tmp_path / "fresh", options=Options(fresh_processes=True))
     pd.testing.assert_frame_equal(epochs_of(tmp_path / "reused"), epochs_of(tmp_path / "fresh"))
+
+
+@pytest.mark.slow
+def test_relative_paths_and_the_users_folder_are_what_they_say(
+    local_ray, tiny, tmp_path, monkeypatch
+):
+    """Ray reads a relative path as a URI; every public function takes one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    study = tiny(base={"epochs": 1}, final_eval=False)
+    assert run(study, "runs/api").statuses == {"finished": 1}
+    assert resume("runs/api").folder == tmp_path / "runs" / "api"
+    assert run(study, "~/api").folder == tmp_path / "home" / "api"
+    assert verify("runs/api").difference is None
+    assert repair("runs/api").rebuilt == ()
+    result = read_run("~/api")
+    assert write_report(result, "~/report.html") == tmp_path / "home" / "report.html"
+    assert read_curves("runs/api")[0].rows
+    assert copy_run("runs/api", "~/copy")["files"] > 0
+    assert read_run("~/copy").info == read_run("runs/api").info
+    rows = evaluate_run("runs/api", Request((SUITES.build({"name": "fgsm"}),), size=8))
+    assert {row["checkpoint"] for row in rows} == {"best", "last"}
+
+
+@pytest.mark.slow
+def test_a_start_that_fails_leaves_what_was_there_and_can_be_tried_again(local_ray, tiny, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".ray").write_text("in the way of Ray's own files")
+    study = tiny(base={"epochs": 1}, final_eval=False)
+    with pytest.raises(OSError):
+        run(study, folder)
+    assert [path.name for path in folder.iterdir()] == [".ray"]
+    (folder / ".ray").unlink()
+    assert run(study, folder).statuses == {"finished": 1}
 
 
 def trial_processes() -> int:
