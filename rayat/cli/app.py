@@ -30,8 +30,8 @@ Exit codes:
   0    done
   1    a bug of rayat; the traceback says where
   2    wrong input: nothing was started
-  3    a run's folder is damaged, missing, or written by another driver; or the
-       head of its cluster died: the command that goes on is printed
+  3    a run's folder is damaged, missing, or written by another driver;
+       or its cluster's head died: the command that goes on is printed
   4    the run ended, but some trials failed or were lost;
        for verify, a decision differs; for bench --strict, a bar was missed
   130  interrupted; the command that goes on is printed"""

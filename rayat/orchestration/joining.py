@@ -123,9 +123,9 @@ def judge(name: str, found: dict[str, Any]) -> None:
     error = found.get("error")
     if error is not None and error.startswith("AuthenticationError"):
         mode = os.environ.get("RAY_AUTH_MODE")
-        mine = "the token of this host" if mode == "token" else f"RAY_AUTH_MODE={mode} here"
+        ours = "the token of this host" if mode == "token" else f"RAY_AUTH_MODE={mode} here"
         raise PlacementError(
-            f"--address {name}: the cluster refuses {mine}; set RAY_AUTH_MODE=token and copy its "
+            f"--address {name}: the cluster refuses {ours}; set RAY_AUTH_MODE=token and copy its "
             "head's ~/.ray/auth_token to this host, or set RAY_AUTH_TOKEN"
         )
     if error is not None:
