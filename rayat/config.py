@@ -19,11 +19,13 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from rayat.collapse import SPAN
 from rayat.errors import ConfigError
+from rayat.fractions import OptionalNumber, pixels
 from rayat.layers import PART_KEYS, Layer, Merged, layered
 from rayat.registry import (
     ATTACKS,
@@ -82,7 +84,14 @@ class EvalConfig(BaseModel):
     suites: tuple[Suite, ...] = Field((), description="further suites at the end: autoattack, ...")
     final_size: int | None = Field(None, ge=1, description="test images attacked; null: all")
     batch_size: int = Field(500, ge=1, description="images per evaluation batch")
-    eps: float | None = Field(None, ge=0, le=1, description="evaluation radius; null: attack.eps")
+    eps: OptionalNumber = Field(None, ge=0, description="evaluation radius; null: attack.eps")
+
+    @field_validator("eps")
+    @classmethod
+    def _in_pixel_scale(cls, eps: float | None) -> float | None:
+        if eps is not None and eps > 1:
+            raise ValueError(f"must be at most 1, got {eps:g}{pixels(eps)}")
+        return eps
 
 
 class WeightsConfig(BaseModel):

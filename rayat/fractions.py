@@ -42,8 +42,11 @@ def numbers(values: Any) -> Any:
 
 Number = Annotated[float, BeforeValidator(number)]
 """A number that may be written as a fraction, stored as a float."""
+OptionalNumber = Annotated[float | None, BeforeValidator(number)]
+"""The same, or null."""
 
 
 def pixels(value: float) -> str:
     """Return what was probably meant by a length above 1, as the end of a sentence."""
-    return f"; pixels are in [0, 1]: did you mean {value:g}/255 = {value / 255:.4g}?"
+    meant = f": did you mean {value:g}/255 = {value / 255:.4g}?" if value <= 255 else ""
+    return f"; pixels are in [0, 1], so 8/255 is 0.0314{meant}"

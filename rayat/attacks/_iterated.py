@@ -13,6 +13,7 @@ from rayat.attacks._loop import Keep, ascend
 from rayat.attacks._losses import Loss
 from rayat.attacks.base import Adversarial, Attack
 from rayat.errors import ConfigError
+from rayat.fractions import OptionalNumber
 
 GAUSSIAN_START = 0.001
 """Standard deviation of the start of TRADES and MART (docs/papers.md 7.1)."""
@@ -22,7 +23,7 @@ class Iterated(Attack):
     """Projected gradient ascent with K steps; subclasses say who stops when."""
 
     steps: int = Field(10, ge=1, description="most gradient steps K")
-    step_size: float | None = Field(
+    step_size: OptionalNumber = Field(
         None, gt=0, description="pixel scale, or l2 length; null: eps / 4"
     )
     random_start: bool | Literal["gaussian"] = Field(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rayat.attacks._ball import Norm
 from rayat.errors import ConfigError
+from rayat.fractions import Number, pixels
 from rayat.registry import Part
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Attack(Part):
     work then too.
     """
 
-    eps: float = Field(8 / 255, ge=0, description="radius: pixel scale [0, 1], or l2 length")
+    eps: Number = Field(8 / 255, ge=0, description="radius: pixel scale [0, 1], or l2 length")
     norm: Norm = Field("linf", description="the ball's norm")
     bn_mode: Literal["eval", "batch"] = Field(
         "eval", description="BatchNorm statistics during the attack (docs/papers.md 1.7)"
@@ -138,9 +139,11 @@ class Attack(Part):
     @model_validator(mode="after")
     def _in_pixel_scale(self) -> Self:
         if self.norm == "linf" and self.eps > 1:
-            raise ValueError(
-                f"eps must be at most 1, got {self.eps:g}; pixels are in [0, 1], so 8/255 is 0.0314"
-            )
+            raise ValueError(f"eps must be at most 1, got {self.eps:g}{pixels(self.eps)}")
+        for name in ("step_size", "robust_step_size"):
+            length = getattr(self, name, None)
+            if self.norm == "linf" and length is not None and length > 1:
+                raise ValueError(f"{name} must be at most 1, got {length:g}{pixels(length)}")
         return self
 
     @abstractmethod

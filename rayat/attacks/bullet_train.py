@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rayat.attacks._iterated import Iterated
 from rayat.attacks.base import Adversarial, Learner, Memory, Setting
+from rayat.fractions import OptionalNumber
 from rayat.registry import ATTACKS
 
 
@@ -57,7 +58,7 @@ class BulletTrain(Iterated):
     """
 
     robust_steps: int = Field(2, ge=1, description="gradient steps of robust samples")
-    robust_step_size: float | None = Field(
+    robust_step_size: OptionalNumber = Field(
         None, gt=0, description="their step size, pixel scale or l2 length; null: 3 eps / 4"
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="of the running share R")

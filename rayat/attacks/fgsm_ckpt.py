@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from rayat.attacks._ball import ball
 from rayat.attacks._loop import ascend
 from rayat.attacks.base import Adversarial, Attack
+from rayat.fractions import OptionalNumber
 from rayat.registry import ATTACKS
 
 
@@ -21,7 +22,7 @@ class FGSMCkpt(Attack):
     """
 
     checkpoints: int = Field(3, ge=1, description="points c on the way, its end included")
-    step_size: float | None = Field(
+    step_size: OptionalNumber = Field(
         None, gt=0, description="pixel scale, or l2 length; null: 1.25 eps"
     )
 

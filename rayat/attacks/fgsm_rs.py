@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from rayat.attacks._ball import ball
 from rayat.attacks._loop import ascend
 from rayat.attacks.base import Adversarial, Attack
+from rayat.fractions import OptionalNumber
 from rayat.registry import ATTACKS
 
 
@@ -19,7 +20,7 @@ class FGSMRS(Attack):
     Costs one forward and one backward pass per sample.
     """
 
-    step_size: float | None = Field(
+    step_size: OptionalNumber = Field(
         None, gt=0, description="pixel scale, or l2 length; null: 1.25 eps"
     )
 

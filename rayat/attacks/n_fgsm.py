@@ -10,6 +10,7 @@ from rayat.attacks._ball import ball
 from rayat.attacks._losses import error
 from rayat.attacks._net import input_gradient
 from rayat.attacks.base import Adversarial, Attack
+from rayat.fractions import OptionalNumber
 from rayat.registry import ATTACKS
 
 
@@ -22,7 +23,9 @@ class NFGSM(Attack):
     """
 
     k: float = Field(2.0, ge=0, description="radius of the noise in units of eps")
-    step_size: float | None = Field(None, gt=0, description="pixel scale, or l2 length; null: eps")
+    step_size: OptionalNumber = Field(
+        None, gt=0, description="pixel scale, or l2 length; null: eps"
+    )
     clip: bool = Field(False, description="project into the eps-ball after the step")
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -14,6 +13,7 @@ from rayat.cli.studies import short
 from rayat.cli.text import as_json, columns, duration
 from rayat.compare.text import fraction, printable
 from rayat.errors import ConfigError
+from rayat.fractions import number, pixels
 
 if TYPE_CHECKING:
     from rayat.data.base import Source
@@ -164,12 +164,15 @@ def _request(attacks: list[str] | None, eps: str | None, names: str, device: str
 
 
 def _radius(text: str | None) -> float | None:
-    try:
-        eps = None if text is None else float(Fraction(text))
-    except (ValueError, ZeroDivisionError):
-        raise ConfigError(f"--eps is a number or a fraction such as 8/255, got {text!r}") from None
-    if eps is not None and eps < 0:
+    if text is None:
+        return None
+    eps = number(text)
+    if not isinstance(eps, float):
+        raise ConfigError(f"--eps is a number or a fraction such as 8/255, got {text!r}")
+    if eps < 0:
         raise ConfigError(f"--eps must be at least 0, got {text}")
+    if eps > 1:
+        raise ConfigError(f"--eps must be at most 1, got {text}{pixels(eps)}")
     return eps
 
 

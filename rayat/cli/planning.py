@@ -36,6 +36,7 @@ class Group:
 
     trials: tuple[Trial, ...]
     cost: Estimate
+    images: int = 0
 
 
 def plan(
@@ -131,7 +132,8 @@ def measure(trials: Sequence[Trial]) -> list[Group]:
         if source not in prepared:
             prepared[source] = prepare(config.data)
         typer.echo(f"measuring {number}/{len(by_cost)}: {printable(group[0].arm)}", err=True)
-        groups.append(Group(tuple(group), measured_cost(config, prepared[source])))
+        cost = measured_cost(config, prepared[source])
+        groups.append(Group(tuple(group), cost, len(prepared[source].train)))
     return groups
 
 
@@ -224,6 +226,7 @@ def _facts(
     slots: Mapping[str, int],
 ) -> dict[str, Any]:
     from rayat.orchestration.placement import Need
+    from rayat.training.advice import advise
 
     cost = {trial.trial_id: group.cost for group in groups for trial in group.trials}
     seconds = {t.trial_id: cost[t.trial_id].trial_seconds(t.config) for t in trials}
@@ -260,7 +263,11 @@ def _facts(
         "memory_bytes_per_process": memory,
         "memory_bytes": memory * at_once,
         "memory_free_bytes": memory_bytes()[1] if capacity.nodes == 1 else None,
-        "warnings": [*costly_validation(groups), *slow_threads(trials, slots)],
+        "warnings": [
+            *advise((t.arm, t.config, group.images) for group in groups for t in group.trials),
+            *costly_validation(groups),
+            *slow_threads(trials, slots),
+        ],
         "feasible": True,
     }
 

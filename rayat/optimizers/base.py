@@ -35,7 +35,8 @@ class Optimizer(Part):
 
         Linear: Goyal et al., Accurate, large minibatch SGD, 2017; square root: Krizhevsky, One
         weird trick for parallelizing convolutional neural networks, 2014. Their warm-up is
-        `lr.warmup`.
+        `lr.warmup`. The factor multiplies the whole curve, its floor too: the rule scales the rate
+        whatever the schedule makes of it, and the ratio of peak and floor is the shape.
         """
         ratio = batch_size / self.base_batch
         return {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.scaling]

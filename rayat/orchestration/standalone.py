@@ -6,6 +6,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
 from rayat.search.plan import Trial
 from rayat.study import Study
+from rayat.training.advice import advise
 
 
 def train(
@@ -70,10 +72,14 @@ def train(
     with where.joined(folder) as capacity:
         concurrency(Need.of(config), capacity)
         shared, data = SharedData.put([config.data])
+        warnings = advise([(trial.arm, config, next(iter(data.values()))["train"])])
+        for text in warnings:
+            (observer or Observer()).phase(f"warning: {text}")
         info = run_info(study, list(data.values()), capacity, command, origin)
         with beginning(folder, info) as ledger:
             declare(ledger, trial)
-            return _carry_out(ledger, trial, shared, capacity, observer or Observer())
+            summary = _carry_out(ledger, trial, shared, capacity, observer or Observer())
+        return replace(summary, warning="; ".join(filter(None, (*warnings, summary.warning))))
 
 
 def _carry_out(

@@ -26,11 +26,12 @@ from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.placement import Need, concurrency
 from rayat.orchestration.search import Search, declare
-from rayat.orchestration.shared_data import SharedData
+from rayat.orchestration.shared_data import SharedData, source_key
 from rayat.policies.base import Policy, TrialView
 from rayat.registry import POLICIES
 from rayat.search.plan import Trial
 from rayat.study import Study, describe
+from rayat.training.advice import advise
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,11 @@ def run(
         for trial in trials:
             concurrency(Need.of(trial.config), capacity)
         shared, data = SharedData.put(trial.config.data for trial in trials)
+        warnings = advise(
+            (t.arm, t.config, data[source_key(t.config.data)]["train"]) for t in trials
+        )
+        for text in warnings:
+            (observer or Observer()).phase(f"warning: {text}")
         info = run_info(study, list(data.values()), capacity, command)
         with beginning(folder, info) as ledger:
             search = Search.of(ledger)
@@ -99,9 +105,10 @@ def run(
                 declare(ledger, trial)
             started = trials if search is None else search.grow()
             configs = {trial.trial_id: trial.config for trial in started}
-            return carry_out(
+            summary = carry_out(
                 ledger, study.policy, configs, shared, capacity, options, observer, search
             )
+        return replace(summary, warning="; ".join(filter(None, (*warnings, summary.warning))))
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from pydantic import Field
 from rayat.attacks.base import Attack, Moment
 from rayat.attacks.none import NoAttack
 from rayat.errors import ConfigError
+from rayat.fractions import OptionalNumber, pixels
 from rayat.registry import SCHEDULES
 from rayat.schedules.base import AttackSchedule, changed, has
 
@@ -24,9 +25,9 @@ class Ramp(AttackSchedule):
     `attack`. Steps are rounded, a half up; 0 steps are no attack: the clean images.
     """
 
-    eps: float | None = Field(None, ge=0, description="radius at the beginning")
+    eps: OptionalNumber = Field(None, ge=0, description="radius at the beginning")
     steps: int | None = Field(None, ge=0, description="steps at the beginning")
-    step_size: float | None = Field(None, gt=0, description="step size at the beginning")
+    step_size: OptionalNumber = Field(None, gt=0, description="step size at the beginning")
     threshold: float | None = Field(None, description="FOSC threshold at the beginning (dynamic)")
     begin: float = Field(0.0, ge=0, lt=1, description="progress at which the ramp begins")
     until: float = Field(1.0, gt=0, le=1, description="progress at which it ends")
@@ -65,7 +66,11 @@ class Ramp(AttackSchedule):
                 f"attack_schedule.begin must be below attack_schedule.until={self.until:g}, "
                 f"got {self.begin:g}"
             )
-        for name in self.starts:
+        for name, start in self.starts.items():
+            if name in ("eps", "step_size") and config.attack.norm == "linf" and start > 1:
+                raise ConfigError(
+                    f"attack_schedule.{name} must be at most 1, got {start:g}{pixels(start)}"
+                )
             has(config.attack, name, self.kind)
             if getattr(config.attack, name) is None:
                 raise ConfigError(

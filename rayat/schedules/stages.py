@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rayat.attacks.base import Attack, Moment
 from rayat.errors import ConfigError
+from rayat.fractions import numbers
 from rayat.registry import SCHEDULES
 from rayat.schedules.base import AttackSchedule, changed
 
@@ -25,6 +26,11 @@ class Stages(AttackSchedule):
     stages: tuple[tuple[float, dict[str, Any]], ...] = Field(
         (), description="[[progress, changes], ...]; before the first: the attack itself"
     )
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _numbers(cls, stages: Any) -> Any:
+        return numbers(stages)
 
     def attack(self, attack: Attack, moment: Moment) -> Attack:
         """Return the attack of the stage."""

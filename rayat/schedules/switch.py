@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from rayat.attacks.base import Attack, Moment
+from rayat.fractions import numbers
 from rayat.registry import SCHEDULES
 from rayat.schedules.base import AttackSchedule, changed
 
@@ -25,7 +26,7 @@ class Switch(AttackSchedule):
     @field_validator("to", mode="before")
     @classmethod
     def _named(cls, to: Any) -> Any:
-        return {"name": to} if isinstance(to, str) else to
+        return {"name": to} if isinstance(to, str) else numbers(to)
 
     def attack(self, attack: Attack, moment: Moment) -> Attack:
         """Return the one before or the one after."""

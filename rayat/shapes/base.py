@@ -19,11 +19,14 @@ class LRShape(Part):
 
     `lr = floor + (peak - floor) * multiplier(progress)`, times the warm-up ramp
     `min(1, progress / warmup)` (docs/papers.md 7.3). Progress is the share of steps done, so a
-    shape is the same curve however long the training is.
+    shape is the same curve however long the training is. Step i of n has the rate at progress
+    i / n: the last one stands at the very end of the curve, the first just after its beginning.
     """
 
     peak: float = Field(0.1, gt=0, le=1e6, description="largest learning rate")
-    floor: float = Field(0.0, ge=0, description="rate at multiplier 0")
+    floor: float = Field(
+        0.0, ge=0, description="rate at multiplier 0; optimizer.scaling scales it too"
+    )
     warmup: float = Field(0.0, ge=0, lt=1, description="share of training with a linear warm-up")
 
     feedback: ClassVar[bool] = False

@@ -92,10 +92,12 @@ def test_dear_validation_is_named_with_what_to_change(rayat, study):
 
 
 def test_wide_trials_are_named_where_others_wait_for_a_core(rayat, study):
-    wide = ("--set", "threads=2", "--set", "cpus_per_worker=2", "--json")
-    (warning,) = json.loads(rayat("plan", study, "--cpus", 2, *wide).stdout)["warnings"]
+    wide = ("--set", "threads=2", "--set", "cpus_per_worker=2", "--set", "eval.eps=0.6", "--json")
+    grey, warning = json.loads(rayat("plan", study, "--cpus", 2, *wide).stdout)["warnings"]
+    # What a configuration would do that nobody means stands beside it (training/advice.py).
+    assert "and 3 more arms: eval.eps=0.6 lets every image become grey" in grey
     assert warning.startswith("8 trials with threads=2, cpus_per_worker=2: on a CPU two trials")
-    assert json.loads(rayat("plan", study, "--cpus", 16, *wide).stdout)["warnings"] == []
+    assert json.loads(rayat("plan", study, "--cpus", 16, *wide).stdout)["warnings"] == [grey]
 
 
 def test_several_workers_are_predicted_before_anyone_has_them(rayat, study):

@@ -27,9 +27,11 @@ def test_the_winner_is_trained_again_on_two_workers(local_ray, tiny, tmp_path):
 
 @pytest.mark.slow
 def test_train_alone_gives_the_rows_of_the_same_trial_in_a_sweep(local_ray, tiny, tmp_path):
-    study = tiny()
-    run(study, tmp_path / "sweep")
-    train(study.trials()[0].config, tmp_path / "train")
+    study = tiny(base={"eval.eps": 0.5})
+    swept = run(study, tmp_path / "sweep")
+    alone = train(study.trials()[0].config, tmp_path / "train")
+    for summary in (swept, alone):
+        assert "eval.eps=0.5 lets every image become grey" in summary.warning
     columns = ["epoch", "train_loss", "val_robust_acc", "val_clean_acc", "fwd_passes", "lr"]
     first, second = (read_run(tmp_path / name).epochs[columns] for name in ("sweep", "train"))
     assert first.equals(second)
