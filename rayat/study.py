@@ -23,10 +23,12 @@ from rayat.ledger.schema import REPORT_KEYS
 from rayat.registry import POLICIES, SEARCHERS, Part, explain
 from rayat.search.axes import (
     Axes,
+    half_set,
     refuse_lost,
     refuse_nested,
     refuse_uneven,
     refuse_unknown,
+    uneven,
 )
 from rayat.search.domains import is_domain, is_grid, refuse_empty
 from rayat.search.plan import Plan, Trial
@@ -221,20 +223,32 @@ class Study(BaseModel):
             ConfigError: an arm is not a valid configuration, or no arm has a parameter.
             StudyError: the space cannot be expanded, or two arms have the same name.
         """
+        found = self._axes()
+        arms = found.arms()
+        refuse_unknown(found, list(arms.values()))
+        refuse_lost(found, arms)
+        refuse_uneven(found, arms)
+        return Plan(self.search, arms, found.nuisance, self.draws, self.draw_seed, self.seeds)
+
+    def notes(self) -> list[str]:
+        """Return what may be meant, but is said before the start.
+
+        Arms whose peak rate is a default beside a named one, or that keep what `--set` changes.
+        """
+        found = self._axes()
+        arms = found.arms()
+        return [t for t in (uneven(found, arms, "lr.peak"), *half_set(found, arms)) if t]
+
+    def _axes(self) -> Axes:
         scientific, nuisance = self.axes()
         constants = {k: v for k, v in self.space.items() if not is_domain(v)}
-        found = Axes(
+        return Axes(
             common=(self.base, constants, self.sets),
             changes=self.arms,
             scientific={k: self.space[k] for k in scientific},
             nuisance={k: self.space[k] for k in nuisance},
             label=label,
         )
-        arms = found.arms()
-        refuse_unknown(found, list(arms.values()))
-        refuse_lost(found, arms)
-        refuse_uneven(found, arms)
-        return Plan(self.search, arms, found.nuisance, self.draws, self.draw_seed, self.seeds)
 
     def _check_baseline(self, arms: list[str]) -> None:
         if self.baseline is not None and not any(

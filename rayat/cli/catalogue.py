@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import BeforeValidator
 
 from rayat.cli.studies import claim, shipped, short
 from rayat.cli.text import as_json, columns
@@ -136,7 +137,10 @@ def _card(cls: Any) -> dict[str, Any]:
         parameters[key] = {
             "default": None if required else field.get_default(call_default_factory=True),
             "required": required,
-            "range": ", ".join(map(str, field.metadata)),
+            # How a value is read is a function, and no range.
+            "range": ", ".join(
+                str(m) for m in field.metadata if not isinstance(m, BeforeValidator)
+            ),
             "meaning": field.description or "",
         }
     return {"doc": inspect.getdoc(cls) or "", "key": cls.key, "parameters": parameters}

@@ -264,6 +264,7 @@ def _facts(
         "memory_bytes": memory * at_once,
         "memory_free_bytes": memory_bytes()[1] if capacity.nodes == 1 else None,
         "warnings": [
+            *study.notes(),
             *advise((t.arm, t.config, group.images) for group in groups for t in group.trials),
             *costly_validation(groups),
             *slow_threads(trials, slots),

@@ -93,7 +93,7 @@ def run(
         for trial in trials:
             concurrency(Need.of(trial.config), capacity)
         shared, data = SharedData.put(trial.config.data for trial in trials)
-        warnings = advise(
+        warnings = study.notes() + advise(
             (t.arm, t.config, data[source_key(t.config.data)]["train"]) for t in trials
         )
         for text in warnings:

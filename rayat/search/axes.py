@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rayat.config import GROUPS, TrialConfig
+from rayat.config import TrialConfig
 from rayat.errors import ConfigError, StudyError, nearest
-from rayat.layers import PART_KEYS
+from rayat.layers import PART_KEYS, Merged
 from rayat.search.arms import BASE, SETS, SPACE, Arm, holds, methods, same, shown
 from rayat.search.base import Point
 from rayat.search.domains import nested
@@ -136,46 +136,61 @@ def refuse_unknown(axes: Axes, arms: Sequence[Arm]) -> None:
 def refuse_lost(axes: Axes, arms: Mapping[str, Arm]) -> None:
     """Refuse dotted keys of the base, and all of `--set`, that change no arm.
 
+    What arms, axes or constants name themselves hides the base in the open; what only disappears
+    with a part that is given whole does not.
+
     Raises:
         StudyError: every arm replaces what the key is part of, or names another value.
     """
     merged = {name: arm.merged({}) for name, arm in arms.items()}
-    for layer in (BASE, SETS):
-        for key, value in axes.common[layer].items():
-            head, _, tail = key.partition(".")
-            part = PART_KEYS.get(head)
-            later = [*axes.nuisance, *axes.common[SPACE], *axes.common[SETS]]
-            if layer == BASE and (not tail or (part is not None and tail == part.key)):
-                continue
-            if layer == BASE and (key in later or any(key in arm.own for arm in arms.values())):
-                continue
-            first = f"{head}.{tail.partition('.')[0]}" if tail else head
-            left = [
-                n
-                for n, m in merged.items()
-                if not any(k == key for i, k in m.left_out if i == layer)
-            ]
-            if not tail:
-                held = [n for n in left if _names(merged[n].tree.get(head), value, part)]
-            else:
-                held = [n for n in left if merged[n].given.get(first) == layer]
-            if left and not held and not (layer == BASE and not _known(head)):
-                other = next(iter(left))
-                found = merged[other].tree.get(head)
-                if tail and isinstance(found, Mapping):
-                    found = found.get(tail, "its default")
-                raise StudyError(
-                    f"{WHERE[layer]} gives {key}={shown(value)}, but no arm has it: arm {other!r} "
-                    f"gives {head!r} itself, with {found!r}; change it there"
-                )
+    for layer, key in [(n, key) for n in (BASE, SETS) for key in axes.common[n]]:
+        head, _, tail = key.partition(".")
+        part, value = PART_KEYS.get(head), axes.common[layer][key]
+        if layer == BASE and (key in axes.nuisance or tail in ("", part.key if part else "")):
+            continue
+        left = {n: m for n, m in merged.items() if (layer, key) not in m.left_out}
+        first = f"{head}.{tail.partition('.')[0]}" if tail else head
+        if layer == SETS:
+            held = any(_set_to(m, key, value) for m in left.values())
+        else:
+            held = any(first in m.given for m in left.values())
+        if left and not held:
+            other, found = next((name, m.tree.get(head)) for name, m in left.items())
+            if tail and isinstance(found, Mapping):
+                found = found.get(tail, "its default")
+            raise StudyError(
+                f"{WHERE[layer]} gives {key}={shown(value)}, but no arm has it: arm {other!r} "
+                f"gives {head!r} itself, with {found!r}; change it there"
+            )
 
 
-def _names(found: Any, value: Any, part: Any) -> bool:
-    return same(value, found, part)
+def half_set(axes: Axes, arms: Mapping[str, Arm]) -> list[str]:
+    """Return a sentence for each key of `--set` that some arms give themselves."""
+    merged = {name: arm.merged({}) for name, arm in arms.items()}
+    texts = []
+    for key, value in axes.common[SETS].items():
+        others = [
+            name
+            for name, m in merged.items()
+            if (SETS, key) not in m.left_out and not _set_to(m, key, value)
+        ]
+        if others:
+            more = f" and {len(others) - 1} more arms" if len(others) > 1 else ""
+            texts.append(
+                f"--set {key}={value} does not reach {others[0]}{more}, whose own value stays"
+            )
+    return texts
 
 
-def _known(head: str) -> bool:
-    return head in PART_KEYS or head in GROUPS
+def _set_to(merged: Merged, key: str, value: Any) -> bool:
+    """Return whether `--set` is where a value comes from, or an arm gives the same one."""
+    head, _, tail = key.partition(".")
+    found = merged.tree.get(head)
+    if tail and merged.given.get(f"{head}.{tail.partition('.')[0]}") == SETS:
+        return True
+    for step in tail.split(".") if tail else ():
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return same(value, found, PART_KEYS.get(key))
 
 
 def refuse_uneven(axes: Axes, arms: Mapping[str, Arm]) -> None:
@@ -185,25 +200,39 @@ def refuse_uneven(axes: Axes, arms: Mapping[str, Arm]) -> None:
         StudyError: with both arms and both values.
     """
     for key in EVEN:
-        if key in axes.nuisance or any(a in axes.nuisance for a in ("attack", "attack.name")):
-            continue
-        head, _, tail = key.partition(".")
-        named: dict[str, Any] = {}
-        silent: dict[str, Any] = {}
-        for name, arm in arms.items():
-            merged = arm.merged({})
-            try:
-                config = TrialConfig.parse({head: merged.tree[head]} if head in merged.tree else {})
-            except ConfigError:
-                return  # refused with its arm where the configuration is built
-            (named if key in merged.given else silent)[name] = getattr(getattr(config, head), tail)
-        for one, value in silent.items():
-            for other, wanted in named.items():
-                if wanted != value:
-                    raise StudyError(
-                        f"arm {one!r} names no {key} and would have the default {value:.4g}, while "
-                        f"arm {other!r} has {wanted:.4g}: name {key} in both, or once in the base"
-                        if isinstance(value, float)
-                        else f"arm {one!r} names no {key} and would have the default {value!r}, "
-                        f"while arm {other!r} has {wanted!r}: name {key} in both, or in the base"
-                    )
+        text = uneven(axes, arms, key)
+        if text:
+            raise StudyError(text)
+
+
+def uneven(axes: Axes, arms: Mapping[str, Arm], key: str) -> str:
+    """Return that one arm has a default where another arm names another value, "" if none does.
+
+    Args:
+        key: a parameter that every method of its part has, such as `lr.peak`.
+    """
+    head, _, tail = key.partition(".")
+    if any(axis in (head, key, f"{head}.{PART_KEYS[head].key}") for axis in axes.nuisance):
+        return ""
+    named: dict[str, Any] = {}
+    silent: dict[str, Any] = {}
+    for name, arm in arms.items():
+        merged = arm.merged({})
+        try:
+            config = TrialConfig.parse({head: merged.tree[head]} if head in merged.tree else {})
+        except ConfigError:
+            return ""  # refused with its arm where the configuration is built
+        side = named if key in merged.given else silent
+        side[name] = getattr(getattr(config, head), tail)
+    for one, value in silent.items():
+        for other, wanted in named.items():
+            if wanted != value:
+                return (
+                    f"arm {one!r} names no {key} and would have the default {_short(value)}, while "
+                    f"arm {other!r} has {_short(wanted)}: name {key} in both, or once in the base"
+                )
+    return ""
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)

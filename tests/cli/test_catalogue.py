@@ -25,6 +25,11 @@ def test_ls_prints_every_name_with_its_claim_one_a_line(rayat, kind):
         assert line.endswith(ROOMS[kind].get(name).claim())
 
 
+@pytest.mark.parametrize("kind", ROOMS)
+def test_show_prints_no_address_of_this_process(rayat, kind):
+    assert " at 0x" not in rayat("show", kind).stdout
+
+
 def test_ls_without_a_kind_lists_everything(rayat):
     result = rayat("ls", "--json")
     entries = json.loads(result.stdout)

@@ -171,6 +171,12 @@ def test_what_no_arm_would_have_is_refused(fields, text):
         expand(**{"base": {"attack.eps": 0.3}, **fields})
 
 
+def test_what_arms_name_themselves_hides_the_base_in_the_open():
+    arms = {n: {"lr": {"shape": n, "peak": p}} for n, p in (("cosine", 0.2), ("linear", 0.3))}
+    trials = expand(base={"lr.peak": 0.1, "epochs": 3}, arms=arms)
+    assert [t.config.lr.peak for t in trials] == [0.2, 0.3]
+
+
 def test_a_default_radius_beside_a_named_one_is_refused():
     mapped = {"name": "fgsm", "eps": 0.2}
     with pytest.raises(StudyError, match=r"'attack=fgsm' names no attack.eps .*0.03137.* has 0.2"):
@@ -184,6 +190,21 @@ def test_a_default_radius_beside_a_named_one_is_refused():
     assert [t.config.attack.eps for t in trials] == [0.3, 0.2]
     bare = expand(space={"attack": GRID(["fgsm", "pgd"])})
     assert {t.config.attack.eps for t in bare} == {8 / 255}
+
+
+def test_a_default_peak_beside_a_named_one_is_said():
+    space = {"lr": GRID(["cosine", {"shape": "linear", "peak": 0.3}])}
+    (text,) = Study(name="a", space=space).notes()
+    assert "arm 'lr=cosine' names no lr.peak and would have the default 0.1, while" in text
+    assert not Study(name="a", base={"lr.peak": 0.2}, space=space).notes()
+    assert not Study(name="a", space={"lr.shape": GRID(["cosine", "linear"])}).notes()
+
+
+def test_what_set_does_not_reach_is_said():
+    arms = {"long": {"epochs": 6}, "short": {}, "same": {"epochs": 2}}
+    study = Study(name="a", arms=arms, sets={"epochs": 2, "lr.peak": 0.3})
+    assert study.notes() == ["--set epochs=2 does not reach arm=long, whose own value stays"]
+    assert not Study(name="a", arms=arms, sets={"lr.peak": 0.3}).notes()
 
 
 def test_an_adaptive_search_leaves_out_what_an_arm_lacks():
