@@ -26,7 +26,8 @@ def test_ls_prints_every_name_with_its_claim_one_a_line(rayat, kind):
 
 
 @pytest.mark.parametrize("kind", ROOMS)
-def test_show_prints_no_address_of_this_process(rayat, kind):
+def test_show_prints_no_address_of_this_process(rayat, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the shapes are drawn to a file
     assert " at 0x" not in rayat("show", kind).stdout
 
 
