@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from rayat.errors import StudyError, nearest
 from rayat.ledger.reader import Run
 
 CHECKPOINTS = ("best", "last")
+MEASURED = {"n": "test images", "precision": "precision of the test", "eps": "eps of the test"}
+"""Columns of a test evaluation that must be equal where accuracies are compared, by their names."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Accuracies:
     Attributes:
         source: where they come from, such as `test, pgd-20`.
         tested: whether that is the test set.
-        table: indexed by (trial_id, checkpoint), columns clean and robust, fractions.
+        table: indexed by (trial_id, checkpoint), columns clean and robust, fractions, and those of
+            `MEASURED` as far as they are known.
     """
 
     source: str
@@ -69,13 +73,33 @@ class Accuracies:
             return None
         return mean_difference([ours[s] for s in seeds], [theirs[s] for s in seeds])
 
+    def differing(
+        self, arm: Mapping[int, str], baseline: Mapping[int, str], checkpoint: str = "best"
+    ) -> dict[str, tuple[Any, Any]]:
+        """Return in what the tests of two arms differ, the arm's value first; {} without a test."""
+        found: dict[str, tuple[Any, Any]] = {}
+        for column, name in MEASURED.items():
+            if column not in self.table:
+                continue
+            ours, theirs = (
+                sorted({self.table[column][k] for k in keys if k in self.table.index} - {None})
+                for keys in ([(i, checkpoint) for i in ids.values()] for ids in (arm, baseline))
+            )
+            if ours and theirs and ours != theirs:
+                found[name] = (
+                    ours[0] if len(ours) == 1 else ours,
+                    (theirs[0] if len(theirs) == 1 else theirs),
+                )
+        return found
+
 
 def accuracies(run: Run, suite: str | None = None) -> Accuracies:
     """Return test accuracies if the run has them, else those on the validation split.
 
     Only rows at a trial's own evaluation radius count. Of several suites the one that covers most
     checkpoints is taken; of these AutoAttack, else the one that leaves the least robust accuracy:
-    the strongest attack. Of a checkpoint's rows the one on most images is taken.
+    the strongest attack. Of a checkpoint's rows the one is taken whose number of images most
+    checkpoints share, so that arms are compared on as many images.
 
     Args:
         suite: take this one, such as `autoattack`; checkpoints that it does not cover have none.
@@ -84,8 +108,7 @@ def accuracies(run: Run, suite: str | None = None) -> Accuracies:
         StudyError: the run has no test rows of that suite.
     """
     tests = _at_own_radius(run, run.evals[run.evals["split"] == "test"])
-    tests = tests.sort_values("n", kind="stable")
-    tests = tests.drop_duplicates(["trial_id", "checkpoint", "suite"], keep="last")
+    tests = _most_shared(tests)
     if suite is None and tests.empty:
         return Accuracies("validation", False, _validation(run))
     if suite is None:
@@ -102,8 +125,23 @@ def accuracies(run: Run, suite: str | None = None) -> Accuracies:
             f"{', '.join(known) or 'none'}; `rayat evaluate {run.folder} --attack ...` adds one"
         )
     table = chosen.set_index(["trial_id", "checkpoint"])
-    table = table[["clean_acc", "robust_acc"]].set_axis(["clean", "robust"], axis=1)
+    kept = {"clean_acc": "clean", "robust_acc": "robust", **{key: key for key in MEASURED}}
+    table = table[list(kept)].rename(columns=kept)
+    for key in MEASURED:  # what is not known is None, whatever the column's type
+        table[key] = [
+            None if pd.isna(v) else round(v, 9) if isinstance(v, float) else v for v in table[key]
+        ]
     return Accuracies(f"test, {suite}", True, table)
+
+
+def _most_shared(tests: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per checkpoint and suite: on the number of images that most checkpoints have.
+
+    Of numbers that equally many have the largest; where a checkpoint lacks it, its own largest.
+    """
+    share = tests.groupby(["suite", "n"], dropna=False)["trial_id"].transform("size")
+    tests = tests.assign(share=share).sort_values(["share", "n"], kind="stable")
+    return tests.drop_duplicates(["trial_id", "checkpoint", "suite"], keep="last")
 
 
 def _at_own_radius(run: Run, rows: pd.DataFrame) -> pd.DataFrame:

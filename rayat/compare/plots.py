@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from rayat.compare.render import where
 from rayat.compare.table import Comparison, Row
 from rayat.compare.text import count, printable, short_arms
 from rayat.errors import RayatError, nearest
@@ -71,8 +72,11 @@ def draw_curves(run: Run, comparison: Comparison) -> Figure:
     The line is the mean over seeds and the band their range, as far as every seed reported; single
     seeds are thin lines.
     """
-    base = next(row for row in comparison.rows if row.is_baseline)
-    grey = _table(run, base, comparison.metric)
+    greys = {
+        arm: _common(_table(run, row, comparison.metric)).mean(axis=1)
+        for row in comparison.rows
+        if (arm := row.arm) in {other.baseline for other in comparison.rows if not other.differs}
+    }
 
     def panel(axes: Axes, row: Row) -> None:
         rates = _table(run, row, "lr").mean(axis=1)
@@ -81,8 +85,8 @@ def draw_curves(run: Run, comparison: Comparison) -> Figure:
         shadow.set_ylim(0, _top(rates))
         shadow.set_axis_off()
         axes.set_zorder(shadow.get_zorder() + 1)
-        if not row.is_baseline:
-            axes.plot(_common(grey).mean(axis=1), color=BASELINE, linewidth=1)
+        if not row.is_baseline and not row.differs:
+            axes.plot(greys[row.baseline], color=BASELINE, linewidth=1)
         color, _ = looks(comparison)[row.arm]
         values = _table(run, row, comparison.metric)
         common = _common(values)
@@ -93,8 +97,8 @@ def draw_curves(run: Run, comparison: Comparison) -> Figure:
             common.index, common.min(axis=1), common.max(axis=1), color=color, alpha=0.2, lw=0
         )
         axes.plot(common.mean(axis=1), color=color, linewidth=1.8)
-        if comparison.target is not None:
-            axes.axhline(comparison.target, color=INK, linewidth=0.7, linestyle=(0, (1, 2)))
+        if row.target is not None:
+            axes.axhline(row.target, color=INK, linewidth=0.7, linestyle=(0, (1, 2)))
 
     _, names = short_arms([row.arm for row in comparison.rows])
     panels = [(names[row.arm], row) for row in shown(comparison)]
@@ -102,38 +106,41 @@ def draw_curves(run: Run, comparison: Comparison) -> Figure:
 
 
 def draw_cost(run: Run, comparison: Comparison) -> Figure:
-    """Draw the mean robust accuracy against cumulative passes, and where the target is reached."""
+    """Draw the mean robust accuracy against cumulative passes, and where the target is reached.
+
+    Arms that were measured differently have a panel of their own: their accuracies share no axis.
+    """
     with rc_context(STYLE):
-        figure = Figure(figsize=(8.6, 4.2), layout="constrained")
-        axes = figure.subplots()
-        heading, names = short_arms([row.arm for row in comparison.rows])
-        for row in shown(comparison):
-            color, line = looks(comparison)[row.arm]
-            values = _common(_table(run, row, comparison.metric)).mean(axis=1)
-            spent = _table(run, row, "passes_cum").mean(axis=1).reindex(values.index)
-            axes.plot(spent, values, color=color, ls=line, linewidth=1.6, label=names[row.arm])
-            paid = row.costs["passes"]
-            if paid is not None and comparison.target is not None:
-                axes.plot(
-                    paid.mean, comparison.target, "o", color=color, markersize=6, mew=0, zorder=3
+        figure, panels, heading, names = _panels(comparison)
+        for axes, rows in panels:
+            for row in rows:
+                color, line = looks(comparison)[row.arm]
+                values = _common(_table(run, row, comparison.metric)).mean(axis=1)
+                spent = _table(run, row, "passes_cum").mean(axis=1).reindex(values.index)
+                axes.plot(spent, values, color=color, ls=line, linewidth=1.6, label=names[row.arm])
+                paid = row.costs["passes"]
+                if paid is not None and row.target is not None:
+                    axes.plot(
+                        paid.mean, row.target, "o", color=color, markersize=6, mew=0, zorder=3
+                    )
+            target = rows[0].target
+            if target is not None:
+                axes.axhline(target, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
+                axes.annotate(
+                    f"target {target:.3f}",
+                    (0, target),
+                    xycoords=("axes fraction", "data"),
+                    xytext=(4, 3),
+                    textcoords="offset points",
+                    color=INK,
                 )
-        if comparison.target is not None:
-            axes.axhline(comparison.target, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
-            axes.annotate(
-                f"target {comparison.target:.3f}",
-                (0, comparison.target),
-                xycoords=("axes fraction", "data"),
-                xytext=(4, 3),
-                textcoords="offset points",
-                color=INK,
-            )
-        axes.set_xlim(left=0)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
-        axes.set_xlabel(
+            axes.set_xlim(left=0)
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+            axes.set_ylabel(_label(comparison.metric))
+            _legend(figure, axes, heading)
+        panels[-1][0].set_xlabel(
             "forward and backward passes of single images, attack and validation included"
         )
-        axes.set_ylabel(_label(comparison.metric))
-        _legend(figure, axes, heading)
         return figure
 
 
@@ -176,33 +183,52 @@ def draw_shapes(shapes: Sequence[tuple[str, Sequence[float]]]) -> Figure:
 
 
 def draw_pareto(comparison: Comparison) -> Figure:
-    """Draw clean against robust accuracy of the best checkpoints, sd as bars; up and right wins."""
+    """Draw clean against robust accuracy of the best checkpoints, sd as bars; up and right wins.
+
+    Arms that were measured differently have a panel of their own.
+    """
     with rc_context(STYLE):
-        figure = Figure(figsize=(8.6, 4.2), layout="constrained")
-        axes = figure.subplots()
-        heading, names = short_arms([row.arm for row in comparison.rows])
-        for row in shown(comparison):
-            clean, robust = row.clean["best"], row.robust["best"]
-            if clean is None or robust is None:
-                continue
-            color, _ = looks(comparison)[row.arm]
-            axes.errorbar(
-                clean.mean,
-                robust.mean,
-                xerr=clean.sd or 0,
-                yerr=robust.sd or 0,
-                color=color,
-                marker="s" if row.is_baseline else "o",
-                markersize=7,
-                mew=0,
-                elinewidth=0.8,
-                linestyle="none",
-                label=names[row.arm],
-            )
-        axes.set_xlabel(f"clean accuracy ({comparison.accuracy_source})")
-        axes.set_ylabel(f"robust accuracy ({comparison.accuracy_source})")
-        _legend(figure, axes, heading)
+        figure, panels, heading, names = _panels(comparison)
+        for axes, rows in panels:
+            for row in rows:
+                clean, robust = row.clean["best"], row.robust["best"]
+                if clean is None or robust is None:
+                    continue
+                color, _ = looks(comparison)[row.arm]
+                axes.errorbar(
+                    clean.mean,
+                    robust.mean,
+                    xerr=clean.sd or 0,
+                    yerr=robust.sd or 0,
+                    color=color,
+                    marker="s" if row.is_baseline else "o",
+                    markersize=7,
+                    mew=0,
+                    elinewidth=0.8,
+                    linestyle="none",
+                    label=names[row.arm],
+                )
+            axes.set_ylabel(f"robust accuracy ({comparison.accuracy_source})")
+            _legend(figure, axes, heading)
+        panels[-1][0].set_xlabel(f"clean accuracy ({comparison.accuracy_source})")
         return figure
+
+
+def _panels(
+    comparison: Comparison,
+) -> tuple[Figure, list[tuple[Axes, list[Row]]], str, dict[str, str]]:
+    """Return a figure with a panel for each group of arms measured alike, and the arms' names."""
+    kept = {row.arm for row in shown(comparison)}
+    groups = [[row for row in rows if row.arm in kept] for rows in comparison.groups()]
+    groups = [rows for rows in groups if rows]
+    high = 4.2 if len(groups) == 1 else 3.4 * len(groups)
+    figure = Figure(figsize=(8.6, high), layout="constrained")
+    places = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
+    for axes, rows in zip(places, groups, strict=True):
+        if len(groups) > 1:
+            axes.set_title(f"measured at {where(comparison, rows[0])}")
+    heading, names = short_arms([row.arm for row in comparison.rows])
+    return figure, list(zip(places, groups, strict=True)), heading, names
 
 
 def shown(comparison: Comparison) -> tuple[Row, ...]:
@@ -214,7 +240,10 @@ def looks(comparison: Comparison) -> Mapping[str, Look]:
     """Return colour and line style by arm, the same in every picture of a comparison."""
     others = sorted(row.arm for row in comparison.rows if not row.is_baseline)
     found = {arm: _look(number) for number, arm in enumerate(others)}
-    return {**found, comparison.baseline: (BASELINE, "-")}
+    return {
+        **found,
+        **{row.arm: (BASELINE, "-") for row in comparison.rows if row.is_baseline},
+    }
 
 
 def save(figure: Figure, path: str | Path) -> Path:
@@ -273,8 +302,12 @@ def _label(metric: str) -> str:
 
 
 def _legend(figure: Figure, axes: Axes, heading: str) -> None:
-    if axes.get_legend_handles_labels()[1]:
+    if not axes.get_legend_handles_labels()[1]:
+        return
+    if len(figure.axes) == 1:
         figure.legend(loc="outside right upper", title=heading, alignment="left")
+    else:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title=heading, alignment="left")
 
 
 def _multiples(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rayat.compare.accuracy import MeanSd
+from rayat.compare.measured import shown
+from rayat.compare.speedup import CUT
 from rayat.compare.text import NONE, count, fraction, printable, seconds, short_arms
 from rayat.compare.verdict import interval, robust_interval
 
@@ -23,7 +25,7 @@ def plain(comparison: Comparison) -> str:
     cost = [
         (
             _mark(names[row.arm], row),
-            f"{row.reached}/{len(row.trial_ids)}",
+            reached(row),
             mean(row.costs["epochs"], count),
             mean(row.costs["passes"], count),
             mean(row.costs["seconds"], seconds),
@@ -46,7 +48,8 @@ def plain(comparison: Comparison) -> str:
     parts = [
         _wrap(comparison.headline),
         "\n".join(_wrap(line) for line in setting_lines(comparison)),
-        f"Cost to the target and speed-up (* the baseline)\n{_columns([(heading, *axes), *cost])}",
+        f"Cost to the target and speed-up (* the baseline{_legend(rows)})\n"
+        + _columns([(heading, *axes), *cost]),
         f"Accuracy ({printable(comparison.accuracy_source)}), mean ± sd\n"
         + _columns([(heading, *checkpoints), *quality]),
         "\n".join(_wrap(row.sentence, "- ") for row in rows if row.sentence),
@@ -78,7 +81,7 @@ def markdown(comparison: Comparison) -> str:
             mean_sd(row.robust["best"]),
             mean_sd(row.robust["last"]),
             mean_sd(row.clean["best"]),
-            f"{row.reached}/{len(row.trial_ids)}",
+            reached(row),
             mean(row.costs["passes"], count),
             speed(row, "passes"),
             speed(row, "seconds"),
@@ -89,19 +92,35 @@ def markdown(comparison: Comparison) -> str:
     ]
     lines = ["| " + " | ".join(_cell(c) for c in line) + " |" for line in (header, *body)]
     lines.insert(1, "| --- |" + " ---: |" * (len(header) - 2) + " --- |")
-    after = [*setting_lines(comparison), *comparison.notes]
+    said = [row.sentence for row in comparison.rows if row.differs]
+    said = [comparison.headline, *said] if comparison.apart else said
+    after = [*said, *setting_lines(comparison), *comparison.notes]
     return "\n".join([*lines, "", *(f"- {_escaped(line)}" for line in after)])
 
 
 def setting_lines(comparison: Comparison) -> list[str]:
     """Return what was compared, in sentences without a full stop."""
-    return [
+    lines = [
         f"target: {printable(comparison.metric)} ≥ {fraction(comparison.target)} "
         f"({printable(comparison.target_origin)})",
         f"baseline: {printable(comparison.baseline)} ({printable(comparison.baseline_origin)})",
+    ]
+    lines += [
+        f"target: {printable(comparison.metric)} ≥ {fraction(row.target)} for arms measured at "
+        f"{where(comparison, row)}, baseline {printable(row.arm)}"
+        for row in comparison.rows
+        if row.is_baseline and row.arm != comparison.baseline
+    ]
+    return [
+        *lines,
         f"accuracy: {printable(comparison.accuracy_source)}; "
         "speed-up: the baseline's cost over the arm's, 95 % bootstrap interval over paired seeds",
     ]
+
+
+def where(comparison: Comparison, row: Row) -> str:
+    """Return the settings by which a row's group differs from others: `eps 0.1`."""
+    return ", ".join(f"{printable(k)} {shown(row.measured.get(k))}" for k in comparison.apart)
 
 
 def mean(value: MeanSd | None, unit: Callable[[float], str]) -> str:
@@ -121,9 +140,21 @@ def speed(row: Row, axis: str) -> str:
     return "1" if row.is_baseline else interval(row.speed_up[axis])
 
 
+def reached(row: Row) -> str:
+    """Return `2/3`, with what the policy stopped before the target said apart: `1/3 2 cut`."""
+    if row.differs:
+        return NONE
+    cut = row.fates.get(CUT, 0)
+    return f"{row.reached}/{len(row.trial_ids)}" + (f" {cut} cut" if cut else "")
+
+
 def statuses(row: Row) -> str:
     """Return the arm's trials by status, `3 finished` or `2 finished, 1 diverged`."""
     return ", ".join(f"{n} {printable(name)}" for name, n in row.statuses.items())
+
+
+def _legend(rows: Iterable[Row]) -> str:
+    return f"; cut: {CUT}" if any(row.fates.get(CUT) for row in rows) else ""
 
 
 def _mark(name: str, row: Row) -> str:

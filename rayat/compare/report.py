@@ -14,7 +14,8 @@ import pandas as pd
 from rayat.compare import plots
 from rayat.compare.accuracy import CHECKPOINTS
 from rayat.compare.page import cells, document, escape, figure, fold, span, table
-from rayat.compare.render import mean, mean_sd, speed, statuses
+from rayat.compare.render import mean, mean_sd, reached, setting_lines, speed, statuses
+from rayat.compare.speedup import CUT
 from rayat.compare.table import Comparison, Row, compare
 from rayat.compare.text import NONE, count, fraction, plural, printable, seconds, short_arms
 from rayat.compare.verdict import robust_interval
@@ -34,6 +35,7 @@ TONES = {
     "faster, robustness unclear": "unsure",
     "slower": "bad",
     "not reached": "bad",
+    CUT: "unsure",
 }
 
 
@@ -132,12 +134,15 @@ def _comparison(comparison: Comparison) -> Iterator[str]:
         "clean last",
     )
     yield "<h2>Comparison</h2>"
+    if comparison.apart:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in setting_lines(comparison)[:-1])
+        yield f"<ul>{lines}</ul>"
     yield table(
         (heading, *cost, "seconds"),
         (_cost(row, _label(row, names[row.arm], comparison), low, high) for row in comparison.rows),
         "Speed-up: the baseline's cost over the arm's with its 95 % interval, drawn on a "
         "logarithmic scale with a dashed line at 1. Epochs, passes and seconds: mean cost to the "
-        "target, where every seed reached it.",
+        "target, where every seed reached it. Cut: stopped before the target by the policy.",
         left=(0, 1),
     )
     yield table(
@@ -171,7 +176,7 @@ def _cost(row: Row, label: str, low: float, high: float) -> str:
     tone = TONES.get(row.verdict, "")
     values = (
         speed(row, "seconds"),
-        f"{row.reached}/{len(row.trial_ids)}",
+        reached(row),
         mean(row.costs["epochs"], count),
         mean(row.costs["passes"], count),
         mean(row.costs["seconds"], seconds),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from rayat.compare.measured import against, differing, of_trials
 from rayat.compare.text import printable, split_arm
 from rayat.errors import StudyError, nearest
 from rayat.ledger.reader import Run
@@ -16,6 +17,8 @@ NAME_KEYS = ("name", "shape")
 """`attack=pgd` means `attack.name=pgd`, `lr=cosine` means `lr.shape=cosine`."""
 SOUND = ("finished", "stopped", "collapsed", "running", "paused", "interrupted")
 """Trials whose best value may choose a configuration; those that broke may not."""
+WHOLE = ("finished", "collapsed")
+"""Of these the trials that no policy cut: only they share a mean."""
 
 
 @dataclass(frozen=True)
@@ -45,29 +48,39 @@ def arms(run: Run) -> list[str]:
 def match_arm(run: Run, text: str) -> str:
     """Return the one arm that `key=value[,key=value]` names.
 
-    A key is an arm's axis (`lr.shape`), its part (`lr`, `attack`), or any configuration key that
-    is equal over all of an arm's trials. Numbers are compared as numbers.
-
     Raises:
         StudyError: no arm or more than one matches; the text lists them.
     """
-    known = arms(run)
-    if text in known:
-        return text
-    wanted = split_arm(text)
-    found = [
-        arm for arm in known if wanted and all(_holds(run, arm, k, v) for k, v in wanted.items())
-    ]
+    found = match_arms(run, text)
     if len(found) == 1:
         return found[0]
-    if not found:
-        raise StudyError(
-            f"no arm matches {printable(text)!r}{nearest(text, known)}; arms: {_list(known)}"
-        )
     raise StudyError(
         f"{printable(text)!r} matches {len(found)} arms: {_list(found)}; "
         "name one by another key=value after a comma"
     )
+
+
+def match_arms(run: Run, text: str) -> list[str]:
+    """Return the arms that `key=value[,key=value]` names, at least one, in the study's order.
+
+    A key is an arm's axis (`lr.shape`), its part (`lr`, `attack`), or any configuration key that
+    is equal over all of an arm's trials. Numbers are compared as numbers.
+
+    Raises:
+        StudyError: no arm matches; the text lists them.
+    """
+    known = arms(run)
+    if text in known:
+        return [text]
+    wanted = split_arm(text)
+    found = [
+        arm for arm in known if wanted and all(_holds(run, arm, k, v) for k, v in wanted.items())
+    ]
+    if not found:
+        raise StudyError(
+            f"no arm matches {printable(text)!r}{nearest(text, known)}; arms: {_list(known)}"
+        )
+    return found
 
 
 def choose(run: Run) -> dict[str, Choice]:
@@ -75,11 +88,15 @@ def choose(run: Run) -> dict[str, Choice]:
 
     More sound seeds come before a better mean, so that no configuration wins by its lucky
     survivors. Every arm of a study has the same number of configurations: an equal budget.
+
+    Raises:
+        StudyError: an arm's configurations were measured differently (`measured.measurement`).
     """
     nuisance = run.info["study"].get("nuisance") or ()
     choices = {}
     for arm in arms(run):
         trials = run.trials[run.trials["arm"] == arm]
+        _alike(run, trials, f"arm {printable(arm)}")
         best = _ranked(trials)[0]
         chosen = trials[trials["config_id"] == best].sort_values("seed")
         first = chosen.iloc[0]
@@ -98,22 +115,53 @@ def best_trial(run: Run) -> tuple[str | None, str]:
 
     Returns:
         trial id and canonical JSON of its configuration; (None, "") when no trial has a value.
+
+    Raises:
+        StudyError: the trials were measured differently: a smaller radius would win by itself.
     """
     trials = run.trials
     valued = trials[trials["status"].isin(SOUND) & trials["best_value"].notna()]
     if valued.empty:
         return None, ""
+    _alike(run, valued, "the run")
     first = valued[valued["config_id"] == _ranked(trials)[0]].sort_values("seed").iloc[0]
     return str(first["trial_id"]), str(first["config_json"])
 
 
+def _alike(run: Run, trials: pd.DataFrame, what: str) -> None:
+    """Refuse to choose among configurations that were not measured alike."""
+    firsts = trials.drop_duplicates("config_id")["trial_id"]
+    if len(firsts) < 2:
+        return
+    first, *others = of_trials(run, firsts).values()
+    for other in others:
+        differs = differing(first, other)
+        if differs:
+            raise StudyError(
+                f"{what} has configurations that were measured differently ({against(differs)}), "
+                "so none of them is the best: give all one measurement in the study (`eval.eps` "
+                "for the radius), or compare them as arms"
+            )
+
+
 def _ranked(trials: pd.DataFrame) -> list[str]:
-    """Return configuration ids, best first; ties in the study's order."""
+    """Return configuration ids, best first; ties in the study's order.
+
+    A configuration's value is the mean over its trials that went to their end by themselves; only
+    where all its sound trials were cut short (by a policy, or as they still run) is it theirs.
+    """
     trials = trials.sort_values("trial_index")
-    value = trials["best_value"].where(trials["status"].isin(SOUND))
-    table = value.groupby(trials["config_id"], sort=False).agg(["count", "mean"])
-    table = table.sort_values(["count", "mean"], ascending=False, kind="stable")
-    return [str(name) for name in table.index]
+    sound = trials[trials["status"].isin(SOUND) & trials["best_value"].notna()]
+    whole = sound["status"].isin(WHOLE)
+    some = whole.groupby(sound["config_id"]).transform("any")
+    value = sound["best_value"].where(whole | ~some)
+    table = value.groupby(sound["config_id"], sort=False).agg("mean").to_frame("mean")
+    table["sound"] = sound.groupby("config_id")["trial_id"].count()
+    table["whole"] = whole.groupby(sound["config_id"]).sum()
+    rest = [name for name in trials["config_id"].unique() if name not in table.index]
+    order = ["sound", "mean", "whole"]
+    table = table.reset_index(names="config_id").sort_values(order, ascending=False, kind="stable")
+    return [*map(str, table["config_id"]), *map(str, rest)]
 
 
 def _holds(run: Run, arm: str, key: str, value: str) -> bool:

@@ -19,6 +19,9 @@ ENDED = ("finished", "stopped", "diverged", "collapsed")
 """Ends that are the schedule's or the policy's doing: without the target they are censored. A trial
 that failed, was lost or is not over says nothing about its schedule and has no pair."""
 
+CUT = "stopped before the target"
+"""What became of the target in a trial that the policy cut: nobody knows if it had got there."""
+
 TARGET_SHARE = 0.98
 """Of the baseline's best value, where no target was fixed (docs/papers.md 2.7)."""
 
@@ -39,6 +42,17 @@ class Cost:
     reached: bool
     epoch: int
     costs: Mapping[str, float]
+
+    @property
+    def fate(self) -> str:
+        """Return `reached`, `stopped before the target`, `not reached`, or what else ended it.
+
+        Only a trial that was trained to its end, or whose training broke by itself, has not
+        reached a target: `diverged` and `collapsed` say how.
+        """
+        if self.reached:
+            return "reached"
+        return {"finished": "not reached", "stopped": CUT}.get(self.status, self.status)
 
     @property
     def counts(self) -> bool:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rayat.compare import render
 from rayat.compare.accuracy import CHECKPOINTS, Accuracies, MeanSd, accuracies
 from rayat.compare.bootstrap import LEVEL, RESAMPLES, RESAMPLING_SEED, Estimate
-from rayat.compare.select import Choice, arms, choose, match_arm
+from rayat.compare.measured import Group, Values, against, differing, grouped, key, of_trials, said
+from rayat.compare.select import Choice, arms, choose, match_arm, match_arms
 from rayat.compare.speedup import (
     AXES,
-    ENDED,
     TARGET_SHARE,
     Cost,
     costs,
@@ -21,11 +22,11 @@ from rayat.compare.speedup import (
     paired,
     speed_up,
 )
+from rayat.compare.summary import apart, headline, notes
 from rayat.compare.text import plural, printable
 from rayat.compare.verdict import HEADLINE, sentence, word
 from rayat.errors import StudyError
 from rayat.ledger.reader import Run, require_reports
-from rayat.ledger.state import UNFINISHED
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class Row:
         trial_ids: its trials by seed.
         statuses: its trials by status.
         robust, clean: by checkpoint, `best` (chosen on validation) and `last`.
+        baseline: the arm it is compared with: the named one, or its equal where both were measured
+            alike. target: the value whose cost is compared; None where nothing is.
+        measured: by what its trials were validated (`measured.measurement`).
+        differs: settings measured otherwise than for `baseline`, this arm's value first; not empty:
+            nothing is compared.
+        fates: its trials by what became of the target (`speedup.Cost.fate`).
         reached: trials that reached the target.
         costs: to the target by axis, None unless every trial reached it: survivors alone mislead.
         speed_up: by axis, against the baseline; None for the baseline itself.
@@ -54,6 +61,11 @@ class Row:
     statuses: Mapping[str, int]
     robust: Mapping[str, MeanSd | None]
     clean: Mapping[str, MeanSd | None]
+    baseline: str
+    target: float | None
+    measured: Values
+    differs: Mapping[str, tuple[Any, Any]]
+    fates: Mapping[str, int]
     reached: int
     costs: Mapping[str, MeanSd | None]
     speed_up: Mapping[str, Estimate | None]
@@ -66,11 +78,15 @@ class Row:
 class Comparison:
     """Every arm of a run against its baseline: the baseline first, then by speed-up.
 
+    Arms that were measured otherwise than the named baseline follow, in groups of equal
+    measurement, each with a baseline and a target of its own (`measured.grouped`).
+
     Attributes:
         study, metric, protocol: of the run.
         target: value of the metric whose cost is compared; None when there is none to choose.
         target_origin, target_fixed: where it comes from; whether it was fixed before the runs.
         baseline, baseline_origin: the arm compared with, and who named it.
+        apart: the settings that split the arms into groups, with their values; empty for one group.
         accuracy_source, tested: where accuracies come from; whether that is the test set.
         headline: the verdict in one sentence.
         notes: what a reader must know before believing the table.
@@ -85,11 +101,19 @@ class Comparison:
     target_fixed: bool
     baseline: str
     baseline_origin: str
+    apart: Mapping[str, tuple[Any, ...]]
     accuracy_source: str
     tested: bool
     headline: str
     notes: tuple[str, ...]
     rows: tuple[Row, ...]
+
+    def groups(self) -> list[tuple[Row, ...]]:
+        """Return the rows by what was measured: only those of one group share an axis."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(key(row.measured), []).append(row)
+        return [tuple(rows) for rows in found.values()]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `json.dumps(..., allow_nan=False)` takes; null for unknown."""
@@ -129,39 +153,48 @@ def compare(
     if target is not None and not math.isfinite(target):
         raise StudyError(f"a target is a finite value of {run.info['metric']}, got {target}")
     choices = choose(run)
-    name, name_origin = _baseline(run, baseline)
-    goal, origin, fixed = _target(run, choices[name], target)
+    name, name_origin = _baseline(run, baseline, choices)
     quality = accuracies(run, suite)
-    paid = {
-        arm: costs(run, choice.trial_ids.values(), math.inf if goal is None else goal)
-        for arm, choice in choices.items()
-    }
-    rows = [_row(run, choices[arm], choices[name], paid, quality, goal) for arm in choices]
-    rows.sort(key=_order)
+    groups = grouped(run, _firsts(choices), name)
+    rows, main = [], None
+    for group in groups:
+        goal = _target(run, choices[group.baseline or name], target)
+        main = main or goal
+        rows += _group_rows(run, group, name, choices, goal[0], quality)
+    assert main is not None
     return Comparison(
         study=str(study["name"]),
         metric=str(run.info["metric"]),
         protocol=str(study.get("protocol", "honest")),
-        target=goal,
-        target_origin=origin,
-        target_fixed=fixed,
+        target=main[0],
+        target_origin=main[1],
+        target_fixed=main[2],
         baseline=name,
         baseline_origin=name_origin,
+        apart=apart(groups),
         accuracy_source=quality.source,
         tested=quality.tested,
-        headline=_headline(rows, name, goal),
-        notes=tuple(_notes(run, rows, quality)),
+        headline=headline(rows, groups, name),
+        notes=tuple(notes(run, rows, quality, groups)),
         rows=tuple(rows),
     )
 
 
-def _baseline(run: Run, given: str | None) -> tuple[str, str]:
+def _firsts(choices: Mapping[str, Choice]) -> dict[str, str]:
+    return {arm: next(iter(choice.trial_ids.values())) for arm, choice in choices.items()}
+
+
+def _baseline(run: Run, given: str | None, choices: Mapping[str, Choice]) -> tuple[str, str]:
+    """Return the arm compared with; a text may name one arm in each of several measurements."""
     fixed = run.info["study"].get("baseline")
-    if given is not None:
-        return match_arm(run, given), "named at the comparison"
-    if fixed is not None:
-        return match_arm(run, fixed), "named by the study"
-    return arms(run)[0], "the study's first arm, as none was named"
+    if given is None and fixed is None:
+        return arms(run)[0], "the study's first arm, as none was named"
+    origin = "named by the study" if given is None else "named at the comparison"
+    text = str(fixed if given is None else given)
+    found = match_arms(run, text)
+    measured = list(of_trials(run, (_firsts(choices)[arm] for arm in found)).values())
+    apart = all(differing(one, other) for at, one in enumerate(measured) for other in measured[:at])
+    return (found[0] if apart else match_arm(run, text)), origin
 
 
 def _target(run: Run, baseline: Choice, given: float | None) -> tuple[float | None, str, bool]:
@@ -177,23 +210,61 @@ def _target(run: Run, baseline: Choice, given: float | None) -> tuple[float | No
     return found, f"chosen after the runs: {share} of the best of the baseline's worst seed", False
 
 
-def _row(
+def _group_rows(
     run: Run,
+    group: Group,
+    named: str,
+    choices: Mapping[str, Choice],
+    target: float | None,
+    quality: Accuracies,
+) -> list[Row]:
+    """Return the rows of arms that were measured alike: compared if one is their baseline."""
+    base = choices[group.baseline or named]
+    goal = math.inf if target is None else target
+    rows = []
+    for arm in group.arms:
+        theirs = costs(run, base.trial_ids.values(), goal)
+        own = costs(run, choices[arm].trial_ids.values(), goal)
+        differs: Mapping[str, tuple[Any, Any]] = {}
+        if group.baseline is None:
+            other = next(iter(of_trials(run, [next(iter(base.trial_ids.values()))]).values()))
+            differs = differing(group.measured, other) or {"baseline": ("none", named)}
+        elif arm != group.baseline:
+            differs = quality.differing(choices[arm].trial_ids, base.trial_ids)
+        rows.append(_row(choices[arm], base, group.measured, differs, own, theirs, quality, target))
+    return sorted(rows, key=_order)
+
+
+def _row(
     choice: Choice,
     baseline: Choice,
-    paid: Mapping[str, list[Cost]],
+    measured: Values,
+    differs: Mapping[str, tuple[Any, Any]],
+    own: list[Cost],
+    theirs: list[Cost],
     quality: Accuracies,
     target: float | None,
 ) -> Row:
-    own, ids, is_baseline = paid[choice.arm], choice.trial_ids, choice.arm == baseline.arm
-    pairs = paired(paid[baseline.arm], own)
-    speeds = {axis: None if is_baseline else speed_up(pairs, axis) for axis in AXES}
-    robust = None if is_baseline else quality.difference(ids, baseline.trial_ids)
-    statuses: dict[str, int] = {}
-    for cost in own:
-        statuses[cost.status] = statuses.get(cost.status, 0) + 1
-    everyone = all(cost.reached for cost in own)
+    ids, is_baseline = choice.trial_ids, choice.arm == baseline.arm
+    pairs = [] if differs else paired(theirs, own)
+    alone = is_baseline or bool(differs)
+    speeds = {axis: None if alone else speed_up(pairs, axis) for axis in AXES}
+    outcomes = _sound(own, ids), _sound(theirs, baseline.trial_ids)
+    robust = None if alone else quality.difference(*outcomes)
+    everyone = not differs and all(cost.reached for cost in own)
     goal = math.nan if target is None else target
+    if is_baseline:
+        verdict, text = "baseline", ""
+    elif differs:
+        verdict = f"no verdict ({against(differs)})"
+        text = (
+            f"{printable(choice.arm)} is not compared with {printable(baseline.arm)}: they were "
+            f"measured differently ({said(differs)})."
+        )
+    else:
+        verdict = word(pairs, speeds[HEADLINE], robust)
+        text = sentence(choice.arm, baseline.arm, goal, pairs, speeds, robust) + _accidents(own)
+    shown_ids = alike(own, ids)
     return Row(
         arm=choice.arm,
         is_baseline=is_baseline,
@@ -201,18 +272,44 @@ def _row(
         tried=choice.tried,
         tuned=choice.tuned,
         trial_ids=ids,
-        statuses=statuses,
-        robust={c: MeanSd.of(quality.of(ids, c, "robust").values()) for c in CHECKPOINTS},
-        clean={c: MeanSd.of(quality.of(ids, c, "clean").values()) for c in CHECKPOINTS},
-        reached=sum(cost.reached for cost in own),
+        statuses=dict(Counter(cost.status for cost in own)),
+        robust={c: MeanSd.of(quality.of(shown_ids, c, "robust").values()) for c in CHECKPOINTS},
+        clean={c: MeanSd.of(quality.of(shown_ids, c, "clean").values()) for c in CHECKPOINTS},
+        baseline=baseline.arm,
+        target=None if differs else target,
+        measured=measured,
+        differs=differs,
+        fates={} if differs else dict(Counter(cost.fate for cost in own)),
+        reached=0 if differs else sum(cost.reached for cost in own),
         costs={a: MeanSd.of(c.costs[a] for c in own) if everyone else None for a in AXES},
         speed_up=speeds,
         robust_difference=robust,
-        verdict="baseline" if is_baseline else word(pairs, speeds[HEADLINE], robust),
-        sentence=""
-        if is_baseline
-        else sentence(choice.arm, baseline.arm, goal, pairs, speeds, robust) + _accidents(own),
+        verdict=verdict,
+        sentence=text,
     )
+
+
+def alike(own: Iterable[Cost], trial_ids: Mapping[int, str]) -> dict[int, str]:
+    """Return the trials whose accuracies one mean may hold: those that finished.
+
+    Without one, all trials if they share a status; else none. A trial that was cut short has
+    accuracies of another kind, which the table shows apart by its status.
+    """
+    statuses = {cost.seed: cost.status for cost in own}
+    if "finished" not in statuses.values():
+        return dict(trial_ids) if len(set(statuses.values())) == 1 else {}
+    return {seed: name for seed, name in trial_ids.items() if statuses[seed] == "finished"}
+
+
+def _sound(own: Iterable[Cost], trial_ids: Mapping[int, str]) -> dict[int, str]:
+    """Return the trials whose robustness is their method's own doing, collapses included.
+
+    Left out: what the policy stopped, what failed or was lost. Leaving out collapses too would
+    flatter an arm by its survivors. Trials that still run count as far as they are.
+    """
+    out = ("stopped", "failed", "lost")
+    statuses = {cost.seed: cost.status for cost in own}
+    return {seed: name for seed, name in trial_ids.items() if statuses[seed] not in out}
 
 
 def _accidents(own: list[Cost]) -> str:
@@ -226,65 +323,6 @@ def _order(row: Row) -> tuple[bool, bool, float]:
     speed = row.speed_up[HEADLINE]
     whole = speed is not None and not speed.bound
     return (not row.is_baseline, not whole, -speed.value if speed is not None else math.inf)
-
-
-def _headline(rows: list[Row], baseline: str, target: float | None) -> str:
-    for row in rows:  # by speed-up, the largest first
-        if row.verdict == "faster":
-            return row.sentence
-    others = [row.verdict for row in rows if not row.is_baseline]
-    if not others:
-        return f"{printable(baseline)} is the only arm: there is nothing to compare it with."
-    goal = "the target" if target is None else f"{target:.3f}"
-    counts = {verdict: others.count(verdict) for verdict in dict.fromkeys(others)}
-    said = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
-    return (
-        f"No arm is shown to reach {goal} sooner than {printable(baseline)} "
-        f"at matched robustness ({said})."
-    )
-
-
-def _notes(run: Run, rows: list[Row], quality: Accuracies) -> list[str]:
-    study, notes = run.info["study"], []
-    statuses = run.trials["status"]
-    imported = run.info.get("imported")
-    if imported:
-        where = " and ".join(imported["measured_on"])
-        notes.append(
-            f"Imported ({imported['from']}): accuracies were measured on {where} data; costs are "
-            "as recorded."
-        )
-    elif study.get("protocol") == "as-published":
-        notes.append("Protocol as-published: decisions may have seen the test set.")
-    going = int(statuses.isin(UNFINISHED).sum())
-    if going:
-        notes.append(f"The run is not over: {going} of {len(statuses)} trials have no end yet.")
-    broken = int((~statuses.isin([*ENDED, *UNFINISHED])).sum())
-    if broken:
-        notes.append(f"{plural(broken, 'trial')} failed or lost: without the target, in no pair.")
-    stopped = int((statuses == "stopped").sum())
-    if stopped:
-        notes.append(
-            f"The policy stopped {plural(stopped, 'trial')} early: below the target, it counts as "
-            "not having reached it."
-        )
-    tried = max(row.tried for row in rows)
-    if tried > 1:
-        notes.append(
-            f"Each arm speaks through the best of its {tried} configurations, chosen by the mean "
-            f"best {run.info['metric']} over the same seeds: slightly optimistic for all alike."
-        )
-    if not quality.tested:
-        notes.append(
-            "No test evaluation is recorded: accuracies are those of the validation split that "
-            "chose the best epoch, which flatters them."
-        )
-    if len(rows) > 3:
-        notes.append(
-            f"{len(rows) - 1} arms are compared with one baseline: each interval is for one "
-            "comparison, not corrected for their number."
-        )
-    return notes
 
 
 def _plain(value: Any) -> Any:

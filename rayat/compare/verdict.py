@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rayat.compare.bootstrap import MIN_PAIRS, Estimate
-from rayat.compare.speedup import Cost
+from rayat.compare.speedup import CUT, Cost
 from rayat.compare.text import factor, fraction, plural, printable
 
 HEADLINE = "passes"
@@ -27,14 +27,15 @@ def word(
 
     Returns:
         `faster`, `faster but less robust`, `faster, robustness unclear`, `slower`,
-        `no difference shown`, `not reached`, `baseline not reached` or `no verdict (2 seeds)`.
+        `no difference shown`, `not reached`, `stopped before the target`, the same two of the
+        baseline, or `no verdict (2 seeds)`.
     """
     if len(pairs) < MIN_PAIRS:
         return f"no verdict ({plural(len(pairs), 'seed')})"
-    if not all(arm.reached for _, arm in pairs):
-        return "not reached"
-    if not all(baseline.reached for baseline, _ in pairs):
-        return "baseline not reached"
+    for who, side in (("", [arm for _, arm in pairs]), ("baseline ", [base for base, _ in pairs])):
+        short = [cost.fate for cost in side if not cost.reached]
+        if short:
+            return who + (CUT if all(fate == CUT for fate in short) else "not reached")
     if speed is None or speed.low is None or speed.high is None:
         return "no verdict (costs not recorded)"
     if speed.high < 1:
@@ -62,12 +63,14 @@ def sentence(
     n, speed, seconds = len(pairs), speeds[HEADLINE], speeds["seconds"]
     reached = sum(cost.reached for _, cost in pairs)
     theirs = sum(cost.reached for cost, _ in pairs)
-    if verdict == "not reached":
+    if verdict in ("not reached", CUT):
         limit = f"; its speed-up in passes is below {factor(speed.value)}" if speed else ""
-        said = f"{name} reached {goal} in {reached} of {plural(n, 'seed')}{limit}"
-    elif verdict == "baseline not reached":
+        cut = _cut(arm for _, arm in pairs)
+        said = f"{name} reached {goal} in {reached} of {plural(n, 'seed')}{cut}{limit}"
+    elif verdict in ("baseline not reached", f"baseline {CUT}"):
         limit = f"; its speed-up in passes is above {factor(speed.value)}" if speed else ""
-        said = f"{name} reached {goal} in {plural(n, 'seed')}, {other} in {theirs}{limit}"
+        cut = _cut(baseline for baseline, _ in pairs)
+        said = f"{name} reached {goal} in {plural(n, 'seed')}, {other} in {theirs}{cut}{limit}"
     elif speed is None:
         said = f"{name}: {verdict}"
     elif verdict.startswith("no verdict"):
@@ -116,6 +119,12 @@ def _matched(robust: Estimate | None, verdict: str) -> str:
     if verdict == "faster, robustness unclear":
         return f"{said}, too uncertain to call it matched"
     return said
+
+
+def _cut(side: Iterable[Cost]) -> str:
+    """Return how many trials the policy stopped below the target, as a part of a sentence."""
+    cut = sum(cost.fate == CUT for cost in side)
+    return f", {cut} {CUT} by the policy" if cut else ""
 
 
 def _opposed(passes: Estimate, seconds: Estimate | None) -> bool:

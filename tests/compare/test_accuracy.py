@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rayat.compare.accuracy import accuracies
+from rayat.compare.table import compare
 from rayat.errors import StudyError
 
 
@@ -67,3 +68,20 @@ def test_of_several_sizes_the_largest_counts(several):
 def test_an_unknown_suite_is_said(several):
     with pytest.raises(StudyError, match=r"no test evaluation by suite 'pgd-21' \(did you mean"):
         accuracies(several[0].build(), "pgd-21")
+
+
+@pytest.mark.parametrize(
+    ("ends", "shown", "n"),
+    [
+        (["finished", "stopped", "stopped"], 0.3, 1),
+        (["finished", "finished", "failed"], 0.25, 2),
+        (["finished", "collapsed", "lost"], 0.3, 1),
+        (["stopped", "stopped", "stopped"], 0.2, 3),
+        (["stopped", "failed", "lost"], None, 0),
+    ],
+)
+def test_one_mean_holds_trials_of_one_end(builder, ends, shown, n):
+    for seed, (status, robust) in enumerate(zip(ends, (0.3, 0.2, 0.1), strict=True)):
+        builder.trial("lr.shape=constant", seed, [0.2], status=status, test=(0.9, robust))
+    found = compare(builder.build()).rows[0].robust["best"]
+    assert (found is None) if shown is None else (found.mean, found.n) == (pytest.approx(shown), n)

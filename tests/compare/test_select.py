@@ -72,6 +72,16 @@ def test_an_arm_speaks_through_its_best_configuration(builder):
     assert best_trial(run)[0] == choice.trial_ids[0]
 
 
+def test_stopped_and_finished_trials_share_no_mean(builder):
+    levels = {"good": [("finished", 0.6), ("stopped", 0.1), ("stopped", 0.1)]}
+    levels["cut"] = [("stopped", 0.4)] * 3
+    for config, seeds in levels.items():
+        for seed, (status, level) in enumerate(seeds):
+            builder.trial("lr.shape=constant", seed, [level], config=config, status=status)
+    # The mean of the first would be 0.27, below what was cut everywhere.
+    assert choose(builder.build())["lr.shape=constant"].config_id == "good"
+
+
 def test_the_best_trial_comes_with_its_configuration(known):
     trial_id, config = best_trial(known)
     assert known.trials.set_index("trial_id").loc[trial_id, "arm"] == "lr.shape=cyclic"

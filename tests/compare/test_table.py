@@ -98,7 +98,7 @@ def test_a_failed_trial_has_no_pair_unless_it_had_arrived(builder):
     new = row(comparison, "new")
     assert new.speed_up["passes"].pairs == 2 and new.verdict == "no verdict (2 seeds)"
     assert new.statuses == {"finished": 1, "failed": 1, "lost": 1}
-    assert any("2 trials failed or lost" in note for note in comparison.notes)
+    assert any("2 trials broke (1 failed, 1 lost)" in note for note in comparison.notes)
 
 
 @pytest.mark.parametrize("status", ["stopped", "diverged", "collapsed"])
@@ -107,9 +107,12 @@ def test_an_early_end_below_the_target_is_censored(builder, status):
     builder.arm("lr.shape=new", [EARLY] * 2)
     builder.trial("lr.shape=new", 2, [0.1, 0.2], status=status)
     new = row(compare(builder.build()), "new")
-    assert new.verdict == "not reached" and new.speed_up["passes"].bound == "<"
-    assert new.statuses[status] == 1
-    assert (f"1 {status}" in new.sentence) == (status != "stopped")
+    cut = status == "stopped"
+    assert new.verdict == ("stopped before the target" if cut else "not reached")
+    assert new.speed_up["passes"].bound == "<" and new.statuses[status] == 1
+    assert new.fates == {"reached": 2, "stopped before the target" if cut else status: 1}
+    assert ("1 stopped before the target by the policy" if cut else f"1 {status}") in new.sentence
+    assert ("not reached" in compare(builder.build()).render()) != cut
 
 
 def test_a_run_that_is_not_over_says_so(builder):
@@ -245,7 +248,8 @@ def test_the_same_run_gives_the_same_numbers(busy):
 
 def test_text_fits_a_terminal_and_says_the_verdict_first(busy):
     text = compare(busy).render()
-    assert text.startswith("lr.shape=accelat reaches")
+    first = "The policy stopped 1 trial before the target. lr.shape=accelat reaches"
+    assert " ".join(text.split()).startswith(first)
     assert "constant *" in text and "chosen after the runs" in text
     assert max(map(len, text.splitlines())) <= 84
 

@@ -1,0 +1,129 @@
+"""A comparison in sentences: the headline, and what must be known before it is believed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rayat.compare.accuracy import Accuracies
+from rayat.compare.measured import Group, differing, shown
+from rayat.compare.speedup import CUT
+from rayat.compare.text import plural, printable
+from rayat.ledger.reader import Run
+from rayat.ledger.state import UNFINISHED
+
+if TYPE_CHECKING:
+    from rayat.compare.table import Row
+
+
+def apart(groups: Sequence[Group]) -> dict[str, tuple[Any, ...]]:
+    """Return the settings in which groups differ, with each group's value."""
+    names = {name for group in groups for name in differing(groups[0].measured, group.measured)}
+    order = [name for group in groups for name in group.measured if name in names]
+    return {n: tuple(group.measured.get(n) for group in groups) for n in dict.fromkeys(order)}
+
+
+def headline(rows: Sequence[Row], groups: Sequence[Group], named: str) -> str:
+    """Return what may be said: of each group that was measured alike, one sentence."""
+    if len(groups) == 1:
+        return _verdict(rows, named)
+    split = apart(groups)
+    parts = []
+    for at, group in enumerate(groups):
+        own = [row for row in rows if row.arm in group.arms]
+        where = ", ".join(f"{printable(k)} {shown(v[at])}" for k, v in split.items())
+        if group.baseline is not None:
+            parts.append(f"At {where}: {_verdict(own, group.baseline)}")
+        else:
+            parts.append(f"At {where}: {_verdict(own, named)}")
+    head = (
+        f"Arms were measured differently ({', '.join(printable(k) for k in split)}) and are "
+        "compared only among those measured alike."
+    )
+    return " ".join([head, *parts])
+
+
+def _verdict(rows: Sequence[Row], baseline: str) -> str:
+    cut = sum(row.fates.get(CUT, 0) for row in rows)
+    first = ""
+    if cut:
+        first = f"The policy stopped {plural(cut, 'trial')} before the target. "
+    for row in rows:  # by speed-up, the largest first
+        if row.verdict == "faster":
+            return first + row.sentence
+    others = [row for row in rows if not row.is_baseline]
+    if not others:
+        return f"{printable(baseline)} is the only arm: there is nothing to compare it with."
+    if all(row.differs for row in others):
+        return " ".join(row.sentence for row in others)
+    target = next(row.target for row in others if not row.differs)
+    goal = "the target" if target is None else f"{target:.3f}"
+    counts = Counter(row.verdict for row in others)
+    said_ = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+    return first + (
+        f"No arm is shown to reach {goal} sooner than {printable(baseline)} "
+        f"at matched robustness ({said_})."
+    )
+
+
+def notes(run: Run, rows: Sequence[Row], quality: Accuracies, groups: Sequence[Group]) -> list[str]:
+    """Return what a reader must know before believing the table."""
+    study, found = run.info["study"], []
+    if len(groups) > 1:
+        found.append(
+            f"Evaluations differ in {', '.join(printable(k) for k in apart(groups))}: accuracies "
+            "of different groups measure different things. `eval.eps` gives all arms one radius."
+        )
+    statuses = run.trials["status"]
+    imported = run.info.get("imported")
+    if imported:
+        where = " and ".join(imported["measured_on"])
+        found.append(
+            f"Imported ({imported['from']}): accuracies were measured on {where} data; costs are "
+            "as recorded."
+        )
+    elif study.get("protocol") == "as-published":
+        found.append("Protocol as-published: decisions may have seen the test set.")
+    going = int(statuses.isin(UNFINISHED).sum())
+    if going:
+        found.append(f"The run is not over: {going} of {len(statuses)} trials have no end yet.")
+    ends = Counter(statuses)
+    broken = [f"{ends[name]} {name}" for name in ("failed", "lost") if ends[name]]
+    if broken:
+        n = ends["failed"] + ends["lost"]
+        found.append(
+            f"{plural(n, 'trial')} broke ({', '.join(broken)}): without the target, in no pair; "
+            "their accuracies are in no mean."
+        )
+    if ends["stopped"]:
+        found.append(
+            f"The policy stopped {plural(ends['stopped'], 'trial')} early: without the target it "
+            f"counts as {CUT}, and its accuracy is in no mean with finished ones."
+        )
+    for row in rows:
+        mixed = [name for name in row.statuses if name not in ("finished", *UNFINISHED)]
+        if len(row.statuses) > 1 and "finished" in row.statuses and mixed:
+            found.append(
+                f"{printable(row.arm)}: means hold its {row.statuses['finished']} finished of "
+                f"{plural(len(row.trial_ids), 'trial')}, apart from "
+                f"{' and '.join(f'{row.statuses[name]} {name}' for name in mixed)}."
+            )
+    tried = max(row.tried for row in rows)
+    if tried > 1:
+        found.append(
+            f"Each arm speaks through the best of its {tried} configurations, chosen by the mean "
+            f"best {run.info['metric']} over the same seeds: slightly optimistic for all alike."
+        )
+    if not quality.tested:
+        found.append(
+            "No test evaluation is recorded: accuracies are those of the validation split that "
+            "chose the best epoch, which flatters them."
+        )
+    compared = sum(not row.is_baseline and not row.differs for row in rows)
+    if compared > 2:
+        found.append(
+            f"{compared} arms are compared with a baseline: each interval is for one "
+            "comparison, not corrected for their number."
+        )
+    return found
