@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -94,10 +95,45 @@ Follow = Annotated[
         help="Show the run there too: tensorboard, mlflow, wandb; again.",
     ),
 ]
+FailFast = Annotated[
+    bool,
+    typer.Option("--fail-fast", help="Stop in order at the first trial that fails; exit code 4."),
+]
+TimeBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--time-budget",
+        metavar="TIME",
+        show_default=False,
+        help="Stop in order at the first epoch past it: 90s, 30m, 1.5h, 2d; resume goes on.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", min=1, help="Data-parallel workers of the trial."),
 ]
+
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(text: str | None) -> float | None:
+    """Return a time such as `30m` in seconds, None for None.
+
+    Raises:
+        ConfigError: no positive number with one of the units s, m, h, d.
+    """
+    from rayat.errors import ConfigError
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*([smhd])\s*", text)
+    value = float(found[1]) * UNITS[found[2]] if found else 0.0
+    if not value:
+        raise ConfigError(
+            f"--time-budget takes a time with its unit, such as 90s, 30m, 1.5h or 2d, got {text!r}"
+        )
+    return value
 
 
 def where(address: str | None, cpus: int | None, gpus: int | None, allow_open: bool) -> Where:

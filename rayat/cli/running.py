@@ -39,6 +39,8 @@ def run(
     placement: options.Placement = "pack",
     collective_timeout: options.CollectiveTimeout = 120,
     trial_timeout: options.TrialTimeout = None,
+    fail_fast: options.FailFast = False,
+    time_budget: options.TimeBudget = None,
     follow: options.Follow = None,
     out: options.Out = None,
     name: Annotated[
@@ -70,6 +72,7 @@ def run(
     chosen = replanned(load(study, changes), policy, seeds, order_seed)
     folder = run_folder(chosen.name, out, name)
     place = options.where(address, cpus, gpus, allow_open_cluster)
+    from rayat.orchestration.driver import Halts
     from rayat.orchestration.execute import Options
 
     settings = Options(
@@ -80,6 +83,7 @@ def run(
         placement,
         collective_timeout,
         trial_timeout,
+        Halts(fail_fast, options.seconds(time_budget)),
     )
     watching = _observer(place, follow)
     from rayat.orchestration import sweep
@@ -103,18 +107,31 @@ def resume(
     placement: options.Placement = "pack",
     collective_timeout: options.CollectiveTimeout = 120,
     trial_timeout: options.TrialTimeout = None,
+    retry: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--retry",
+            metavar="TRIAL",
+            show_default=False,
+            help="Run this trial again, which failed or was lost; `failed`: all such; again.",
+        ),
+    ] = None,
+    fail_fast: options.FailFast = False,
+    time_budget: options.TimeBudget = None,
     follow: options.Follow = None,
     json: options.Json = False,
 ) -> None:
     """Go on with a run that was interrupted or killed.
 
-    The study's file is not needed. Trials that have ended stay as they are.
+    The study's file is not needed. Trials that have ended stay as they are, but
+    for those that --retry names.
     """
     from rayat.ledger.info import read_info
 
     folder = run.absolute()
     max_failures = read_info(folder)["study"]["max_failures"]
     place = options.where(address, cpus, gpus, allow_open_cluster)
+    from rayat.orchestration.driver import Halts
     from rayat.orchestration.execute import Options
 
     settings = Options(
@@ -125,12 +142,13 @@ def resume(
         placement,
         collective_timeout,
         trial_timeout,
+        Halts(fail_fast, options.seconds(time_budget)),
     )
     watching = _observer(place, follow)
     from rayat.orchestration import sweep
 
     with _carefully(folder):
-        summary = sweep.resume(folder, place, settings, watching)
+        summary = sweep.resume(folder, place, settings, watching, retry or ())
     _conclude(summary, json)
 
 
@@ -264,17 +282,28 @@ def _conclude(summary: Summary, json: bool) -> None:
             "folder": str(summary.folder),
             "statuses": summary.statuses,
             "interrupted": summary.interrupted,
+            "halted": summary.halted or None,
             "warning": summary.warning or None,
         }
         typer.echo(as_json(fields))
     if summary.warning:
         typer.echo(f"warning: {printable(summary.warning)}", err=True)
+    broken = summary.statuses.get("failed") or summary.statuses.get("lost")
+    if summary.halted:
+        again = " --retry failed" if broken else ""
+        said = f"{printable(summary.halted)} ({statuses}); go on with: rayat resume {place}{again}"
+        typer.echo(said, err=True)
+        raise typer.Exit(TRIALS_LOST if broken else 0)
     if summary.interrupted:
         typer.echo(f"interrupted ({statuses}); go on with: rayat resume {place}", err=True)
         raise typer.Exit(INTERRUPTED)
     if not json:
         typer.echo(f"{place}: {statuses}")
         typer.echo(f"next: rayat compare {place}\n      rayat report {place}")
-    if summary.statuses.get("failed") or summary.statuses.get("lost"):
-        typer.echo(f"some trials failed or were lost; see: rayat status {place}", err=True)
+    if broken:
+        typer.echo(
+            f"some trials failed or were lost; see: rayat status {place}; run them again with: "
+            f"rayat resume {place} --retry failed",
+            err=True,
+        )
         raise typer.Exit(TRIALS_LOST)

@@ -15,6 +15,8 @@ EVAL_KEY = ("trial_id", "checkpoint", "suite", "split", "eps", "n")
 ENDINGS = ("finished", "stopped", "diverged", "collapsed", "failed", "lost", "interrupted")
 UNREPORTED = ("failed", "lost")
 """Ends that no report shows: their place among the reports is a fact of its own."""
+RETRY = "retry"
+"""The event that takes back the ends of trials which are to run again."""
 SECONDS = tuple(name for name in VALUES if name.endswith("_seconds"))
 PASSES = tuple(name for name in VALUES if name.endswith("_passes"))
 
@@ -196,5 +198,10 @@ class State:
         self.evals[tuple(row.get(name) for name in EVAL_KEY)] = row
 
     def _take_event(self, record: Mapping[str, Any]) -> None:
+        if record["name"] == RETRY:
+            # Its rows stay, each under its attempt; the next start is an attempt of its own.
+            for trial_id in record["payload"]["trial_ids"]:
+                trial = self.trial(trial_id)
+                trial.status, trial.reason, trial.ended_at = "pending", None, None
         event = {k: record[k] for k in ("at", "name", "payload")}
         self.events.append({"position": self.position, **event})

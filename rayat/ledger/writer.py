@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,7 @@ from rayat.ledger.log import LOG, Log
 from rayat.ledger.publish import MANIFEST, publish, read_manifest, settle
 from rayat.ledger.rows import VALUES, decision_row, eval_row, plain, report_row, text, trial_row
 from rayat.ledger.schema import REPORT_KEYS, SCHEMA_VERSION
-from rayat.ledger.state import ENDINGS, EVAL_KEY, UNFINISHED, State
+from rayat.ledger.state import ENDINGS, EVAL_KEY, RETRY, UNFINISHED, UNREPORTED, State
 from rayat.ledger.tables import build
 
 TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -252,6 +252,21 @@ class Ledger:
     def event(self, name: str, payload: Mapping[str, Any] | None = None) -> None:
         """Record something that happened to the driver, such as `resume` or `interrupt`."""
         self._append("event", name=text(name), payload=plain(payload or {}))
+
+    def retry(self, trial_ids: Sequence[str]) -> None:
+        """Let trials that failed or were lost run again; what they reported stays.
+
+        Raises:
+            LedgerError: an unknown trial, or one with another end or none.
+        """
+        for trial_id in trial_ids:
+            status = self.state.trial(trial_id).status
+            if status not in UNREPORTED:
+                raise LedgerError(
+                    f"trial {trial_id} is {status}: only one that failed or was lost can be retried"
+                )
+        if trial_ids:
+            self.event(RETRY, {"trial_ids": list(trial_ids)})
 
     @property
     def info(self) -> dict[str, Any]:

@@ -7,11 +7,14 @@ old one saw, in the same order, so a resumed run decides as the uninterrupted on
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rayat.ledger.rows import report_row
+from rayat.ledger.state import UNREPORTED
 from rayat.ledger.writer import Ledger
 from rayat.policies.base import REPORTED_ENDS, Decision, Policy, TrialView
 from rayat.policies.outcomes import Outcomes
@@ -19,6 +22,24 @@ from rayat.training.estimate import VALIDATION_BUDGET
 
 LIVE = ("pending", "running", "interrupted")
 """The statuses of a trial that has no end yet."""
+
+
+@dataclass(frozen=True)
+class Halts:
+    """What ends a sweep in order, everything durable, so that it can be resumed.
+
+    Attributes:
+        fail_fast: the first trial that fails or is lost.
+        seconds: the first report after so many seconds of this driver; None: no limit.
+        clock: monotonic seconds.
+    """
+
+    fail_fast: bool = False
+    seconds: float | None = None
+    clock: Callable[[], float] = time.monotonic
+
+
+NEVER = Halts()
 
 
 class Observer:
@@ -48,8 +69,11 @@ class Driver:
         stop_collapsed: whether catastrophic overfitting ends a trial.
         observer: told of every change, for the live table; must not raise.
         grow: returns trials that were declared since it was last asked (adaptive searches).
+        halts: what ends the sweep in order before all trials have ended.
 
     Attributes:
+        interrupted: whether the sweep ends now, in order: by the user, or by `halts`.
+        halted: why `halts` ended it; otherwise empty.
         warning: one sentence if validation costs more than it should; otherwise empty.
     """
 
@@ -62,13 +86,15 @@ class Driver:
         stop_collapsed: bool = True,
         observer: Observer | None = None,
         grow: Callable[[], Iterable[TrialView]] = tuple,
+        halts: Halts = NEVER,
     ) -> None:
         self.ledger, self.metric, self.stop_collapsed = ledger, metric, stop_collapsed
         self.trials = {trial.trial_id: trial for trial in trials}
         self.policy = policy.fresh()
         self.outcomes = Outcomes(metric)
         self.interrupted = False
-        self.warning = ""
+        self.halted = self.warning = ""
+        self.halts, self._begun = halts, halts.clock()
         self.observer = observer or Observer()
         self._grow = grow
         self._starts: dict[str, tuple[str, int]] = {}
@@ -116,6 +142,8 @@ class Driver:
                 self._gone(trial_id)
             return bool(content["final"])
         if "failed" in content:
+            if not self.ledger.state.trial(trial_id).attempts:
+                self.ledger.attempt(trial_id, device=content.get("device"))
             self.end(trial_id, "failed", content["failed"])
             self._gone(trial_id)
             return True
@@ -128,6 +156,9 @@ class Driver:
         if epoch > seen:
             self._take(trial_id, epoch, row, logged=False)
         self._tell(trial_id, "report")
+        limit = self.halts.seconds
+        if limit is not None and self.halts.clock() - self._begun >= limit:
+            self._halt(f"the time budget of {limit:g} s is spent")
         if row.get("eval_fwd_passes") and not self.warning:
             self._weigh_validation(trial_id)
         self.ledger.maybe_project()
@@ -143,6 +174,20 @@ class Driver:
         """Give a trial its final status, durably."""
         self.ledger.end(trial_id, status, reason)
         self._tell(trial_id, "end")
+        if self.halts.fail_fast and status in UNREPORTED:
+            self._halt(f"trial {trial_id} {'failed' if status == 'failed' else 'was lost'}")
+
+    def _halt(self, why: str) -> None:
+        """End the sweep in order if something is left to do: what runs may go on another time."""
+        if not self.interrupted and self.ledger.unfinished():
+            self.interrupted, self.halted = True, why
+            self.observer.phase(f"{why}: stopping the trials")
+
+    def leave(self) -> None:
+        """Say of every trial that `halts` kept from its end that it is unfinished, and why."""
+        for trial_id in self.ledger.unfinished() if self.halted else ():
+            if self.ledger.status(trial_id) == "running":
+                self.ledger.end(trial_id, "interrupted", self.halted)
 
     def settle(self, launched: Iterable[str], errors: Mapping[str, str]) -> None:
         """After a launcher ended: what it launched, has no end and was not interrupted is lost."""

@@ -15,7 +15,7 @@ from rayat.config import TrialConfig
 from rayat.orchestration import inprocess, several
 from rayat.orchestration.cluster import Capacity
 from rayat.orchestration.contexts import COLLECTIVE_TIMEOUT_S, Order, Placement
-from rayat.orchestration.driver import Driver
+from rayat.orchestration.driver import NEVER, Driver, Halts
 from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.orders import Orders
 from rayat.orchestration.overdue import Overdue
@@ -44,6 +44,7 @@ class Options:
             trial starts again from its checkpoint.
         trial_timeout: seconds without a report after which a trial's process is ended, or ten
             median epochs where these are longer; None: it may be silent for ever.
+        halts: what ends the sweep in order before all trials have ended.
     """
 
     at_once: int | None = None
@@ -53,6 +54,7 @@ class Options:
     placement: Placement = "pack"
     collective_timeout: float = COLLECTIVE_TIMEOUT_S
     trial_timeout: float | None = None
+    halts: Halts = NEVER
 
 
 def execute(

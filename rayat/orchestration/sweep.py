@@ -25,6 +25,7 @@ from rayat.orchestration.execute import Options, execute
 from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.placement import Need, concurrency
+from rayat.orchestration.resuming import other_packages, to_retry
 from rayat.orchestration.search import Search, declare
 from rayat.orchestration.shared_data import SharedData, source_key
 from rayat.policies.base import Policy, TrialView
@@ -56,13 +57,16 @@ class Summary:
     """How a run ended.
 
     Attributes:
+        interrupted: whether it ended, in order, before all trials had their ends.
         warning: one sentence on what it could have done better; empty if nothing was found.
+        halted: why it was interrupted, where the user asked for it beforehand (`Halts`).
     """
 
     folder: Path
     statuses: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
     warning: str = ""
+    halted: str = ""
 
     @property
     def complete(self) -> bool:
@@ -140,10 +144,16 @@ def resume(
     where: Where = LOCAL,
     options: Options | None = None,
     observer: Observer | None = None,
+    retry: Sequence[str] = (),
 ) -> Summary:
     """Continue a run from its own folder: the study file is not needed.
 
+    Args:
+        retry: trials that failed or were lost and run again, from their last checkpoint; `failed`
+            stands for all of them.
+
     Raises:
+        ConfigError: a trial to retry that did not fail, or none did.
         LedgerError: no run there, or damaged beyond its log. LockedError: it is still running.
         DataError: the data set is not the one that the run began with.
     """
@@ -152,6 +162,7 @@ def resume(
         info = ledger.info
         if "imported" in info:
             raise LedgerError(f"{folder} was imported: its trials have ended, none can be resumed")
+        again = to_retry(ledger, retry)
         search = Search.of(ledger)
         if search is not None:
             search.grow()
@@ -165,6 +176,7 @@ def resume(
             if warning and observer is not None:
                 observer.phase(f"warning: {warning}")
             ledger.event("resumed", {"environment": describe_environment()})
+            ledger.retry(again)
             summary = carry_out(
                 ledger, policy, configs, shared, capacity, options, observer, search
             )
@@ -196,7 +208,14 @@ def carry_out(
     views = [view(trial_id, config, arms.get(trial_id, "")) for trial_id, config in configs.items()]
     observer = observer or Observer()
     driver = Driver(
-        ledger, policy, views, study["metric"], study.get("stop_collapsed", True), observer, grow
+        ledger,
+        policy,
+        views,
+        study["metric"],
+        study.get("stop_collapsed", True),
+        observer,
+        grow,
+        options.halts,
     )
     try:
         execute(ledger.folder, configs, driver, shared, capacity, options)
@@ -208,12 +227,13 @@ def carry_out(
             with interruptible(stop):
                 evaluate_trials(ledger.folder, configs, driver, shared, capacity)
         if driver.interrupted:
-            ledger.event("interrupted", {})
+            driver.leave()
+            ledger.event("interrupted", {"why": driver.halted} if driver.halted else {})
     finally:
         observer.finish()
         ledger.project()
     statuses = Counter(ledger.status(trial_id) for trial_id in configs)
-    return Summary(ledger.folder, dict(statuses), driver.interrupted, driver.warning)
+    return Summary(ledger.folder, dict(statuses), driver.interrupted, driver.warning, driver.halted)
 
 
 def view(trial_id: str, config: TrialConfig, arm: str) -> TrialView:
@@ -261,26 +281,6 @@ def declared(ledger: Ledger) -> dict[str, TrialConfig]:
             )
         configs[trial_id] = config
     return configs
-
-
-def other_packages(ledger: Ledger) -> str:
-    """Return a warning that names what changed since the run was last driven; empty if nothing.
-
-    Asked before this process is recorded (the event `resumed`): each change is said once.
-    """
-    told = [e["payload"] for e in ledger.events() if e["name"] == "resumed"]
-    then = (told[-1] if told else ledger.info).get("environment") or {}
-    now = describe_environment()
-    pairs = [(name, then.get(name), now[name]) for name in ("rayat", "python")]
-    packages = then.get("packages") or {}
-    pairs += [(name, packages.get(name, new), new) for name, new in now["packages"].items()]
-    changed = [f"{name} {old} -> {new}" for name, old, new in pairs if old not in (None, new)]
-    if not changed:
-        return ""
-    return (
-        f"other versions than the run had: {', '.join(changed)}; its later epochs may not be "
-        "what they would have been"
-    )
 
 
 def same_data(then: list[dict[str, Any]], now: list[dict[str, Any]]) -> None:

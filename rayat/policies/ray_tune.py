@@ -60,6 +60,8 @@ class RayTune(Policy):
         if value is None or epoch >= trial.epochs or (known is None and self.pauses):
             return CONTINUE
         known = known or self._add(trial)
+        if known.status == "TERMINATED":
+            return CONTINUE  # it was lost, so it has left its bracket, and runs again
         known.status, known.epoch, known.value = "RUNNING", epoch, value
         result = {EPOCH: epoch, METRIC: value}
         answer = known.host.scheduler.on_trial_result(known.host, known, result)
