@@ -77,6 +77,7 @@ def plan(
     chosen = load(study, changes)
     from rayat.orchestration.apart import surroundings
     from rayat.orchestration.cluster import cluster, local_capacity
+    from rayat.orchestration.placement import Need, waits
 
     trials = chosen.foreseen()
     place = options.where(address, cpus, gpus, allow_open_cluster)
@@ -89,7 +90,8 @@ def plan(
     groups = measure(trials)
     facts = _facts(chosen, trials, groups, capacity, slots)
     note = surroundings() if place.address is None else ""
-    facts["notes"] = [note] if note else []
+    late = [waits(need, capacity) for need in {Need.of(trial.config) for trial in trials}]
+    facts["notes"] = [text for text in (note, *late) if text]
     facts["link"] = link or (scaling.CLUSTER_LINK if place.address is not None else None)
     facts["scaling"] = scaling.scaling(groups, workers, facts["link"])
     typer.echo(as_json(facts) if json else _table(facts))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 
 from rayat.errors import PlacementError
 from rayat.orchestration.apart import apart
@@ -39,11 +41,13 @@ class Capacity:
 
     Attributes:
         each: the nodes that live now.
-        growth: (what a node of this kind has, how many more may be started), one per kind.
+        growth: (what a node of this kind has, how many of them may be started), one per kind.
+        grows: whether an autoscaler may start nodes, also where it does not say of which kinds.
     """
 
     each: tuple[Node, ...]
     growth: tuple[tuple[Node, int], ...] = ()
+    grows: bool = False
 
     @property
     def cpus(self) -> float:
@@ -175,7 +179,31 @@ def capacity() -> Capacity:
             # -1 stands for as many as are asked for.
             if (more := sys.maxsize if kind.max_count < 0 else kind.max_count) > 0
         ),
+        grows=bool(kinds) or _autoscales(),
     )
+
+
+def _autoscales() -> bool:
+    """Return whether an autoscaler of Ray's own says that it runs, in its old or its new way."""
+    from ray.autoscaler.v2.sdk import get_cluster_status
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    try:
+        old = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or b"{}")
+        new = get_cluster_status(ray.get_runtime_context().gcs_address)
+    except Exception:  # another version of Ray: what is not told is not there
+        return False
+    report = old.get("autoscaler_report") or {}
+    kinds = {*(report.get("active_nodes") or {}), *(report.get("idle_nodes") or {})}
+    return named({*kinds, *(n.ray_node_type_name for n in (*new.active_nodes, *new.idle_nodes))})
+
+
+def named(kinds: Iterable[str]) -> bool:
+    """Return whether an autoscaler knows the nodes by their kinds, such as `ray.head.default`.
+
+    Without one, every node is of a kind of its own, `node_` and its id.
+    """
+    return any(kind and not kind.startswith("node_") for kind in kinds)
 
 
 def local_capacity(cpus: int | None = None, gpus: int | None = None) -> Capacity:

@@ -76,6 +76,8 @@ def concurrency(need: Need, capacity: Capacity) -> int:
     if places >= need.workers:
         # No more than can be counted where an autoscaler has no limit.
         return max(1, min(places, 10_000) // need.workers)
+    if capacity.grows and not capacity.growth:
+        return 1  # what it may start is not told: the trial waits, and says so
     there = listed(capacity)
     if places == 0:
         keys = " and ".join(f"{name.lower()}s_per_worker" for name in bundle)
@@ -113,7 +115,17 @@ def listed(capacity: Capacity, names: tuple[str, ...] = ("CPU", "GPU")) -> str:
     for node, more in capacity.growth:
         count = "any number of" if more > 10**6 else f"up to {more}"
         texts.append(f"an autoscaler may start {count} of {shown(node)}")
+    if capacity.grows and not capacity.growth:
+        texts.append("an autoscaler may start more")
     return ", ".join(texts) or "there is no node"
+
+
+def waits(need: Need, capacity: Capacity) -> str:
+    """Return why a trial has no place yet although it is not refused; empty if it has one."""
+    if sum(fitting(need.bundle, node.has) for node in capacity.each) >= need.workers:
+        return ""
+    each = f"{need.workers} x {amounts(need.bundle)}"
+    return f"no place for a trial of {each} yet: {listed(capacity)}"
 
 
 def release_orphans() -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from rayat.errors import PlacementError
-from rayat.orchestration.cluster import cluster, local_capacity
+from rayat.orchestration.cluster import cluster, local_capacity, named
 from rayat.orchestration.joining import joinable
 
 
@@ -124,6 +124,12 @@ def test_the_control_service_answers_only_the_token(local_ray, mode, token, answ
 def test_a_joined_ray_is_used_as_it_is(local_ray):
     with cluster(cpus=7) as inner:
         assert inner.cpus == local_ray.cpus
+
+
+def test_an_autoscaler_names_the_kinds_of_its_nodes(local_ray):
+    assert not local_ray.grows
+    assert not named(["node_4ee7d642", ""])
+    assert named(["ray.head.default", "node_4ee7d642"])
 
 
 def test_a_client_address_is_refused_with_the_way_to_do_it():

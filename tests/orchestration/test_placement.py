@@ -6,7 +6,7 @@ import pytest
 
 from rayat.errors import PlacementError
 from rayat.orchestration.cluster import Capacity, Node
-from rayat.orchestration.placement import Need, concurrency, fitting
+from rayat.orchestration.placement import Need, concurrency, fitting, waits
 
 
 def nodes(*each: tuple[float, float]) -> Capacity:
@@ -63,8 +63,18 @@ def test_every_kind_of_resource_counts():
 
 def test_nodes_that_an_autoscaler_may_start_count_up_to_their_number():
     large = Node({"CPU": 8})
-    growing = Capacity(nodes((1, 0)).each, ((large, 2),))
+    growing = Capacity(nodes((1, 0)).each, ((large, 2),), grows=True)
     assert concurrency(Need(1, 8, 0), growing) == 2
     assert concurrency(Need(2, 8, 0), growing) == 1
     with pytest.raises(PlacementError, match=r"place for 2 .*may start up to 2 of 8 CPUs"):
         concurrency(Need(3, 8, 0), growing)
+
+
+def test_an_autoscaler_that_does_not_say_what_it_may_start_refuses_nothing_and_is_said():
+    growing = Capacity(nodes((1, 0)).each, grows=True)
+    assert concurrency(Need(2, 4, 1), growing) == 1
+    assert waits(Need(2, 4, 1), growing) == (
+        "no place for a trial of 2 x 4 CPUs and 1 GPU yet: 1 node has 1 CPU, an autoscaler may "
+        "start more"
+    )
+    assert waits(Need(1, 1, 0), growing) == ""
