@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 
 from rayat.compare.measured import against, differing, of_trials
 from rayat.compare.text import printable, split_arm
+from rayat.config import flatten
 from rayat.errors import StudyError, nearest
 from rayat.ledger.reader import Run
 
@@ -100,12 +102,14 @@ def choose(run: Run) -> dict[str, Choice]:
         best = _ranked(trials)[0]
         chosen = trials[trials["config_id"] == best].sort_values("seed")
         first = chosen.iloc[0]
+        # An axis of the space may be a parameter of other arms' methods alone.
+        had = flatten(json.loads(first["config_json"]))
         choices[arm] = Choice(
             arm,
             best,
             {int(s): str(t) for s, t in zip(chosen["seed"], chosen["trial_id"], strict=True)},
             trials["config_id"].nunique(),
-            {key: first[f"cfg.{key}"] for key in nuisance if f"cfg.{key}" in trials},
+            {key: first[f"cfg.{key}"] for key in nuisance if key in had and f"cfg.{key}" in trials},
         )
     return choices
 

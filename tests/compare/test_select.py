@@ -72,6 +72,14 @@ def test_an_arm_speaks_through_its_best_configuration(builder):
     assert best_trial(run)[0] == choice.trial_ids[0]
 
 
+def test_an_axis_that_an_arm_does_not_have_is_not_among_what_it_tuned(builder):
+    builder.trial("lr.shape=onecycle", 0, [0.5], cfg={"lr.top_at": 0.3, "eval.size": None})
+    builder.trial("lr.shape=cosine", 0, [0.5], cfg={"eval.size": None})
+    choices = choose(builder.build(nuisance=["lr.top_at", "eval.size"], baseline=None))
+    assert dict(choices["lr.shape=onecycle"].tuned) == {"lr.top_at": 0.3, "eval.size": None}
+    assert dict(choices["lr.shape=cosine"].tuned) == {"eval.size": None}
+
+
 def test_stopped_and_finished_trials_share_no_mean(builder):
     levels = {"good": [("finished", 0.6), ("stopped", 0.1), ("stopped", 0.1)]}
     levels["cut"] = [("stopped", 0.4)] * 3
