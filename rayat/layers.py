@@ -51,7 +51,8 @@ class Layer:
     Attributes:
         optional: keys that are left out where the method has no such parameter; others are kept,
             and refused when the configuration is built.
-        lasting: whether its parameters outlive a later layer's mapping for the whole part.
+        lasting: whether its parameters outlive a later layer's mapping for the whole part, where
+            that does not name them.
     """
 
     values: Mapping[str, Any]
@@ -203,9 +204,13 @@ class _Part:
                 self.spec, self.given = {self.registry.key: value}, {self.registry.key: number}
             self._rename(number, value)
             return
-        self.free = [entry for entry in self.free if layers[entry[0]].lasting]
         self.spec = {self.registry.key: value} if isinstance(value, str) else value
         keys = self.spec if isinstance(self.spec, Mapping) else ()
+        self.free = [
+            (layer, tail, wanted)
+            for layer, tail, wanted in self.free
+            if layers[layer].lasting and tail.partition(".")[0] not in keys
+        ]
         self.given = dict.fromkeys(keys, number)
 
     def _rename(self, number: int, value: Any) -> None:

@@ -63,7 +63,7 @@ def test_a_constant_outlives_the_parts_that_arms_give_whole():
     assert [(t.arm, t.config.attack.eps) for t in trials] == [("arm=pgd", 0.2), ("arm=fgsm", 0.2)]
     named = {"pgd": {"attack": {"name": "pgd", "eps": 0.1}}}
     with pytest.raises(
-        StudyError, match=r"arm 'arm=pgd' names attack\.eps=0\.1, .*attack\.eps=0\.2"
+        StudyError, match=r"arm 'arm=pgd' names attack\.eps=0\.2, .*attack\.eps=0\.1"
     ):
         expand(arms=named, space={"attack.eps": 0.2})
 

@@ -9,6 +9,7 @@ from rayat.errors import ConfigError, StudyError
 from rayat.study import Study
 
 GRID = tune.grid_search
+METHODS = ("pgd", "fgsm")
 
 
 def expand(**fields):
@@ -205,6 +206,10 @@ def test_what_set_does_not_reach_is_said():
     study = Study(name="a", arms=arms, sets={"epochs": 2, "lr.peak": 0.3})
     assert study.notes() == ["--set epochs=2 does not reach arm=long, whose own value stays"]
     assert not Study(name="a", arms=arms, sets={"lr.peak": 0.3}).notes()
+    whole = {n: {"attack": {"name": n, **({"eps": 0.1} if n == "pgd" else {})}} for n in METHODS}
+    study = Study(name="a", arms=whole, sets={"attack.eps": 0.2}, seeds=(0,))
+    assert study.notes() == ["--set attack.eps=0.2 does not reach arm=pgd, whose own value stays"]
+    assert [t.config.attack.eps for t in study.trials()] == [0.1, 0.2]
 
 
 def test_an_adaptive_search_leaves_out_what_an_arm_lacks():
