@@ -11,7 +11,9 @@ import threading
 from importlib import metadata
 
 import pytest
+from typer.testing import CliRunner
 
+from rayat.cli.app import app
 from rayat.errors import PlacementError
 from rayat.orchestration.headwatch import PERIOD_S, SILENT_S, HeadWatch
 from rayat.orchestration.joining import joinable, judge
@@ -50,6 +52,18 @@ def test_an_address_that_cannot_be_right_is_one_sentence(token, address, text):
     with pytest.raises(PlacementError, match=text) as caught:
         joinable(address, allow_open=False)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("verb", ["plan", "run", "train"])
+def test_the_command_says_it_in_one_line_and_writes_nothing(token, verb, tmp_path):
+    where = ["--address", "127.0.0.1:1"] + (
+        [] if verb == "plan" else ["--out", str(tmp_path / "r")]
+    )
+    study = [] if verb == "train" else ["quickstart"]
+    result = CliRunner().invoke(app, [verb, *study, *where], prog_name="rayat")
+    assert result.exit_code == 2, result.output
+    assert result.stderr.count("\n") == 1 and "no Ray listens there" in result.stderr
+    assert not (tmp_path / "r").exists()
 
 
 def test_auto_without_any_ray_and_with_a_stale_address_file(token, monkeypatch, tmp_path):
