@@ -7,11 +7,12 @@ time-out of `pyproject.toml`, which ends what hangs.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 # Small tensors are fastest on one thread, and processes beside each other need no more. Read when
@@ -39,10 +40,26 @@ GROUP, BEFORE = pytest.StashKey[str](), pytest.StashKey[set[int]]()
 FILES_NAMED = 12
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def size() -> Callable[[int, int], int]:
     """Return a function of (tries for CI, tries for the long run)."""
     return lambda usual, long: long if os.environ.get("RAYAT_LONG") else usual
+
+
+@pytest.fixture(scope="session")
+def standard_error() -> Callable[[Iterable[object], Iterable[object]], float]:
+    """Return a function: the standard error of a difference of accuracies on the same images.
+
+    Args of the function: for each image whether it is right, by each side. Only images on which
+    the sides differ count. If each of these n falls to one side or the other by chance, the
+    difference of the counts has variance n, so that of two accuracies on N images sqrt(n) / N.
+    """
+
+    def of(ours: Iterable[object], theirs: Iterable[object]) -> float:
+        pairs = [(bool(a), bool(b)) for a, b in zip(ours, theirs, strict=True)]
+        return math.sqrt(sum(a != b for a, b in pairs)) / len(pairs)
+
+    return of
 
 
 @pytest.fixture(scope="session")

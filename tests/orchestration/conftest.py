@@ -9,6 +9,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -124,3 +127,22 @@ def start_head():
             return head
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[[Callable[[], object]], bool]:
+    """Return a function that waits until a condition of the cluster holds.
+
+    Ray has no event for processes that end and resources that come back. The limit only ends a wait
+    in vain.
+    """
+
+    def wait(condition: Callable[[], object], most: float = 300.0) -> bool:
+        end, pause = time.monotonic() + most, threading.Event()
+        while not condition():
+            if time.monotonic() > end:
+                return False
+            pause.wait(0.1)
+        return True
+
+    return wait
