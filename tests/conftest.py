@@ -37,7 +37,8 @@ HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """What Python starts once for a whole process."""
 RAY = ("ray::", "/ray/core/", "/ray/_private/", "/ray/dashboard/", "/ray/autoscaler/")
 GROUP, BEFORE = pytest.StashKey[str](), pytest.StashKey[set[int]]()
-FILES_NAMED = 12
+WORKED, CPU = pytest.StashKey[float](), "cpu"
+NAMED = 25
 
 
 @pytest.fixture(scope="session")
@@ -98,8 +99,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Remember which processes there were before the test."""
+    """Remember which processes there were before the test, and how much this one had worked."""
     item.stash[BEFORE] = children()
+    item.stash[WORKED] = worked()
     return (yield)
 
 
@@ -107,6 +109,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     """Fail a test that leaves a process of its own behind; the shared Ray's stay."""
     yield
+    item.user_properties.append((CPU, worked() - item.stash[WORKED]))
     new = children() - item.stash[BEFORE]
     if new:
         ray = "ray" in sys.modules and sys.modules["ray"].is_initialized()
@@ -132,14 +135,31 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the files that took longest, in seconds of wall time."""
-    seconds: Counter[str] = Counter()
+    """Name the files that took longest, and the folders, in seconds of the wall and of the CPU."""
+    wall: Counter[str] = Counter()
+    cpu: Counter[str] = Counter()
     for report in (r for reports in terminalreporter.stats.values() for r in reports):
         if hasattr(report, "duration"):
-            seconds[report.nodeid.partition("::")[0]] += report.duration
-    named = [f"{name} {s:.0f}" for name, s in seconds.most_common(FILES_NAMED) if s >= 5]
-    if named:
-        terminalreporter.write_line(f"slowest files, in seconds: {', '.join(named)}")
+            path = report.nodeid.partition("::")[0]
+            for name in (path, path.rpartition("/")[0]):
+                wall[name] += report.duration
+                cpu[name] += dict(report.user_properties).get(CPU, 0) * (report.when == "teardown")
+    for what, ending in (("files", True), ("folders", False)):
+        named = [
+            f"{name} {seconds:.0f} ({cpu[name]:.0f})"
+            for name, seconds in wall.most_common()
+            if seconds >= 5 and name.endswith(".py") == ending
+        ]
+        if named:
+            said = ", ".join(named[:NAMED])
+            terminalreporter.write_line(
+                f"slowest {what}, in s of wall (CPU, without Ray's): {said}"
+            )
+
+
+def worked() -> float:
+    """Return the CPU seconds of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 def children() -> set[int]:

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,9 @@ from rayat.training.run import run
 Placement = Literal["pack", "spread"]
 COLLECTIVE_TIMEOUT_S = 120.0
 """A dead or hung peer ends a collective after this long; torch's default is half an hour."""
+START_TIMEOUT_S = 600.0
+"""Most that the workers of a trial take to start and meet. Processes that start on a busy machine
+are slow, not hung: giving up on them would throw away how far they came, again and again."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ def perform(order: Order, context: LauncherContext) -> bool:
     trial as `failed` with its text. `SystemExit` (Tune's stop) passes through.
     """
     try:
+        if context.world_size > 1:
+            limit_collectives(order.collective_timeout)
         run(order.config, context)
     except Exception as error:
         if context.world_size > 1 and not isinstance(error, RayatError | ValueError | TypeError):
@@ -104,6 +110,15 @@ def perform(order: Order, context: LauncherContext) -> bool:
         context.send(context.message(**failure(error)))
         return False
     return True
+
+
+def limit_collectives(seconds: float) -> None:
+    """Let the collectives of the workers, which have met by now, give up after `seconds`."""
+    from torch.distributed import distributed_c10d
+
+    # Public since torch 2.15.
+    name = "set_timeout" if hasattr(distributed_c10d, "set_timeout") else "_set_pg_timeout"
+    getattr(distributed_c10d, name)(timedelta(seconds=seconds))
 
 
 def failure(error: BaseException) -> dict[str, str]:

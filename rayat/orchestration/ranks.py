@@ -12,6 +12,7 @@ import json
 import queue
 import socket
 import threading
+import time
 from collections.abc import Collection, Generator, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,13 +22,19 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from rayat.orchestration.contexts import LauncherContext, Order, cuda_device, perform
+from rayat.orchestration.contexts import (
+    START_TIMEOUT_S,
+    LauncherContext,
+    Order,
+    cuda_device,
+    perform,
+)
 from rayat.orchestration.faults import Fault, NodeLost
 from rayat.orchestration.placement import Need
 from rayat.orchestration.shared_data import SharedData
 
-START_TIMEOUT_S = 60
-"""Workers that have not started after this long wait for a node that is gone."""
+LOOK_S = 5
+"""How often the place of workers that have not started yet is looked at."""
 GRACE_S = 5
 """After a worker's error the others may take this long to say what they know: Ray needs some
 seconds to notice that a node is gone."""
@@ -51,7 +58,7 @@ class Rank:
         self._store: Any = None
         self._last: dict[str, Any] = {}
 
-    def meet(self, rank: int, world_size: int, timeout: float) -> Place | None:
+    def meet(self, rank: int, world_size: int) -> Place | None:
         """Get ready for a trial; worker 0 opens the store at which all meet and returns where."""
         self._messages = queue.Queue(maxsize=1)
         self._stopped.clear()
@@ -71,7 +78,7 @@ class Rank:
             world_size,
             is_master=True,
             wait_for_workers=False,
-            timeout=timedelta(seconds=timeout),
+            timeout=timedelta(seconds=START_TIMEOUT_S),
             master_listen_fd=listener.detach(),
         )
         return host, port
@@ -93,7 +100,8 @@ class Rank:
             world_size=world_size,
             device=device,
         )
-        timeout = timedelta(seconds=order.collective_timeout)
+        # For meeting; `perform` sets what holds for the collectives.
+        timeout = timedelta(seconds=START_TIMEOUT_S)
         try:
             dist.init_process_group(
                 "nccl" if device == "cuda" else "gloo",
@@ -168,6 +176,22 @@ class Workers:
                 )(Rank).remote()
         return [self._actors[rank] for rank in range(self.need.workers)]
 
+    def started(self, answers: list[Any]) -> Fault | None:
+        """Wait until all workers have answered, in whatever way; return what they wait for in vain.
+
+        A group that has lost a node is placed again where there is room, which may be nowhere.
+        """
+        end = time.monotonic() + START_TIMEOUT_S
+        while True:
+            _, late = ray.wait(answers, num_returns=len(answers), timeout=LOOK_S)
+            if not late:
+                return None
+            state = ray.util.placement_group_table(self._group)["state"]
+            if state != "CREATED":
+                return Fault("node", f"a node of the workers is gone: their place is {state}")
+            if time.monotonic() > end:
+                return Fault("node", f"not all workers started within {START_TIMEOUT_S:g} s")
+
     def kill(self, but: Collection[int] = ()) -> None:
         """End the workers' processes, but those of some ranks; return when they are gone."""
         actors = [self._actors.pop(rank) for rank in list(self._actors) if rank not in but]
@@ -228,12 +252,12 @@ class RankRun:
     def _train(self) -> Generator[dict[str, Any], None, Fault | None]:
         """Yield the messages of one start of the workers; return what ended it early."""
         actors = self._workers.actors()
-        size, timeout = len(actors), self._order.collective_timeout
+        size = len(actors)
         self._cut = set()
-        meet = [actor.meet.remote(rank, size, timeout) for rank, actor in enumerate(actors)]
-        _, late = ray.wait(meet, num_returns=size, timeout=START_TIMEOUT_S)
-        if late:
-            return Fault("node", f"not all workers started within {START_TIMEOUT_S} s")
+        meet = [actor.meet.remote(rank, size) for rank, actor in enumerate(actors)]
+        fault = self._workers.started(meet)
+        if fault is not None:
+            return fault
         places = []
         for rank, answer in enumerate(meet):
             try:

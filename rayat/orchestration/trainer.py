@@ -16,10 +16,20 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 
-from rayat.orchestration.contexts import LauncherContext, Order, cuda_device, perform
+from rayat.orchestration.contexts import (
+    COLLECTIVE_TIMEOUT_S,
+    START_TIMEOUT_S,
+    LauncherContext,
+    Order,
+    cuda_device,
+    perform,
+)
 from rayat.orchestration.faults import Fault
 from rayat.orchestration.placement import Need, release_orphans
 from rayat.orchestration.shared_data import SharedData
+
+HEALTH_CHECK_LEAST_S = 10.0
+"""A worker answers its controller between two operations of torch, some of which are long."""
 
 
 def worker_loop(settings: dict[str, Any]) -> None:
@@ -74,12 +84,16 @@ def ended(error: BaseException) -> Fault:
 class AbortableTrainer(TorchTrainer):  # type: ignore[misc]
     """A `TorchTrainer` that keeps its controller's handle, so that a stopped trial can end it.
 
+    Its workers also meet at every report, where Ray Train waits without end for one that hangs, and
+    its controller asks each worker how it does, by default for ten minutes: `patience` limits both.
+
     Without this a stopped trial leaks the inner placement group and its CPUs (Ray 2.60 cleans up
     only when the dashboard's State API runs); its cleaner, a process for every trainer, is left
     out. `tests/orchestration/test_several.py` watches these two private hooks of Ray.
     """
 
     controller: Any = None
+    patience: float = COLLECTIVE_TIMEOUT_S
 
     def _initialize_and_run_controller(self, **kwargs: Any) -> Any:
         from ray.train.v2._internal.constants import get_env_vars_to_propagate
@@ -88,6 +102,9 @@ class AbortableTrainer(TorchTrainer):  # type: ignore[misc]
         node = {ray._raylet.RAY_NODE_ID_KEY: ray.get_runtime_context().get_node_id()}
         environment = get_env_vars_to_propagate()
         environment.setdefault("RAY_WARN_BLOCKING_GET_INSIDE_ASYNC", "0")
+        environment["RAY_TRAIN_COLLECTIVE_TIMEOUT_S"] = str(self.patience)
+        health = max(self.patience, HEALTH_CHECK_LEAST_S)
+        environment["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(health)
         self.controller = ray.remote(
             num_cpus=0, label_selector=node, runtime_env={"env_vars": environment}
         )(TrainController).remote(**kwargs)
@@ -128,7 +145,9 @@ class TrainerRun:
                 placement_strategy=order.placement.upper(),
             ),
             torch_config=TorchConfig(
-                backend="nccl" if on_gpu else "gloo", timeout_s=math.ceil(order.collective_timeout)
+                # For meeting; `perform` sets what holds for the collectives.
+                backend="nccl" if on_gpu else "gloo",
+                timeout_s=math.ceil(START_TIMEOUT_S),
             ),
             run_config=RunConfig(
                 name=name,
@@ -137,6 +156,7 @@ class TrainerRun:
                 failure_config=FailureConfig(max_failures=order.max_failures),
             ),
         )
+        self.trainer.patience = order.collective_timeout
         self.error: BaseException | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._fit, daemon=True)

@@ -251,16 +251,22 @@ def test_planted_links_are_not_followed(tmp_path, info, name):
     assert not target.exists()
 
 
-def test_a_durable_report_takes_milliseconds(tmp_path_factory, info, make_row, declare):
-    seconds = []
+def test_a_durable_report_takes_as_long_as_few_flushes(tmp_path_factory, info, make_row, declare):
+    seconds, bare = [], []
     # A folder on a real disk, unlike the other tests'.
-    with Ledger.create(tmp_path_factory.mktemp("disk") / "run", info) as ledger:
+    disk = tmp_path_factory.mktemp("disk")
+    with Ledger.create(disk / "run", info) as ledger, open(disk / "bare", "wb", 0) as file:
         declare(ledger, "t")
         ledger.attempt("t")
         for epoch in range(1, 201):
             start = time.perf_counter()
             ledger.report("t", 1, make_row(epoch))
             seconds.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            file.write(bytes(1000))
+            os.fdatasync(file.fileno())
+            bare.append(time.perf_counter() - start)
     p50, p99 = statistics.median(seconds), statistics.quantiles(seconds, n=100)[98]
     print(f"durable report: p50 {p50 * 1e3:.2f} ms, p99 {p99 * 1e3:.2f} ms over 200")
-    assert p50 <= 0.025  # the bar is 5 ms on a local disk; shared test machines are slower
+    # By turns, so that a slow disk or a busy machine slows both down.
+    assert p50 <= 8 * statistics.median(bare)

@@ -266,7 +266,7 @@ if __name__ == "__main__":
 def test_no_process_outlives_an_evaluation_that_was_killed(tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(int(done.stdout)).wait(timeout=20)
+        psutil.Process(int(done.stdout)).wait(timeout=300)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import signal
-import time
-from collections.abc import Callable
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
 import pytest
 import ray
+import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 
 from rayat.ledger.reader import read_run
 from rayat.ledger.schema import EPOCHS
 from rayat.ledger.writer import Ledger
+from rayat.orchestration import trainer
+from rayat.orchestration.contexts import Order, limit_collectives
 from rayat.orchestration.driver import Observer
 from rayat.orchestration.execute import Options
 from rayat.orchestration.faults import Fault
@@ -24,14 +29,31 @@ from rayat.orchestration.sweep import run
 TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at", "attempt"]
 BASE = {
     "model": {"name": "cnn"},
-    "data.train_size": 512,
+    "data.train_size": 128,
     "workers": 2,
-    "epochs": 14,
+    "epochs": 25,
     "checkpoint_every": 1,
 }
+AHEAD = 3
+"""Epochs that a dying start may still report: one on its way, one in the queue, one that waits."""
+WAIT_S = 10.0
+"""Time-out of collectives where a worker hangs: waiting costs no work, and on a busy machine a
+worker that is well may be silent for seconds."""
 RANK, TRAINER = ("ray::Rank", "GroupTrial"), ("RayTrainWorker", "TrainController", "NestedTrial")
 OURS = (*RANK, *TRAINER, "_QueueActor")
 """Words in the titles of the processes that a trial of several workers starts."""
+
+VICTIMS = {
+    "ranks": (
+        [RANK[0], RANK[0], RANK[1], RANK[0], RANK[1], RANK[1]],
+        [*[RANK[0]] * 5, RANK[1], *[RANK[0]] * 4, RANK[1], RANK[1]],
+    ),
+    "trainer": (
+        [TRAINER[0], TRAINER[0], TRAINER[1], TRAINER[2], TRAINER[1]],
+        [*[TRAINER[0]] * 4, TRAINER[1], TRAINER[0], TRAINER[2], TRAINER[1]],
+    ),
+}
+"""Who is killed in turn: at the size for CI, at that for the long run."""
 
 
 def processes(*words: str) -> list[psutil.Process]:
@@ -47,18 +69,6 @@ def processes(*words: str) -> list[psutil.Process]:
     return sorted(found, key=lambda process: process.pid)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
-    """Wait for a condition of the cluster; Ray has no event for returned resources."""
-    import threading
-
-    end, pause = time.monotonic() + seconds, threading.Event()
-    while time.monotonic() < end:
-        if condition():
-            return True
-        pause.wait(0.1)
-    return condition()
-
-
 def nothing_is_left(cpus: float) -> bool:
     """Return whether all processes, placement groups and CPUs of the trials are given back."""
     groups = [g["state"] for g in ray.util.placement_group_table().values()]
@@ -67,7 +77,10 @@ def nothing_is_left(cpus: float) -> bool:
 
 
 class Injector(Observer):
-    """Sends a signal to a process at each new epoch, as long as there are victims left.
+    """Sends a signal to a process at the first new epoch of each start, while victims are left.
+
+    Only one a start: after the signal a dying start may still report epochs that were on their way,
+    and a second signal then would hit the same start.
 
     Args:
         victims: words in the title of each process in turn. number: the signal.
@@ -76,6 +89,7 @@ class Injector(Observer):
     def __init__(self, victims: list[str], number: int = signal.SIGKILL) -> None:
         self.victims, self.number = list(victims), number
         self.seen: set[tuple[str, int]] = set()
+        self.starts: set[str] = set()
         self.hit: list[str] = []
 
     def begin(self, driver, concurrency) -> None:
@@ -88,9 +102,11 @@ class Injector(Observer):
         if (trial_id, epoch) in self.seen:
             return
         self.seen.add((trial_id, epoch))
-        if self.victims:
+        start = self.driver._starts[trial_id][0]
+        if self.victims and start not in self.starts:
             alive = processes(self.victims[0])
             if alive:
+                self.starts.add(start)
                 # By turns the first and the last: worker 0 and another one.
                 process = alive[-1 if len(self.hit) % 2 else 0]
                 process.send_signal(self.number)
@@ -113,9 +129,13 @@ def lost(folder) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def whole(local_ray, tiny, tmp_path_factory):
-    """Return a study and the folder of a run of it that nothing disturbed."""
-    study = tiny(base=BASE, stop_collapsed=False, final_eval=False)
+def whole(local_ray, tiny, tmp_path_factory, size):
+    """Return a study and the folder of a run of it that nothing disturbed.
+
+    It has epochs enough for every victim, though a dying start may report some on its way.
+    """
+    epochs = 1 + (1 + AHEAD) * max(len(VICTIMS[name][size(0, 1)]) for name in VICTIMS)
+    study = tiny(base={**BASE, "epochs": epochs}, stop_collapsed=False, final_eval=False)
     folder = tmp_path_factory.mktemp("whole") / "run"
     assert run(study, folder).statuses == {"finished": 1}
     return study, folder
@@ -123,18 +143,12 @@ def whole(local_ray, tiny, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("launcher", "victims"),
-    [
-        ("ranks", [*[RANK[0]] * 5, RANK[1], *[RANK[0]] * 4, RANK[1], RANK[1]]),
-        ("trainer", [*[TRAINER[0]] * 4, TRAINER[1], TRAINER[0], TRAINER[2], TRAINER[1]]),
-    ],
-    ids=["ranks", "trainer"],
-)
+@pytest.mark.parametrize("launcher", ["ranks", "trainer"])
 def test_kills_lose_no_row_double_none_and_change_no_weight(
-    local_ray, whole, tmp_path, launcher, victims
+    local_ray, whole, tmp_path, launcher, size, eventually
 ):
     study, folder = whole
+    victims = VICTIMS[launcher][size(0, 1)]
     observer = Injector(victims)
     options = Options(max_failures=len(victims), launcher=launcher)
     summary = run(study, tmp_path / "killed", options=options, observer=observer)
@@ -153,37 +167,85 @@ def test_kills_lose_no_row_double_none_and_change_no_weight(
     pd.testing.assert_frame_equal(before, after)
     expected, found = weights(folder), weights(tmp_path / "killed")
     assert all(expected[name].equal(found[name]) for name in expected)
-    assert wait_until(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
+    assert eventually(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["ranks", "trainer"])
-def test_a_worker_that_hangs_is_replaced(local_ray, whole, tmp_path, launcher):
+def test_a_worker_that_hangs_is_replaced(local_ray, whole, tmp_path, launcher, eventually):
     study, folder = whole
     workers = {"ranks": "ray::Rank", "trainer": "RayTrainWorker"}[launcher]
     observer = Injector([workers], signal.SIGSTOP)
-    options = Options(max_failures=1, launcher=launcher, collective_timeout=2)
-    began = time.monotonic()
+    # Restarts to spare: where other work takes a core for long, one that is well may be late too.
+    options = Options(max_failures=5, launcher=launcher, collective_timeout=WAIT_S)
     summary = run(study, tmp_path / "hung", options=options, observer=observer)
-    assert time.monotonic() - began < 180, "far below torch's half an hour"
     assert observer.hit == [workers]
     assert summary.statuses == {"finished": 1}
-    (event,) = lost(tmp_path / "hung")
-    assert event["kind"] == "hung"
+    events = lost(tmp_path / "hung")
+    assert {event["kind"] for event in events} == {"hung"}, events
     pd.testing.assert_frame_equal(table(folder), table(tmp_path / "hung"))
-    assert wait_until(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
+    assert eventually(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
 
 
 @pytest.mark.slow
-def test_a_trial_whose_workers_hang_too_often_is_lost_with_the_reason(local_ray, whole, tmp_path):
+def test_a_trial_whose_workers_hang_too_often_is_lost_with_the_reason(
+    local_ray, whole, tmp_path, eventually
+):
     study, _ = whole
     observer = Injector(["ray::Rank"], signal.SIGSTOP)
-    options = Options(max_failures=0, collective_timeout=2)
+    options = Options(max_failures=0, collective_timeout=WAIT_S)
     summary = run(study, tmp_path / "run", options=options, observer=observer)
     assert summary.statuses == {"lost": 1}
     reason = read_run(tmp_path / "run").trials["stop_reason"].item()
-    assert re.fullmatch("worker [01] did not answer within 2 s", reason)
-    assert wait_until(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
+    assert re.fullmatch("worker [01] did not answer within 10 s", reason)
+    assert eventually(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_before_the_trainers_own_meeting_is_noticed(
+    local_ray, tiny, tmp_path, monkeypatch
+):
+    """Ray Train's workers meet at each report, where it waits for ever for one that is stopped."""
+
+    def loop(settings):  # inside, so that it travels by value
+        rank = ray.train.get_context().get_world_rank()
+        for epoch in (1, 2):
+            if (rank, epoch) == (1, 2):
+                os.kill(os.getpid(), signal.SIGSTOP)
+            ray.train.report({"epoch": epoch, "message": json.dumps({"at": epoch})})
+
+    monkeypatch.setattr(trainer, "worker_loop", loop)
+    (trial,) = tiny(base=BASE).trials()
+    order = Order(
+        trial_id=trial.trial_id,
+        config_json=trial.config.canonical(),
+        folder=str(tmp_path / "trial"),
+        reported=0,
+        scratch=str(tmp_path / "scratch"),
+        max_failures=0,
+        final_eval=False,
+        collective_timeout=WAIT_S,
+    )
+    running = trainer.TrainerRun(order, SimpleNamespace(), "stopped")
+    messages = [json.loads(message["message"]) for message in running.messages()]
+    running.close()
+    # A report counts when the controller has read it from every worker, which it may not have.
+    assert [(m["kind"], m["final"]) for m in messages if m != {"at": 1}] == [("hung", True)], (
+        messages
+    )
+
+
+def test_collectives_give_up_after_the_time_out_once_the_workers_have_met(tmp_path):
+    dist.init_process_group(
+        "gloo", store=dist.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1
+    )
+    try:
+        group = dist.group.WORLD._get_backend(torch.device("cpu"))
+        before = group.options._timeout
+        limit_collectives(7)
+        assert before.total_seconds() > 600 and group.options._timeout.total_seconds() == 7
+    finally:
+        dist.destroy_process_group()
 
 
 @pytest.mark.slow

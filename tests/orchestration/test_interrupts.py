@@ -39,7 +39,7 @@ def test_the_second_signal_leaves_at_once_with_130():
     waiter.send_signal(signal.SIGINT)
     assert waiter.stdout.readline() == "stopping\n"
     waiter.send_signal(signal.SIGINT)
-    assert waiter.wait(timeout=30) == EXIT_INTERRUPTED
+    assert waiter.wait() == EXIT_INTERRUPTED
     waiter.stdout.close()
 
 

@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).with_name("nodes_run.py")
 @pytest.mark.own_ray
 def test_workers_on_another_node_keep_their_checkpoints_in_the_runs_folder(tmp_path):
     done = subprocess.run(
-        [sys.executable, SCRIPT, tmp_path / "run"], capture_output=True, text=True, timeout=300
+        [sys.executable, SCRIPT, tmp_path / "run"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
     said = json.loads(done.stdout.splitlines()[-1])

@@ -27,19 +27,6 @@ def held() -> tuple[float, list[str]]:
     return ray.available_resources().get("CPU", 0.0), [g for g in groups if g != "REMOVED"]
 
 
-def wait_until(condition, seconds: float = 30.0) -> bool:
-    """Wait for a condition of the cluster; Ray has no event for returned resources."""
-    import threading
-    import time
-
-    end, pause = time.monotonic() + seconds, threading.Event()
-    while time.monotonic() < end:
-        if condition():
-            return True
-        pause.wait(0.1)
-    return bool(condition())
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 4])
 @pytest.mark.parametrize("launcher", ["ranks", "trainer"])
@@ -69,7 +56,7 @@ def test_several_workers_compute_what_one_computes(local_ray, tiny, tmp_path, la
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["ranks", "trainer"])
-def test_a_stopped_trial_gives_everything_back(local_ray, tiny, tmp_path, launcher):
+def test_a_stopped_trial_gives_everything_back(local_ray, tiny, tmp_path, launcher, eventually):
     before = {p.pid for p in psutil.Process().children(recursive=True)}
     study = tiny(
         base={**DETERMINISTIC, "workers": 2, "epochs": 400},
@@ -91,8 +78,8 @@ def test_a_stopped_trial_gives_everything_back(local_ray, tiny, tmp_path, launch
     options = Options(at_once=1, launcher=launcher)
     summary = run(study, tmp_path / "run", options=options, observer=StopFirst())
     assert summary.statuses == {"stopped": 2}
-    assert wait_until(lambda: held()[0] == local_ray.cpus), held()
-    assert wait_until(lambda: held()[1] == []), held()
+    assert eventually(lambda: held()[0] == local_ray.cpus), held()
+    assert eventually(lambda: held()[1] == []), held()
 
     def orphans() -> list[str]:
         names = []
@@ -108,4 +95,4 @@ def test_a_stopped_trial_gives_everything_back(local_ray, tiny, tmp_path, launch
                 names.append(title)
         return names
 
-    assert wait_until(lambda: orphans() == []), orphans()
+    assert eventually(lambda: orphans() == []), orphans()

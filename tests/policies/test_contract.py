@@ -145,12 +145,16 @@ def test_policy_makes_a_claim_and_has_a_card(name):
 
 
 @every_policy
-def test_a_decision_takes_less_than_a_millisecond_at_64_trials(name, sweep):
+def test_a_decision_takes_less_than_a_short_loop_at_64_trials(name, sweep):
+    """`rayat bench R2` measures milliseconds; here a loop of about one is the yardstick."""
     draw = random.Random(0)
     curves = [[0.3 + 0.002 * e + draw.gauss(0, 0.02) for e in range(30)] for _ in range(64)]
-    policy, runs = POLICIES.build(name), []
+    policy, runs, loops = POLICIES.build(name), [], []
     for _ in range(3):
         start = time.process_time()
         reports = sweep(curves, None).run(policy.fresh())
         runs.append((time.process_time() - start) / len(reports))
-    assert min(runs) < 1e-3
+        start = time.process_time()
+        sum(i * i for i in range(25_000))
+        loops.append(time.process_time() - start)
+    assert min(runs) < min(loops)

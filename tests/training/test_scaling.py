@@ -108,12 +108,17 @@ def test_a_slower_link_is_never_faster(name, world, rate, slower, compute, backw
 
 def test_the_codec_is_measured_where_there_is_one():
     weights = [nn.Parameter(torch.zeros(400, 500))]
-    cost = {name: codec_seconds(EXCHANGES.build(name), weights, 2) for name in EXCHANGES.names()}
+
+    def least(part, world):
+        """Return the least of three: what else the machine does only adds."""
+        return min(codec_seconds(part, weights, world) for _ in range(3))
+
+    cost = {name: least(EXCHANGES.build(name), 2) for name in EXCHANGES.names()}
     assert cost["none"] == 0 < cost["fp16"]
     assert cost["qsgd"] > 2 * cost["fp16"], "rounding at random and packing"
     assert codec_seconds(EXCHANGES.build("qsgd"), weights, 1) == 0
     released = EXCHANGES.build({"name": "qsgd", "sides": 1, "scheme": "gather"})
-    two, many = (codec_seconds(released, weights, world) for world in (2, 16))
+    two, many = (least(released, world) for world in (2, 16))
     assert many > 2 * two, "it decodes everyone's message"
 
 
