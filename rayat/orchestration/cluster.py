@@ -24,6 +24,9 @@ from rayat.orchestration.joining import joinable
 LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's switch for single-machine use; off, every port of every process is bound to 127.0.0.1."""
 
+STARTS = 5
+"""How often a local Ray is started that does not come up in time."""
+
 LOOPBACK_INTERFACE = "lo" if sys.platform == "linux" else "lo0"
 
 
@@ -124,7 +127,7 @@ def _start_local(
     cores = len(os.sched_getaffinity(0))
     before = os.umask(0o077)  # the started processes write for this user only
     try:
-        ray.init(
+        _patiently(
             address="local",  # without it Ray follows the address that it finds around it
             num_cpus=cpus or cores,
             num_gpus=gpus,
@@ -135,18 +138,31 @@ def _start_local(
             namespace="rayat",
             _temp_dir=str(folder),
         )
-    except Exception as error:
-        if "timed out during startup" not in str(error):
-            raise
-        raise PlacementError(
-            "Ray's processes did not start within the 30 s that Ray gives them: this machine is "
-            "very busy; try again, or end what else runs on it"
-        ) from error
     finally:
         os.umask(before)
     token = Path.home() / ".ray" / "auth_token"
     if token.exists():
         token.chmod(0o600)
+
+
+def _patiently(**settings: Any) -> None:
+    """Start Ray, again where a busy machine did not do it in the half minute that Ray waits.
+
+    Raises:
+        PlacementError: it never did.
+    """
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(**settings)
+            return
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+            if not left:
+                raise PlacementError(
+                    f"Ray's processes did not start within 30 s, tried {STARTS} times: this "
+                    "machine is very busy; try again, or end what else runs on it"
+                ) from error
 
 
 def _join(address: str, allow_open: bool) -> None:

@@ -121,6 +121,27 @@ def test_the_control_service_answers_only_the_token(local_ray, mode, token, answ
     assert done.stdout.startswith(answer), (done.stdout, done.stderr[-500:])
 
 
+@pytest.mark.parametrize("late", [0, 2, 9])
+def test_a_ray_that_a_busy_machine_starts_late_is_started_again(monkeypatch, late):
+    from rayat.orchestration import cluster as room
+
+    answers = iter(
+        [*[Exception("The current node timed out during startup. This could")] * late, 1]
+    )
+
+    def init(**settings):
+        if isinstance(answer := next(answers), Exception):
+            raise answer
+
+    monkeypatch.setattr(room.ray, "init", init)
+    if late < room.STARTS:
+        room._patiently(num_cpus=1)
+        assert list(answers) == []
+    else:
+        with pytest.raises(PlacementError, match="very busy"):
+            room._patiently(num_cpus=1)
+
+
 def test_a_joined_ray_is_used_as_it_is(local_ray):
     with cluster(cpus=7) as inner:
         assert inner.cpus == local_ray.cpus
