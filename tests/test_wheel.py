@@ -30,9 +30,7 @@ def test_a_study_runs_from_the_built_wheel_in_another_folder(tmp_path):
         *(sys.executable, "-m", "rayat.cli", "run", "quickstart", "--json", "--out", "run"),
         *("--set", "epochs=1", "--set", "data.train_size=128", "--set", "eval.final_size=64"),
     ]
-    done = subprocess.run(
-        command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)
     where = [sys.executable, "-c", "import rayat; print(rayat.__file__)"]

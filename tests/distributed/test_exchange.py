@@ -35,7 +35,7 @@ def start(folder: Path, world: int, *modes: str) -> None:
     ]
     try:
         for process in processes:
-            output, _ = process.communicate(timeout=240)
+            output, _ = process.communicate()
             assert process.returncode == 0, output
     finally:
         for process in processes:

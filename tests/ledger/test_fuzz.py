@@ -80,7 +80,7 @@ def test_whatever_the_bytes_a_reader_refuses_or_reads_and_never_dies(finished, s
         [sys.executable, "-c", FUZZ, str(finished), str(tries)],
         capture_output=True,
         text=True,
-        timeout=size(120, 3600),
+        timeout=size(500, 3600),
     )
     assert done.returncode == 0, done.stderr[-2000:]
     facts = json.loads(done.stdout)

@@ -35,7 +35,7 @@ def test_two_workers_have_the_selection_of_the_first_and_its_cost_once(tmp_path)
     ]
     try:
         for worker in workers:
-            output, _ = worker.communicate(timeout=120)
+            output, _ = worker.communicate()
             assert worker.returncode == 0, output
     finally:
         for worker in workers:
