@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import signal
-from types import SimpleNamespace
 
 import pandas as pd
 import psutil
@@ -19,8 +16,7 @@ from safetensors.torch import load_file
 from rayat.ledger.reader import read_run
 from rayat.ledger.schema import EPOCHS
 from rayat.ledger.writer import Ledger
-from rayat.orchestration import trainer
-from rayat.orchestration.contexts import Order, limit_collectives
+from rayat.orchestration.contexts import limit_collectives
 from rayat.orchestration.driver import Observer
 from rayat.orchestration.execute import Options
 from rayat.orchestration.faults import Fault
@@ -199,40 +195,6 @@ def test_a_trial_whose_workers_hang_too_often_is_lost_with_the_reason(
     reason = read_run(tmp_path / "run").trials["stop_reason"].item()
     assert re.fullmatch("worker [01] did not answer within 10 s", reason)
     assert eventually(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
-
-
-@pytest.mark.slow
-def test_a_worker_that_hangs_before_the_trainers_own_meeting_is_noticed(
-    local_ray, tiny, tmp_path, monkeypatch
-):
-    """Ray Train's workers meet at each report, where it waits for ever for one that is stopped."""
-
-    def loop(settings):  # inside, so that it travels by value
-        rank = ray.train.get_context().get_world_rank()
-        for epoch in (1, 2):
-            if (rank, epoch) == (1, 2):
-                os.kill(os.getpid(), signal.SIGSTOP)
-            ray.train.report({"epoch": epoch, "message": json.dumps({"at": epoch})})
-
-    monkeypatch.setattr(trainer, "worker_loop", loop)
-    (trial,) = tiny(base=BASE).trials()
-    order = Order(
-        trial_id=trial.trial_id,
-        config_json=trial.config.canonical(),
-        folder=str(tmp_path / "trial"),
-        reported=0,
-        scratch=str(tmp_path / "scratch"),
-        max_failures=0,
-        final_eval=False,
-        collective_timeout=WAIT_S,
-    )
-    running = trainer.TrainerRun(order, SimpleNamespace(), "stopped")
-    messages = [json.loads(message["message"]) for message in running.messages()]
-    running.close()
-    # A report counts when the controller has read it from every worker, which it may not have.
-    assert [(m["kind"], m["final"]) for m in messages if m != {"at": 1}] == [("hung", True)], (
-        messages
-    )
 
 
 def test_collectives_give_up_after_the_time_out_once_the_workers_have_met(tmp_path):
