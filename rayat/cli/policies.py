@@ -40,6 +40,15 @@ def replay(
         int, typer.Option("--sweeps", metavar="K", min=1, help="Sweeps drawn from the curves.")
     ] = 30,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the drawing.")] = 0,
+    peers: Annotated[
+        str | None,
+        typer.Option(
+            "--peers",
+            metavar="WHO",
+            show_default=False,
+            help="Who is ranked: configurations (default), seeds (within each), all (trials).",
+        ),
+    ] = None,
     map_: Annotated[
         list[str] | None,
         typer.Option(
@@ -70,7 +79,8 @@ def replay(
     from rayat.replay.sweeps import replay as run_replay
 
     names = [name.strip() for name in policy.split(",") if name.strip()]
-    found = run_replay(read_curves(curves, roles(map_ or [])), names, workers, sweeps, seed)
+    recorded = read_curves(curves, roles(map_ or []))
+    found = run_replay(recorded, names, workers, sweeps, seed, peers)
     if plot is not None:
         from rayat.compare.plots import save
         from rayat.replay.plot import draw_frontier
@@ -107,7 +117,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
         half = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.{digits}f}"
         return f"{row[key]:.{digits}f}{half}"
 
-    header = ("policy", "compute", "makespan", "final", "vs none", "worse", "spearman")
+    header = ("policy", "compute", "makespan", "final", "vs none", "worse", "spearman", "split")
     return columns(
         (
             (
@@ -118,6 +128,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
                 cell(row, "final_gain", 4),
                 cell(row, "worse_share", 2),
                 cell(row, "spearman", 2),
+                cell(row, "split", 2),
             )
             for row in rows
         ),

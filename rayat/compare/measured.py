@@ -17,49 +17,7 @@ import pandas as pd
 
 from rayat.compare.text import printable, split_arm
 from rayat.ledger.reader import Run
-
-Values = Mapping[str, Any]
-"""What was measured, by the name of each setting."""
-
-TRAINING_DATA = ("augment", "padding", "download", "train_size", "labelled")
-"""Keys of `data` that leave the validation and the test images as they are."""
-PLAIN = {
-    "norm": "attack.norm",
-    "PGD steps": "eval.steps",
-    "validation images": "eval.size",
-    "epochs between validations": "eval.every",
-}
-RADIUS = ("eval.eps", "attack.eps")
-"""The radius of an evaluation: the first of these that has a value."""
-
-
-def measurement(config: Values) -> dict[str, Any]:
-    """Return what the validation of a trial measured; None where it is not known or not set.
-
-    Args:
-        config: the trial's configuration by dotted keys.
-    """
-    radius = (config.get(key) for key in RADIUS)
-    found = {"eps": next((value for value in radius if value is not None), None)}
-    found.update({name: config.get(key) for name, key in PLAIN.items()})
-    for name in sorted(config):
-        head, _, rest = name.partition(".")
-        # A fixed number of images makes their share idle.
-        idle = name == "data.val_fraction" and config.get("data.val_size") is not None
-        if head == "data" and rest not in TRAINING_DATA and not idle:
-            found[name] = config[name]
-    return found
-
-
-def flat(tree: Values, above: str = "") -> dict[str, Any]:
-    """Return a configuration tree by dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            found.update(flat(value, f"{above}{key}."))
-        else:
-            found[f"{above}{key}"] = value
-    return found
+from rayat.measurement import Values, flat, key, measurement, measures
 
 
 def of_trials(run: Run, trial_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -161,12 +119,6 @@ def grouped(run: Run, firsts: Mapping[str, str], baseline: str) -> list[Group]:
     return groups
 
 
-def key(values: Values) -> str:
-    """Return a text that equal measurements share."""
-    rounded = {k: f"{v:.9g}" if isinstance(v, int | float) else v for k, v in values.items()}
-    return json.dumps(rounded, sort_keys=True, default=str)
-
-
 def _counterpart(run: Run, firsts: Mapping[str, str], baseline: str, arms: list[str]) -> str | None:
     """Return the one arm that equals the baseline but for what is measured, by label or by tree."""
     wanted = _named(baseline)
@@ -178,7 +130,7 @@ def _counterpart(run: Run, firsts: Mapping[str, str], baseline: str, arms: list[
 
 
 def _named(arm: str) -> dict[str, str]:
-    return {key: value for key, value in split_arm(arm).items() if not _measures(key)}
+    return {key: value for key, value in split_arm(arm).items() if not measures(key)}
 
 
 def _trained(run: Run, trial_id: str) -> dict[str, Any]:
@@ -186,12 +138,4 @@ def _trained(run: Run, trial_id: str) -> dict[str, Any]:
     row = run.trials.set_index("trial_id").loc[trial_id]
     config = flat(json.loads(str(row["config_json"])))
     free = {"seed", *(run.info["study"].get("nuisance") or ())}
-    return {k: v for k, v in config.items() if k not in free and not _measures(k)}
-
-
-def _measures(key: str) -> bool:
-    """Return whether a key of the configuration is (also) a setting of what is measured."""
-    head, _, rest = key.partition(".")
-    if head in ("eval", "data"):
-        return rest not in TRAINING_DATA
-    return key in (*RADIUS, *PLAIN.values())
+    return {k: v for k, v in config.items() if k not in free and not measures(k)}

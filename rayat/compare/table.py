@@ -11,7 +11,7 @@ from typing import Any
 from rayat.compare import render
 from rayat.compare.accuracy import CHECKPOINTS, Accuracies, MeanSd, accuracies
 from rayat.compare.bootstrap import LEVEL, RESAMPLES, RESAMPLING_SEED, Estimate
-from rayat.compare.measured import Group, Values, against, differing, grouped, key, of_trials, said
+from rayat.compare.measured import Group, against, differing, grouped, of_trials, said
 from rayat.compare.select import Choice, arms, choose, match_arm, match_arms
 from rayat.compare.speedup import (
     AXES,
@@ -27,6 +27,7 @@ from rayat.compare.text import plural, printable
 from rayat.compare.verdict import HEADLINE, sentence, word
 from rayat.errors import StudyError
 from rayat.ledger.reader import Run, require_reports
+from rayat.measurement import Values, key
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,19 @@ def require_reports(run: Run) -> Run:
         LedgerError: it holds none, so there is nothing to compare or plot.
     """
     if run.epochs.empty:
+        ends = run.trials["status"].value_counts().to_dict()
+        if len(run.trials) and not set(ends) & {"pending", "running", "paused", "interrupted"}:
+            said = ", ".join(f"{n} {status}" for status, n in ends.items())
+            first = run.trials["stop_reason"].dropna()
+            why = f"; the first: {' '.join(str(first.iloc[0]).split())[:200]}" if len(first) else ""
+            raise LedgerError(
+                f"{run.folder}: all trials ended before their first epoch ({said}), so there is "
+                f"nothing to compare{why}; `rayat status {shlex.quote(str(run.folder))}` lists them"
+            )
         raise LedgerError(
             f"{run.folder} holds no reports yet ({len(run.trials)} trials declared); "
-            f"wait for its first epoch, or go on with it by `rayat resume {run.folder}`"
+            f"wait for its first epoch, or go on with it by `rayat resume "
+            f"{shlex.quote(str(run.folder))}`"
         )
     return run
 

@@ -29,7 +29,7 @@ from rayat.orchestration.resuming import other_packages, to_retry
 from rayat.orchestration.search import Search, declare
 from rayat.orchestration.shared_data import SharedData, source_key
 from rayat.policies.base import Policy, TrialView
-from rayat.registry import POLICIES
+from rayat.policies.groups import recorded
 from rayat.search.plan import Trial
 from rayat.study import Study, describe
 from rayat.training.advice import advise
@@ -167,7 +167,7 @@ def resume(
         if search is not None:
             search.grow()
         configs = declared(ledger)
-        policy = POLICIES.build(info["study"]["policy"])
+        policy = recorded(info["study"]["policy"])
         options = options or Options(max_failures=info["study"].get("max_failures", 3))
         with where.joined(folder) as capacity:
             shared, data = SharedData.put(config.data for config in configs.values())

@@ -67,7 +67,9 @@ class Accel(PeerPolicy):
         super().model_post_init(context)
         kind = FILTERS.get(self.filter)
         if kind is not None:
-            self._peers = kind(grace=self.grace, compare_within=self.compare_within)
+            self._peers = kind(
+                grace=self.grace, compare_within=self.compare_within, peers=self.peers
+            )
 
     @property
     def pauses(self) -> bool:

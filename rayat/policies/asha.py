@@ -43,7 +43,7 @@ class ASHA(PeerPolicy):
             rung *= self.eta
         return rung
 
-    def observe(
+    def rank(
         self, trial: TrialView, epoch: int, metrics: Mapping[str, Any], metric: str
     ) -> Decision:
         """Take one report; see the class."""

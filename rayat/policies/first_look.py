@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from pydantic import Field, PrivateAttr
 
 from rayat.policies.base import CONTINUE, Decision, TrialView
-from rayat.policies.groups import PeerPolicy, measured
+from rayat.policies.groups import PeerPolicy, configuration, measured
 from rayat.registry import POLICIES
 
 LOOKS = 50
@@ -33,6 +34,7 @@ class FirstLook(PeerPolicy):
     _held: dict[str, dict[str, tuple[float, int]]] = PrivateAttr(default_factory=dict)
     _groups: dict[str, str] = PrivateAttr(default_factory=dict)
     _due: dict[str, Decision] = PrivateAttr(default_factory=dict)
+    _ranked_as: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
     def pauses(self) -> bool:
@@ -49,7 +51,13 @@ class FirstLook(PeerPolicy):
         for place, trial in enumerate(trials):
             self._order[trial.trial_id] = place
             members.setdefault(self.group_of(trial), set()).add(trial.trial_id)
-        self._open = {group: ids for group, ids in members.items() if len(ids) >= self.eta}
+            alone = self.peers != "configurations"
+            self._ranked_as[trial.trial_id] = trial.trial_id if alone else configuration(trial)
+        self._open = {
+            group: ids
+            for group, ids in members.items()
+            if len({self._ranked_as[name] for name in ids}) >= self.eta
+        }
         self._groups = {name: group for group, ids in self._open.items() for name in ids}
 
     def observe(
@@ -92,16 +100,22 @@ class FirstLook(PeerPolicy):
         held = self._held.get(group, {})
         if waiting or not held:
             return
-        ranked = sorted(held, key=lambda name: (-held[name][0], self._order[name]))
+        looked: dict[str, list[str]] = {}  # trials by what is ranked
+        for name in sorted(held, key=lambda name: self._order[name]):
+            looked.setdefault(self._ranked_as.get(name, name), []).append(name)
+        means = {which: fmean(held[n][0] for n in names) for which, names in looked.items()}
+        ranked = sorted(means, key=lambda which: -means[which])  # stable: equal ones as declared
         places = math.ceil(len(ranked) / self.eta)
-        bar = held[ranked[places - 1]][0]
-        for rank, trial_id in enumerate(ranked, 1):
-            value, epoch = held[trial_id]
-            self._due[trial_id] = Decision(
-                "continue" if rank <= places else "stop",
-                "first-look",
-                f"{'among' if rank <= places else 'not among'} the best {places} of "
-                f"{len(ranked)} trials after the first look: {value:.4f} at epoch {epoch} is "
-                f"rank {rank}, the last that goes on has {bar:.4f}",
-                {"value": value, "rank": rank, "compared": len(ranked) - 1, "bar": bar},
-            )
+        bar = means[ranked[places - 1]]
+        what = "trials" if len(ranked) == len(held) else "configurations"
+        for rank, which in enumerate(ranked, 1):
+            for trial_id in looked[which]:
+                epoch = held[trial_id][1]
+                self._due[trial_id] = Decision(
+                    "continue" if rank <= places else "stop",
+                    "first-look",
+                    f"{'among' if rank <= places else 'not among'} the best {places} of "
+                    f"{len(ranked)} {what} after the first look: {means[which]:.4f} at epoch "
+                    f"{epoch} is rank {rank}, the last that goes on has {bar:.4f}",
+                    {"value": means[which], "rank": rank, "compared": len(ranked) - 1, "bar": bar},
+                )

@@ -6,13 +6,15 @@ import json
 import math
 from abc import ABC
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from rayat.config import TrialConfig
 from rayat.errors import nearest
-from rayat.policies.base import Policy, TrialView
+from rayat.measurement import flat, key, measurement
+from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
+from rayat.registry import POLICIES
 
 
 class PeerPolicy(Policy, ABC):
@@ -20,6 +22,11 @@ class PeerPolicy(Policy, ABC):
 
     Two trials are peers when they agree in every key of `compare_within`. A key that one of them
     does not have (another method's parameter) counts as null.
+
+    Only trials that were measured alike are peers: at one radius, by one attack, on the same
+    images. Of a study with several seeds configurations are ranked, not trials: the seed that
+    reports first leads, and its configuration's other seeds go on or stop with it
+    (docs/policy.md). Runs recorded before ranked every trial against every other: `all`.
     """
 
     grace: int | None = Field(
@@ -29,14 +36,26 @@ class PeerPolicy(Policy, ABC):
         (), description="dotted configuration keys; only trials equal in all of them are compared"
     )
 
+    peers: Literal["configurations", "seeds", "all"] = Field(
+        "configurations",
+        description="who is ranked: configurations, trials of one seed, or all trials alike",
+    )
+
+    _groups_of: dict[str, str] = PrivateAttr(default_factory=dict)
+    _names: dict[str, str] = PrivateAttr(default_factory=dict)
+    _leaders: dict[str, str] = PrivateAttr(default_factory=dict)
+    _stopped: dict[str, Decision] = PrivateAttr(default_factory=dict)
+    _through: set[str] = PrivateAttr(default_factory=set)
+    _left: set[str] = PrivateAttr(default_factory=set)
+
     @field_validator("compare_within")
     @classmethod
     def _known_heads(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
-        for key in keys:
-            head = key.partition(".")[0]
+        for name in keys:
+            head = name.partition(".")[0]
             if head not in TrialConfig.model_fields:
                 raise ValueError(
-                    f"must be configuration keys such as 'lr.shape', got {key!r}"
+                    f"must be configuration keys such as 'lr.shape', got {name!r}"
                     f"{nearest(head, TrialConfig.model_fields)}"
                 )
         return keys
@@ -46,8 +65,71 @@ class PeerPolicy(Policy, ABC):
         return self.grace or math.ceil(trial.epochs / 6)
 
     def group_of(self, trial: TrialView) -> str:
-        """Return the canonical JSON of the trial's values under `compare_within`."""
-        return json.dumps([_at(trial.config, key) for key in self.compare_within], sort_keys=True)
+        """Return what the trial's peers share with it, as canonical JSON."""
+        if trial.trial_id in self._groups_of:
+            return self._groups_of[trial.trial_id]
+        shared = [_at(trial.config, name) for name in self.compare_within]
+        if self.peers != "all":
+            shared.append(key(measurement(flat(trial.config))))
+        if self.peers == "seeds":
+            shared.append(trial.config.get("seed"))
+        text = self._groups_of[trial.trial_id] = json.dumps(shared, sort_keys=True)
+        return text
+
+    def observe(
+        self, trial: TrialView, epoch: int, metrics: Mapping[str, Any], metric: str
+    ) -> Decision:
+        """Take one report: a leader is ranked, the other seeds of its configuration follow it."""
+        if self.peers != "configurations" or trial.trial_id in self._left:
+            return self.rank(trial, epoch, metrics, metric)
+        if trial.trial_id not in self._names:
+            self._names[trial.trial_id] = configuration(trial)
+        name = self._names[trial.trial_id]
+        leader = self._leaders.setdefault(name, trial.trial_id)
+        if leader == trial.trial_id:
+            decision = self.rank(trial, epoch, metrics, metric)
+            if decision.action == "stop":
+                self._stopped[name] = decision
+            elif epoch >= trial.epochs or metrics.get("outcome") == "finished":
+                self._through.add(name)
+            return decision
+        stop = self._stopped.get(name)
+        if stop is None or epoch >= trial.epochs or measured(metrics, metric) is None:
+            return CONTINUE
+        return Decision(
+            "stop",
+            stop.rule,
+            f"its configuration was stopped with trial {leader}: {stop.sentence}",
+            {**stop.evidence, "leader": leader},
+        )
+
+    def rank(
+        self, trial: TrialView, epoch: int, metrics: Mapping[str, Any], metric: str
+    ) -> Decision:
+        """Compare one report with those of the trial's peers; `observe` says whose are asked."""
+        return CONTINUE
+
+    def lost(self, trial_id: str) -> None:
+        """Let another seed lead if a leader ended before anything was decided for all of them."""
+        self._left.add(trial_id)
+        for name, leader in list(self._leaders.items()):
+            if leader == trial_id and name not in self._through and name not in self._stopped:
+                del self._leaders[name]
+
+
+def configuration(trial: TrialView) -> str:
+    """Return a text that the seeds of one configuration share; a trial without a seed is alone."""
+    if "seed" not in trial.config:
+        return trial.trial_id
+    return json.dumps({k: v for k, v in trial.config.items() if k != "seed"}, sort_keys=True)
+
+
+def recorded(spec: Mapping[str, Any]) -> Policy:
+    """Return a recorded run's policy: one from before `peers` existed ranked all trials alike."""
+    policy: Policy = POLICIES.build(spec)
+    if isinstance(policy, PeerPolicy) and "peers" not in spec:
+        return policy.model_copy(update={"peers": "all"}).fresh()
+    return policy
 
 
 def _at(tree: Mapping[str, Any], key: str) -> Any:

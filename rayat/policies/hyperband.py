@@ -32,14 +32,14 @@ class Hyperband(PeerPolicy):
     _dealt: dict[tuple[str, int], list[int]] = PrivateAttr(default_factory=dict)
     _bracket: dict[str, ASHA] = PrivateAttr(default_factory=dict)
 
-    def observe(
+    def rank(
         self, trial: TrialView, epoch: int, metrics: Mapping[str, Any], metric: str
     ) -> Decision:
         """Take one report; see the class."""
         bracket = self._bracket.get(trial.trial_id)
         if bracket is None:
             bracket = self._bracket[trial.trial_id] = self._deal(trial)
-        return bracket.observe(trial, epoch, metrics, metric)
+        return bracket.rank(trial, epoch, metrics, metric)
 
     def rungs(self, epochs: int) -> list[int]:
         """Return the first rung of each bracket, the boldest (earliest) first."""
@@ -58,7 +58,7 @@ class Hyperband(PeerPolicy):
         key = self.group_of(trial), trial.epochs
         if key not in self._brackets:
             self._brackets[key] = [
-                ASHA(eta=self.eta, grace=rung, compare_within=self.compare_within)
+                ASHA(eta=self.eta, grace=rung, compare_within=self.compare_within, peers=self.peers)
                 for rung in self.rungs(trial.epochs)
             ]
             self._dealt[key] = [0] * len(self._brackets[key])

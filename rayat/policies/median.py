@@ -61,7 +61,7 @@ class Median(PeerPolicy):
 
     _tracks: dict[str, _Track] = PrivateAttr(default_factory=dict)
 
-    def observe(
+    def rank(
         self, trial: TrialView, epoch: int, metrics: Mapping[str, Any], metric: str
     ) -> Decision:
         """Take one report; see the class."""

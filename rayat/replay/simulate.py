@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rayat.measurement import flat, key, measurement
 from rayat.policies.base import CONTINUE, Decision, Policy
+from rayat.policies.groups import configuration
 from rayat.replay.curves import METRIC, Curve
 
 START_COST = 0.2
@@ -33,8 +35,10 @@ class Outcome:
     Attributes:
         compute: worker-seconds, starts included.
         makespan: seconds until the last worker was done.
-        final: truth of the checkpoint that was observed as the best of all.
-        winner, winner_epoch: that checkpoint.
+        final: truth of the best checkpoints of the configuration that was observed as the best of
+            all, mean over its seeds; of several measurements the mean over theirs.
+        winner, winner_epoch: its first checkpoint, of the last measurement.
+        split: share of the configurations with several seeds of which a part was stopped.
         epochs: epochs run, by trial.
         delivered: truth of each trial's best observed checkpoint.
         log: every decision that was more than `continue`.
@@ -45,6 +49,7 @@ class Outcome:
     final: float = float("nan")
     winner: str = ""
     winner_epoch: int = 0
+    split: float = 0.0
     epochs: dict[str, int] = field(default_factory=dict)
     delivered: dict[str, float] = field(default_factory=dict)
     log: list[Logged] = field(default_factory=list)
@@ -110,13 +115,32 @@ def simulate(
 
 
 def _score(outcome: Outcome, curves: dict[str, Curve], done: dict[str, int]) -> Outcome:
-    best = -np.inf
+    """Fill in what was delivered: per measurement the best configuration, by the mean of its seeds.
+
+    As `compare` chooses: seeds that ran to their end speak for a configuration, and those that
+    were stopped only where none did; more seeds come first.
+    """
+    groups: dict[str, dict[str, list[str]]] = {}
     for name, curve in curves.items():
-        at = curve.best(done[name])
         outcome.epochs[name] = done[name]
-        outcome.delivered[name] = float(curve.truth[at])
-        if curve.robust[at] > best and np.isfinite(curve.truth[at]):
-            best = curve.robust[at]
-            outcome.winner, outcome.winner_epoch = name, at + 1
-            outcome.final = float(curve.truth[at])
+        outcome.delivered[name] = float(curve.truth[curve.best(done[name])])
+        measured = key(measurement(flat(curve.view.config)))
+        groups.setdefault(measured, {}).setdefault(configuration(curve.view), []).append(name)
+    finals, several, split = [], 0, 0
+    for configurations in groups.values():
+        best: tuple[float, list[str]] = (-np.inf, [])
+        for names in configurations.values():
+            whole = [name for name in names if done[name] >= len(curves[name].rows)]
+            several += len(names) > 1
+            split += 0 < len(whole) < len(names)
+            known = [n for n in whole or names if np.isfinite(outcome.delivered[n])]
+            observed = [curves[n].robust[curves[n].best(done[n])] for n in known]
+            if known and (mean := float(np.mean(observed))) > best[0]:
+                best = mean, known
+        if best[1]:
+            finals.append(float(np.mean([outcome.delivered[name] for name in best[1]])))
+            outcome.winner = best[1][0]
+            outcome.winner_epoch = curves[outcome.winner].best(done[outcome.winner]) + 1
+    outcome.final = float(np.mean(finals)) if finals else float("nan")
+    outcome.split = split / several if several else 0.0
     return outcome

@@ -11,6 +11,7 @@ import numpy as np
 
 from rayat.compare.bootstrap import mean_interval
 from rayat.policies.base import Policy
+from rayat.policies.groups import PeerPolicy, configuration
 from rayat.registry import POLICIES
 from rayat.replay.curves import Array, Curve
 from rayat.replay.simulate import Outcome, simulate
@@ -19,7 +20,7 @@ MOST, SHARE = 64, 0.9
 """A sweep draws this share of the recorded trials, and no more than so many."""
 WORSE = 0.01
 """Robust accuracy: a sweep that ends further below full training counts as worse."""
-KEYS = ("compute", "makespan", "final", "final_gain", "worse_share", "spearman")
+KEYS = ("compute", "makespan", "final", "final_gain", "worse_share", "spearman", "split")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Result:
         final: robust accuracy delivered, a fraction.
         final_gain: that minus what full training delivers.
         worse_share: 1 where final_gain is below -0.01.
+        split: share of the configurations with several seeds of which a part was stopped.
         spearman: rank correlation of what each trial delivered with what it delivers in full.
     """
 
@@ -49,10 +51,17 @@ class Result:
 
 
 def draw(curves: Sequence[Curve], sweep: int, seed: int = 0) -> list[Curve]:
-    """Return the trials of a sweep in its order: a random subset, the same for every policy."""
-    size = max(1, min(MOST, math.ceil(SHARE * len(curves))))
-    order = np.random.default_rng([seed, sweep]).permutation(len(curves))[:size]
-    return [curves[i] for i in order]
+    """Return the trials of a sweep in its order: a random subset, the same for every policy.
+
+    Configurations are drawn, each with all its seeds one after another, as a study orders them.
+    """
+    seeds: dict[str, list[Curve]] = {}
+    for curve in curves:
+        seeds.setdefault(configuration(curve.view), []).append(curve)
+    drawn = list(seeds.values())
+    size = max(1, min(MOST, math.ceil(SHARE * len(drawn))))
+    order = np.random.default_rng([seed, sweep]).permutation(len(drawn))[:size]
+    return [curve for i in order for curve in drawn[i]]
 
 
 def replay(
@@ -61,6 +70,7 @@ def replay(
     workers: int = 8,
     sweeps: int = 30,
     seed: int = 0,
+    peers: str | None = None,
 ) -> list[Result]:
     """Return a result per policy, `none` first.
 
@@ -70,12 +80,13 @@ def replay(
         workers: trials that run at once.
         sweeps: sweeps drawn from the curves.
         seed: of the drawing.
+        peers: whom policies that rank compare (`groups.PeerPolicy.peers`); None: their default.
 
     Raises:
-        ConfigError: a name that no policy has.
+        ConfigError: a name that no policy has, or peers that there are not.
     """
     names = list(dict.fromkeys(["none", *policies]))
-    built: dict[str, Policy] = {name: POLICIES.build(name) for name in names}
+    built: dict[str, Policy] = {name: _built(name, peers) for name in names}
     outcomes: dict[str, list[Outcome]] = {name: [] for name in names}
     for sweep in range(sweeps):
         drawn = draw(curves, sweep, seed)
@@ -83,6 +94,14 @@ def replay(
             outcomes[name].append(simulate(policy, drawn, workers))
     full = outcomes["none"]
     return [_result(name, outcomes[name], full) for name in names]
+
+
+def _built(name: str, peers: str | None) -> Policy:
+    policy: Policy = POLICIES.build(name)
+    if peers is None or not isinstance(policy, PeerPolicy):
+        return policy
+    ranked: Policy = POLICIES.build({**policy.spec(), "peers": peers})
+    return ranked
 
 
 def _result(name: str, outcomes: Sequence[Outcome], full: Sequence[Outcome]) -> Result:
@@ -95,6 +114,7 @@ def _result(name: str, outcomes: Sequence[Outcome], full: Sequence[Outcome]) -> 
         "final_gain": gain,
         "worse_share": (gain < -WORSE - 1e-9).astype(float),
         "spearman": np.array([spearman(o.delivered, f.delivered) for o, f in pairs]),
+        "split": np.array([o.split for o in outcomes]),
     }
     return Result(name, values, tuple(outcomes))
 

@@ -15,8 +15,8 @@ from rayat.ledger.log import LOG, Record, read_log
 from rayat.ledger.rows import VALUES, plain
 from rayat.ledger.state import UNREPORTED, State
 from rayat.policies.base import REPORTED_ENDS, Decision, TrialView
+from rayat.policies.groups import recorded
 from rayat.policies.outcomes import Outcomes
-from rayat.registry import POLICIES
 
 CLOSE = 1e-6
 """Relative difference of evidence that two machines' arithmetic may make."""
@@ -82,7 +82,7 @@ class _Again:
         self.metric = str(info["metric"])
         self.stop_collapsed = bool(study.get("stop_collapsed", True))
         self.outcomes = Outcomes(self.metric)
-        self.policy = POLICIES.build(study["policy"])
+        self.policy = recorded(study["policy"])
         self.policy.expect([self._view(name) for name in self.state.trials])
         self._begun = True
 

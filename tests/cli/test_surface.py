@@ -85,6 +85,7 @@ SURFACE = {
         "--workers",
         "--sweeps",
         "--seed",
+        "--peers",
         "--map",
         "--plot",
         "--log",

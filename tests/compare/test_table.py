@@ -269,3 +269,13 @@ def test_names_cannot_break_the_text_or_the_markdown(builder):
     table = [line for line in comparison.markdown().splitlines() if line.startswith("|")]
     assert "<script>" not in "".join(table)
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+
+
+def test_a_run_whose_trials_all_failed_says_so(builder):
+    for seed, status in enumerate(("failed", "failed", "lost")):
+        builder.trial(BASE, seed, [], status=status, reason=f"ValueError: no such model {seed}")
+    with pytest.raises(LedgerError, match="ended before their first epoch") as error:
+        compare(builder.build())
+    text = str(error.value)
+    assert "(2 failed, 1 lost)" in text and "the first: ValueError: no such model 0" in text
+    assert "wait for" not in text and "`rayat status runs/known` lists them" in text

@@ -115,10 +115,10 @@ def test_the_last_epoch_is_no_rung(sweep):
 
 
 def test_trials_are_compared_within_their_group(sweep):
-    configs = [{"attack": {"eps": eps}} for eps in (0.1, 0.1, 0.3, 0.3)]
+    configs = [{"attack": {"steps": steps}} for steps in (1, 1, 7, 7)]
     trials = sweep(flat(0.9, 0.8, 0.3, 0.4, epochs=8), None, configs)
     assert set(trials.stops(ASHA(grace=2))) == {"t1", "t2", "t3"}
-    grouped = ASHA(grace=2, compare_within=("attack.eps",))
+    grouped = ASHA(grace=2, compare_within=("attack.steps",))
     assert set(trials.stops(grouped)) == {"t1"}
 
 

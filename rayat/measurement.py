@@ -1,0 +1,64 @@
+"""What a trial's accuracies are measured by, from its configuration: like is ranked with like."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+Values = Mapping[str, Any]
+"""What was measured, by the name of each setting."""
+
+TRAINING_DATA = ("augment", "padding", "download", "train_size", "labelled")
+"""Keys of `data` that leave the validation and the test images as they are."""
+PLAIN = {
+    "norm": "attack.norm",
+    "PGD steps": "eval.steps",
+    "validation images": "eval.size",
+    "epochs between validations": "eval.every",
+}
+RADIUS = ("eval.eps", "attack.eps")
+"""The radius of an evaluation: the first of these that has a value."""
+
+
+def measurement(config: Values) -> dict[str, Any]:
+    """Return what the validation of a trial measured; None where it is not known or not set.
+
+    Args:
+        config: the trial's configuration by dotted keys.
+    """
+    radius = (config.get(key) for key in RADIUS)
+    found = {"eps": next((value for value in radius if value is not None), None)}
+    found.update({name: config.get(key) for name, key in PLAIN.items()})
+    for name in sorted(config):
+        head, _, rest = name.partition(".")
+        # A fixed number of images makes their share idle.
+        idle = name == "data.val_fraction" and config.get("data.val_size") is not None
+        if head == "data" and rest not in TRAINING_DATA and not idle:
+            found[name] = config[name]
+    return found
+
+
+def flat(tree: Values, above: str = "") -> dict[str, Any]:
+    """Return a configuration tree by dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            found.update(flat(value, f"{above}{key}."))
+        else:
+            found[f"{above}{key}"] = value
+    return found
+
+
+def key(values: Values) -> str:
+    """Return a text that equal measurements share."""
+    rounded = {k: f"{v:.9g}" if isinstance(v, int | float) else v for k, v in values.items()}
+    return json.dumps(rounded, sort_keys=True, default=str)
+
+
+def measures(key: str) -> bool:
+    """Return whether a key of the configuration is (also) a setting of what is measured."""
+    head, _, rest = key.partition(".")
+    if head in ("eval", "data"):
+        return rest not in TRAINING_DATA
+    return key in (*RADIUS, *PLAIN.values())
