@@ -68,7 +68,7 @@ def require_reports(run: Run) -> Run:
     """
     if run.epochs.empty:
         ends = run.trials["status"].value_counts().to_dict()
-        if len(run.trials) and not set(ends) & {"pending", "running", "paused", "interrupted"}:
+        if ends and set(ends) <= {"failed", "lost"}:
             said = ", ".join(f"{n} {status}" for status, n in ends.items())
             first = run.trials["stop_reason"].dropna()
             why = f"; the first: {' '.join(str(first.iloc[0]).split())[:200]}" if len(first) else ""
