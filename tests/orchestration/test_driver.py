@@ -20,7 +20,7 @@ from rayat.replay.verify import verify
 EPOCHS = 9
 
 
-LOOK = {"name": "first-look", "grace": 2, "eta": 3}
+LOOK = {"name": "first-look", "peers": "all", "grace": 2, "eta": 3}
 
 
 @pytest.fixture(params=["none"])
