@@ -77,6 +77,8 @@ class Registry(Generic[P]):
         """Return the class decorator that registers a part under `name`."""
 
         def add(cls: type[P]) -> type[P]:
+            if not cls.__module__.startswith(f"{self.package}."):
+                self._load()  # so that a name of the room is known to be taken
             taken = self._parts.get(name)
             if taken is not None and taken.__module__ != cls.__module__:
                 raise ValueError(f"{self.path} {name!r} is registered by {taken.__module__} too")

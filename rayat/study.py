@@ -8,7 +8,6 @@ same trials in the same order, whatever the cluster.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import re
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from rayat.errors import ConfigError, StudyError, nearest
+from rayat.errors import StudyError, nearest
 from rayat.ledger.schema import REPORT_KEYS
 from rayat.registry import POLICIES, SEARCHERS, Part, explain
 from rayat.search.axes import (
@@ -32,6 +31,7 @@ from rayat.search.axes import (
 )
 from rayat.search.domains import is_domain, is_grid, refuse_empty
 from rayat.search.plan import Plan, Trial
+from rayat.studyfile import execute
 
 ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 """Names of arms: nothing that separates arms and axes in a label."""
@@ -290,16 +290,7 @@ def load_study(path: str | Path) -> Study:
         shipped = sorted(str(p) for p in Path("search_spaces").glob("*.py"))
         known = f"; here are: {', '.join(shipped)}" if shipped else ""
         raise StudyError(f"no study file {str(path)!r}{nearest(str(path), shipped)}{known}")
-    spec = importlib.util.spec_from_file_location(f"rayat_study_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise StudyError(f"{str(path)!r} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except (StudyError, ConfigError) as error:
-        raise type(error)(f"{path}: {error}") from None
-    except Exception as error:
-        raise StudyError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+    module = execute(path)
     study = getattr(module, "study", None)
     if not isinstance(study, Study):
         raise StudyError(f"{path} defines no `study = Study(...)`")

@@ -16,6 +16,7 @@ from typing import Literal
 
 from rayat.cli.text import size
 from rayat.errors import DataError, PlacementError
+from rayat.machine import memory_bytes
 
 GIB = 2**30
 MEMORY_PER_CORE = 1 * GIB
@@ -202,17 +203,3 @@ def cpu_limit() -> float | None:
         if quota != "max":
             return int(quota) / int(period)
     return None
-
-
-def memory_bytes() -> tuple[int, int]:
-    """Return the total and the free memory, those of the control group where it is smaller."""
-    facts = {}
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        key, _, value = line.partition(":")
-        facts[key] = int(value.split()[0]) * 1024
-    total, free = facts["MemTotal"], facts["MemAvailable"]
-    with contextlib.suppress(OSError, ValueError):
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        total, free = min(total, limit), min(free, limit - used)
-    return total, max(0, free)

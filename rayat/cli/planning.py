@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rayat.cli import options, scaling
-from rayat.cli.checks import ONE_THREAD, memory_bytes
+from rayat.cli.checks import ONE_THREAD
 from rayat.cli.studies import load
 from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import count, printable
 from rayat.errors import PlacementError
+from rayat.machine import memory_bytes
+from rayat.own_parts import refuse_own_parts
 
 if TYPE_CHECKING:
     from rayat.config import TrialConfig
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from rayat.search.plan import Trial
     from rayat.study import Study
     from rayat.training.estimate import Estimate
-
-COST_FREE = ("seed", "lr", "epochs", "checkpoint_every", "optimizer.weight_decay")
-"""Keys that change neither the passes nor the seconds of an epoch."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,9 @@ def plan(
         with cluster(place.address, allow_open=place.allow_open) as capacity:
             pass
     slots = _slots(trials, capacity, concurrency)
-    groups = measure(trials)
+    refuse_own_parts([(f"study {chosen.name!r}", chosen)])
+    refuse_own_parts((f"trial {t.trial_id} ({t.arm})", t.config) for t in trials)
+    groups = measure(trials, place.address is None)
     facts = _facts(chosen, trials, groups, capacity, slots)
     note = surroundings() if place.address is None else ""
     late = [waits(need, capacity) for need in {Need.of(trial.config) for trial in trials}]
@@ -115,26 +116,34 @@ def _slots(trials: Sequence[Trial], capacity: Capacity, at_once: int | None) -> 
     return slots
 
 
-def measure(trials: Sequence[Trial]) -> list[Group]:
-    """Return the trials grouped by cost, each group measured with real steps.
+def measure(trials: Sequence[Trial], local: bool = True) -> list[Group]:
+    """Return the trials grouped by cost, each group tried and then measured with real steps.
+
+    Args:
+        local: all workers of a trial share this machine.
 
     Raises:
-        DataError, ConfigError: the data is missing, or does not fit a configuration.
+        DataError, ConfigError: the data is missing, or a configuration's first step fails.
     """
     from rayat.data.prepare import prepare
+    from rayat.orchestration.rehearsals import named
+    from rayat.training.estimate import cost_key
+    from rayat.training.rehearsal import rehearse
 
     by_cost: dict[str, list[Trial]] = {}
     for trial in trials:
-        by_cost.setdefault(_cost_key(trial.config), []).append(trial)
+        by_cost.setdefault(cost_key(trial.config), []).append(trial)
     prepared: dict[str, Any] = {}
     groups = []
     for number, group in enumerate(by_cost.values(), 1):
         config = group[0].config
         source = jsonlib.dumps(config.data.spec(), sort_keys=True)
-        if source not in prepared:
-            prepared[source] = prepare(config.data)
         typer.echo(f"measuring {number}/{len(by_cost)}: {printable(group[0].arm)}", err=True)
-        cost = measured_cost(config, prepared[source])
+        with named(group[0]):
+            if source not in prepared:
+                prepared[source] = prepare(config.data)
+            rehearse(config, prepared[source], config.workers if local else 1)
+            cost = measured_cost(config, prepared[source])
         groups.append(Group(tuple(group), cost, len(prepared[source].train)))
     return groups
 
@@ -147,16 +156,6 @@ def measured_cost(config: TrialConfig, prepared: Prepared) -> Estimate:
 
     on_gpu = config.gpus_per_worker > 0 and torch.cuda.is_available()
     return estimate(config, prepared, device="cuda" if on_gpu else "cpu")
-
-
-def _cost_key(config: TrialConfig) -> str:
-    flat = config.flat()
-    kept = {
-        key: value
-        for key, value in flat.items()
-        if key not in COST_FREE and key.partition(".")[0] not in COST_FREE
-    }
-    return jsonlib.dumps(kept, sort_keys=True)
 
 
 def wall_seconds(

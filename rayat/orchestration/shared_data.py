@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ray
@@ -27,8 +27,13 @@ class SharedData:
         self.refs = refs
 
     @classmethod
-    def put(cls, sources: Iterable[Source]) -> tuple[SharedData, dict[str, dict[str, Any]]]:
+    def put(
+        cls, sources: Iterable[Source], read: Mapping[str, Prepared] | None = None
+    ) -> tuple[SharedData, dict[str, dict[str, Any]]]:
         """Prepare each distinct source once and share it.
+
+        Args:
+            read: what is prepared already, by `source_key`.
 
         Returns:
             The references, and per source its identity (name, checksum, split, sizes).
@@ -42,7 +47,7 @@ class SharedData:
             key = source_key(source)
             if key in refs:
                 continue
-            prepared = prepare(source)
+            prepared = (read or {}).get(key) or prepare(source)
             refs[key] = ray.put(prepared)
             identity[key] = describe(prepared)
         return cls(refs), identity

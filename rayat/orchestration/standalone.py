@@ -26,6 +26,7 @@ from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.pending import Pending
 from rayat.orchestration.placement import Need, concurrency
+from rayat.orchestration.rehearsals import refuse_what_fails
 from rayat.orchestration.search import declare
 from rayat.orchestration.shared_data import SharedData
 from rayat.orchestration.sweep import (
@@ -69,9 +70,10 @@ def train(
     refuse_what_cannot_run([trial], where)
     folder = located(folder)
     refuse_a_taken(folder)
+    read = refuse_what_fails(study, [trial], where.address is None)
     with where.joined(folder) as capacity:
         concurrency(Need.of(config), capacity)
-        shared, data = SharedData.put([config.data])
+        shared, data = SharedData.put([config.data], read)
         warnings = advise([(trial.arm, config, next(iter(data.values()))["train"])])
         for text in warnings:
             (observer or Observer()).phase(f"warning: {text}")

@@ -25,6 +25,7 @@ from rayat.orchestration.execute import Options, execute
 from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.placement import Need, concurrency
+from rayat.orchestration.rehearsals import refuse_what_fails
 from rayat.orchestration.resuming import other_packages, to_retry
 from rayat.orchestration.search import Search, declare
 from rayat.orchestration.shared_data import SharedData, source_key
@@ -92,11 +93,13 @@ def run(
     refuse_a_taken(folder)
     trials = study.trials()
     refuse_what_cannot_run(trials, where)
+    read = refuse_what_fails(study, trials or study.foreseen(), where.address is None)
     options = options or Options(max_failures=study.max_failures)
     with where.joined(folder) as capacity:
         for trial in trials:
             concurrency(Need.of(trial.config), capacity)
-        shared, data = SharedData.put(trial.config.data for trial in trials)
+        shared, data = SharedData.put((trial.config.data for trial in trials), read)
+        del read  # the node's copy is the one that stays
         warnings = study.notes() + advise(
             (t.arm, t.config, data[source_key(t.config.data)]["train"]) for t in trials
         )

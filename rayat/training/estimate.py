@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import time
 import warnings
@@ -25,6 +26,19 @@ SLOW_STEP_SECONDS = 2.0
 VALIDATION_BUDGET = 0.25
 """Largest share of a trial's passes that validation may take without a warning: full PGD-20 at
 every epoch would cost more than the training."""
+
+COST_FREE = ("seed", "lr", "epochs", "checkpoint_every", "optimizer.weight_decay")
+"""Keys that change neither the passes nor the seconds of an epoch."""
+
+
+def cost_key(config: TrialConfig) -> str:
+    """Return the text that configurations share whose epochs cost the same."""
+    kept = {
+        key: value
+        for key, value in config.flat().items()
+        if key not in COST_FREE and key.partition(".")[0] not in COST_FREE
+    }
+    return json.dumps(kept, sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -164,15 +178,17 @@ def estimate(
     prepare_process(config.threads)
     size, batch = len(prepared.train), min(config.batch_size, len(prepared.train))
     share = max(1, batch // config.workers)
+    if share == 1 and config.workers > 1 and config.batch_norm == "sync":
+        share = 2  # alone, a layer would see one image
     # One worker's part; everything else is the trial's own.
     part = config.replace({"workers": 1, "batch_size": share, "weights.awp_start": 0})
     whole = part.replace({"pruning": {"name": "none"}})
     epoch = 1 if config.attack_schedule.kind == "none" else config.epochs // 2 + 1
-    training = _training(whole, prepared, share, device)
+    training = training_on(whole, prepared, share, device)
     start = _start(training, size)
     seconds, row = _timed(training, epoch)
     if seconds < SLOW_STEP_SECONDS:
-        training = _training(whole, prepared, share * min(steps, max(1, size // share)), device)
+        training = training_on(whole, prepared, share * min(steps, max(1, size // share)), device)
         start = _start(training, size)
         seconds, row = _timed(training, epoch)
     images = size // (share * config.workers) * share  # one worker's, of one epoch
@@ -199,7 +215,7 @@ def estimate(
         eval_forward_passes=checked["eval_fwd_passes"] * val // some,
         eval_backward_passes=checked["eval_bwd_passes"] * val // some,
         subset=_shown(config.pruning.budget(size), config) / (images * config.workers),
-        selection=_selection(part, prepared, training.size, device),
+        selection=selection(part, prepared, training.size, device),
         start=start,
         teacher_passes=teacher_passes,
     )
@@ -221,7 +237,7 @@ def _start(training: Training, size: int) -> Cost:
     return Cost(seconds, round(fixed.forward * scale), round(fixed.backward * scale))
 
 
-def _selection(config: TrialConfig, prepared: Prepared, images: int, device: str) -> Cost:
+def selection(config: TrialConfig, prepared: Prepared, images: int, device: str) -> Cost:
     """Return the cost of one selection, scaled from one among the first `images` rows.
 
     Among more, where their share of the validation split would be too few images.
@@ -233,14 +249,14 @@ def _selection(config: TrialConfig, prepared: Prepared, images: int, device: str
     some = round(held * share)
     val = Arrays(prepared.val.x[:some], prepared.val.y[:some])
     short = dataclasses.replace(prepared, val=val)
-    training = _training(config, short, round(size * share), device)
+    training = training_on(config, short, round(size * share), device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # so few images say nothing about the selection
         found = select(training, config.pruning.first(config.epochs) + 1, ())
     return Cost(found.seconds / share, round(found.forward / share), round(found.backward / share))
 
 
-def _training(config: TrialConfig, prepared: Prepared, images: int, device: str) -> Training:
+def training_on(config: TrialConfig, prepared: Prepared, images: int, device: str) -> Training:
     """Return a training on the first `images` rows of the training split."""
     y = prepared.train.y[:images]
     if config.teacher.epochs:
