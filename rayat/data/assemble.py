@@ -25,9 +25,19 @@ def assemble(name: str, train: Split, test: Split, classes: Sequence[str]) -> Da
         classes: class names; a label is a place in them.
 
     Raises:
-        DataError: an empty split, a label that is no class, splits of different image shapes.
+        DataError: an empty split, fewer than two classes, pixels that are not whole numbers of
+            0..255, a label that is no class, images that are all equal, splits of different image
+            shapes.
     """
-    arrays = {"training": _arrays(*train), "test": _arrays(*test)}
+    arrays = {
+        "training": _arrays(f"data {name!r}: the training split", *train),
+        "test": _arrays(f"data {name!r}: the test split", *test),
+    }
+    if len(classes) < 2:
+        raise DataError(
+            f"data {name!r} has {len(classes)} class ({', '.join(map(str, classes))}); two are "
+            "needed: give the folder whose parts are the classes"
+        )
     for split, part in arrays.items():
         if not (len(part.x) == len(part.y) > 0):
             raise DataError(
@@ -38,6 +48,11 @@ def assemble(name: str, train: Split, test: Split, classes: Sequence[str]) -> Da
             raise DataError(
                 f"data {name!r}: labels of the {split} split run from {part.y.min()} to "
                 f"{part.y.max()}, but there are {len(classes)} classes"
+            )
+        if len(part) > 1 and all(np.array_equal(image, part.x[0]) for image in part.x[1:]):
+            raise DataError(
+                f"data {name!r}: all {len(part)} images of the {split} split are equal; look at "
+                "the files, nothing can be learnt from them"
             )
     first, second = arrays["training"].x.shape[1:], arrays["test"].x.shape[1:]
     if first != second:
@@ -70,7 +85,46 @@ def mixed(split: Split) -> Split:
     return x[order], y[order]
 
 
-def _arrays(x: NDArray[Any], y: NDArray[Any]) -> Arrays:
+def _arrays(name: str, x: NDArray[Any], y: NDArray[Any]) -> Arrays:
     if x.ndim == 3:
         x = x[..., None]
-    return Arrays(np.ascontiguousarray(x, dtype=np.uint8), np.ascontiguousarray(y, dtype=np.int64))
+    pixels = exact(x, np.uint8, f"{name}: pixels")
+    return Arrays(np.ascontiguousarray(pixels), np.ascontiguousarray(whole_labels(name, y)))
+
+
+def whole_labels(name: str, y: Any) -> NDArray[np.int64]:
+    """Return labels (N,) as int64.
+
+    Raises:
+        DataError: another shape (one-hot rows), or values that are no whole numbers.
+    """
+    try:
+        labels = np.asarray(y)
+    except ValueError as error:  # rows of unequal length
+        raise DataError(f"{name}: labels are no list of whole numbers ({error})") from error
+    if labels.ndim != 1:
+        raise DataError(
+            f"{name}: labels are of shape {labels.shape}; one whole number per image is needed, "
+            "for one-hot rows their argmax"
+        )
+    return exact(labels, np.int64, f"{name}: labels")
+
+
+def exact(values: NDArray[Any], kind: Any, name: str) -> NDArray[Any]:
+    """Return numbers as another integer type, each of them equal to what it was.
+
+    Raises:
+        DataError: a value that the type cannot hold; the text begins with `name`.
+    """
+    if values.dtype == kind:
+        return values
+    if values.dtype.kind not in "iuf":
+        raise DataError(f"{name} are of type {values.dtype}; whole numbers are needed")
+    limits = np.iinfo(kind)
+    fits = np.isfinite(values) & (values >= limits.min) & (values <= limits.max)
+    if not fits.all() or (values != np.rint(values)).any():
+        raise DataError(
+            f"{name} run from {values.min():g} to {values.max():g} ({values.dtype}), which are not "
+            f"whole numbers of {limits.min}..{limits.max}; convert them in the files"
+        )
+    return values.astype(kind)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rayat.data.assemble import Split
+from rayat.data.assemble import Split, exact, whole_labels
 from rayat.data.fetch import fetch
 from rayat.errors import DataError
 
@@ -86,14 +86,17 @@ def read_split(folder: Path, files: Sequence[str], labels: str) -> Split:
         DataError: a file is missing or damaged.
     """
     images: list[Any] = []
-    numbers: list[int] = []
+    numbers: list[Any] = []
     for file in files:
-        pixels, own = read_pickle(folder / file, ["data", labels])
-        if np.shape(pixels) != (len(own), 3072):
+        path = folder / file
+        pixels, own = read_pickle(path, ["data", labels])
+        own = whole_labels(str(path), own)
+        if not isinstance(pixels, np.ndarray) or pixels.shape != (len(own), 3072):
+            shape = getattr(pixels, "shape", type(pixels).__name__)
             raise DataError(
-                f"{folder / file} holds images of shape {np.shape(pixels)}, "
-                f"not ({len(own)}, 3072); download the set again"
+                f"{path} holds images of shape {shape}, not ({len(own)}, 3072); "
+                "download the set again"
             )
-        images.append(np.reshape(pixels, (-1, 3, 32, 32)))
-        numbers += own
-    return np.concatenate(images).transpose(0, 2, 3, 1), np.asarray(numbers, dtype=np.int64)
+        images.append(exact(pixels, np.uint8, f"{path}: pixels").reshape(-1, 3, 32, 32))
+        numbers.append(own)
+    return np.concatenate(images).transpose(0, 2, 3, 1), np.concatenate(numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,13 +28,19 @@ def decode_all(
     Returns:
         The array (N, H, W, C) and the mode.
 
+    Every conversion is exact (palettes, gray as RGB, an alpha channel that is opaque everywhere) or
+    refused. Pixels are taken as they are stored: an EXIF orientation turns nothing.
+
     Raises:
-        DataError: an image that cannot be decoded, or of another size than the first.
+        DataError: an image that cannot be decoded, has no exact form in 8 bits of gray or RGB,
+            holds several pictures, or is of another size than the first.
     """
     out: NDArray[np.uint8] | None = None
     for row, (name, source) in enumerate(images):
-        image = _open(name, source)
-        mode = mode or ("L" if image.mode in {"1", "L"} else "RGB")
+        image = _plain(name, _open(name, source))
+        mode = mode or ("L" if image.mode == "L" else "RGB")
+        if mode == "L" and image.mode != "L":
+            image = _gray(name, image)
         image = image.convert(mode)
         if size is not None:
             image = _fit(image, size)
@@ -52,13 +59,68 @@ def decode_all(
 
 
 def _open(name: str, source: Path | bytes) -> Image.Image:
+    """Return a decoded image; refuse what Pillow would cut to 8 bits while it decodes."""
     try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-        image.load()
-    # Pillow raises all three on damaged files.
-    except (OSError, SyntaxError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata that is odd
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+            deep, frames = _is_deep(image), int(getattr(image, "n_frames", 1))
+            image.load()
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataError(f"{name} is too large to be decoded ({error}); make it smaller") from error
+    # Pillow raises nearly anything on damaged files: OSError, SyntaxError, struct.error, KeyError.
+    except Exception as error:
         raise DataError(f"{name} cannot be decoded ({error}); remove or replace it") from error
+    if deep:
+        raise DataError(f"{name} has more than 8 bits per colour; save it with 8 bits")
+    # The other pictures of a camera's MPO file are previews of the first.
+    if frames > 1 and image.format != "MPO":
+        raise DataError(f"{name} holds {frames} pictures; save one picture per file")
     return image
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether Pillow drops bits of this file: it has no mode for more than 8 bits per colour."""
+    if image.mode.startswith(("I", "F")):
+        return False  # kept whole, and judged by its mode
+    for tile in getattr(image, "tile", ()):
+        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if tile[0].startswith("ppm") and int(arguments[-1]) > 255:
+            return True
+        raw = str(arguments[0])
+        if ";16" in raw and not raw.startswith("BGR;16"):  # a bitmap's 5, 6 and 5 bits
+            return True
+    return False
+
+
+def _plain(name: str, image: Image.Image) -> Image.Image:
+    """Return the image as `L` or `RGB` with every pixel what it was, or refuse it."""
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if np.asarray(image.getchannel("A")).min() < 255:
+            raise DataError(
+                f"{name} has transparent pixels, which have no colour of their own; save it on a "
+                "background, without an alpha channel"
+            )
+        return image.convert("RGB")
+    if image.mode in {"1", "L"}:
+        return image.convert("L")
+    if image.mode in {"P", "RGB"}:
+        return image.convert("RGB")
+    raise DataError(
+        f"{name} is of mode {image.mode}, which has no exact form in 8 bits; save it as 8-bit gray "
+        "or RGB"
+    )
+
+
+def _gray(name: str, image: Image.Image) -> Image.Image:
+    red, green, blue = (np.asarray(channel) for channel in image.split())
+    if not (np.array_equal(red, green) and np.array_equal(red, blue)):
+        raise DataError(
+            f"{name} is in colour, the first image is gray; save all of them in gray or all as RGB"
+        )
+    return image.getchannel(0)
 
 
 def _fit(image: Image.Image, size: int) -> Image.Image:

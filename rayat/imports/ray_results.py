@@ -11,9 +11,10 @@ import pandas as pd
 
 from rayat.config import flatten
 from rayat.errors import LedgerError
-from rayat.imports.base import Source, arm_label
+from rayat.imports.base import Imported, Source, arm_label
 from rayat.imports.table import trials
 from rayat.ledger.files import located
+from rayat.replay.curves import KNOWN, column_roles
 
 KIND = "ray"
 RESULTS = ("result.json", "progress.csv")
@@ -26,12 +27,13 @@ def read(folder: str | Path, columns: Mapping[str, str]) -> Source:
     """Read every trial below a folder. Only JSON and CSV are read: Tune's pickles run code.
 
     An iteration that a trial reported twice (it was restarted) counts once, by its last report.
+    A trial whose figures no ledger takes is skipped with the reason.
 
     Raises:
         LedgerError: no trial there, or no column for a role (name it in `columns`).
     """
     folder = located(folder)
-    frames, configs, files, skipped = [], dict[str, dict[str, Any]](), list[Path](), {}
+    frames, configs, files, skipped = [], dict[str, dict[str, Any]](), dict[str, Path](), {}
     for path in _results(folder):
         name = str(path.parent.relative_to(folder))
         name = path.parent.name if name == "." else name
@@ -48,7 +50,7 @@ def read(folder: str | Path, columns: Mapping[str, str]) -> Source:
             frame = frame.drop_duplicates(epoch, keep="last")
         configs[name] = _config(path)
         frames.append(frame.assign(**{TRIAL: name}))
-        files.append(path)
+        files[name] = path
     if not frames:
         raise LedgerError(
             f"{folder}: no trial with a {' or '.join(RESULTS)} that holds results; give the folder "
@@ -61,8 +63,22 @@ def read(folder: str | Path, columns: Mapping[str, str]) -> Source:
     if "seconds" not in roles and SECONDS in table:
         roles["seconds"] = SECONDS
     if "seed" not in roles:
-        table["seed"] = [int(configs[name].get("seed") or 0) for name in table[TRIAL]]
-    return Source(KIND, trials(table, roles, str(folder), configs, _arms(configs)), files, skipped)
+        table["seed"] = [configs[name].get("seed") or 0 for name in table[TRIAL]]
+    # Which column has which role is decided for all trials together, then each is judged alone.
+    roles |= column_roles(table, {r: c for r, c in roles.items() if r in KNOWN}, str(folder))
+    arms, good, failed = _arms(configs), list[Imported](), list[LedgerError]()
+    for key, part in table.groupby(TRIAL, sort=False):
+        name = str(key)
+        where = f"{folder}: {name}"
+        try:
+            good += trials(part.reset_index(drop=True), roles, where, configs, arms)
+        except LedgerError as error:
+            skipped[name] = str(error)
+            failed.append(error)
+            del files[name]
+    if failed and not good:
+        raise failed[0]
+    return Source(KIND, good, list(files.values()), skipped)
 
 
 def _results(folder: Path) -> list[Path]:

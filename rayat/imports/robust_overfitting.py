@@ -92,6 +92,12 @@ def read_log(text: str, name: str) -> Imported:
     if on_val:
         for number in rows:
             rows[number].update(validated[number])
+    for number, row in sorted(rows.items()):
+        for key, value in row.items():
+            if key.endswith("_acc") and not 0 <= value <= 1:
+                raise ValueError(
+                    f"{key} of epoch {number} is {value:g}; accuracies are fractions of 0..1"
+                )
     return Imported(
         name=name,
         arm=arm_label("run", name),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -31,8 +32,8 @@ ROWS = {
     "train_robust_acc": "train_robust_acc",
 }
 """The ledger's column of each role."""
-FRACTION = 1.5
-"""Accuracies above this are percents, which a ledger never holds."""
+ACCURACIES = ("robust_acc", "clean_acc", "train_robust_acc")
+"""Roles whose values are fractions; a ledger never holds percents."""
 
 
 def read(path: str | Path, columns: Mapping[str, str]) -> Source:
@@ -66,8 +67,11 @@ def trials(
         configs, arms: by trial, where they are known from elsewhere.
 
     Raises:
-        LedgerError: a column that is missing, an epoch twice, percents in place of fractions.
+        LedgerError: a column that is missing, an epoch twice, accuracies outside [0, 1], text
+            in place of numbers, a row without a trial.
     """
+    if table.empty:
+        raise LedgerError(f"{name}: holds no rows; give a table with one row per trial and epoch")
     extra = {role: column for role, column in columns.items() if role in EXTRA}
     for role, column in extra.items():
         if column not in table:
@@ -80,11 +84,11 @@ def trials(
             extra[role] = found[0]
     plain = {role: column for role, column in columns.items() if role not in EXTRA}
     roles = {**column_roles(table, plain, name), **extra}
-    if table[roles["robust_acc"]].max() > FRACTION:
-        raise LedgerError(
-            f"{name}: column {roles['robust_acc']!r} holds percents; divide it by 100, accuracies "
-            "are fractions"
-        )
+    for role in ("epoch", *[role for role in ROWS if role in roles]):
+        table = table.assign(**{roles[role]: _numbers(table[roles[role]], name)})
+    for role in (role for role in ACCURACIES if role in roles):
+        _fractions(table[roles[role]], name)
+    _whole(table, roles, name)
     used = {*roles.values()}
     result = []
     for trial, part in table.groupby(roles["trial"], sort=False):
@@ -117,6 +121,56 @@ def trials(
             )
         )
     return result
+
+
+def _numbers(values: pd.Series[Any], name: str) -> pd.Series[Any]:
+    """Return a column as numbers, what is empty as NaN; refuse text, naming the first."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    wrong = values[numbers.isna() & values.notna()]
+    if len(wrong):
+        text = str(wrong.iloc[0])
+        cure = (
+            "write percents as fractions, divided by 100"
+            if text.strip().endswith("%")
+            else "leave the cell empty where nothing was measured"
+        )
+        raise LedgerError(
+            f"{name}: column {values.name!r} holds {text!r} in row {wrong.index[0] + 1}, which is "
+            f"no number; {cure}"
+        )
+    return numbers.astype(float)
+
+
+def _fractions(values: pd.Series[Any], name: str) -> None:
+    wrong = values[values.notna() & ~values.between(0, 1)]
+    if len(wrong):
+        cure = (
+            "it holds percents; divide it by 100"
+            if values.dropna().between(0, 100).all()
+            else "look at how it was measured"
+        )
+        raise LedgerError(
+            f"{name}: column {values.name!r} has {wrong.iloc[0]:g} in row {wrong.index[0] + 1}, "
+            f"accuracies are fractions of 0..1: {cure}"
+        )
+
+
+def _whole(table: pd.DataFrame, roles: Mapping[str, str], name: str) -> None:
+    """Refuse rows that belong to no trial, and epochs and seeds that are no whole numbers."""
+    lost = np.flatnonzero(table[roles["trial"]].isna())
+    if len(lost):
+        raise LedgerError(
+            f"{name}: row {lost[0] + 1} has no trial in column {roles['trial']!r}; fill the cell "
+            "or remove the row"
+        )
+    for role in ("epoch", *(["seed"] if "seed" in roles else [])):
+        numbers = _numbers(table[roles[role]], name).to_numpy()
+        wrong = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0) & (numbers % 1 == 0)))
+        if len(wrong):
+            raise LedgerError(
+                f"{name}: column {roles[role]!r} has {numbers[wrong[0]]:g} in row {wrong[0] + 1}; "
+                f"{role}s are whole numbers from 0"
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -41,6 +41,41 @@ def test_what_does_not_fit_is_refused(train, test, text):
         assemble("a", train, test, ["x", "y"])
 
 
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (X * 0.5, "not whole numbers of 0..255"),
+        (X.astype(np.int64) - 1, "run from -1 to 16"),
+        (X.astype(np.int64) * 100, "run from 0 to 1700"),
+        (np.where(X == 3, np.nan, X), "not whole numbers"),
+        (X.astype(str), "whole numbers are needed"),
+        (X * 0 + 7, "all 2 images of the training split are equal"),
+    ],
+)
+def test_pixels_that_uint8_cannot_hold_or_that_say_nothing_are_refused(x, text):
+    with pytest.raises(DataError, match=text):
+        assemble("a", (x, Y), (X, Y), ["x", "y"])
+
+
+def test_whole_numbers_of_another_type_are_taken_exactly():
+    expected = assemble("a", (X, Y), (X, Y), ["x", "y"]).checksum
+    found = assemble("a", (X.astype(float), Y.astype(float)), (X.astype(int), Y), ["x", "y"])
+    assert found.checksum == expected
+
+
+@pytest.mark.parametrize(
+    ("y", "text"), [(np.eye(2), "one-hot rows"), (Y + 0.5, "not whole"), ([[0], [1, 2]], "no list")]
+)
+def test_labels_that_are_no_numbers_per_image_are_refused(y, text):
+    with pytest.raises(DataError, match=text):
+        assemble("a", (X, y), (X, Y), ["x", "y"])
+
+
+def test_one_class_is_refused():
+    with pytest.raises(DataError, match=r"has 1 class \(x\); two are needed"):
+        assemble("a", (X, Y * 0), (X, Y * 0), ["x"])
+
+
 def test_mixed_keeps_images_with_their_labels():
     y = np.repeat(np.arange(5), 10)
     x = y[:, None, None].astype(np.uint8)

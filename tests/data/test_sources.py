@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -124,6 +125,30 @@ class TestCifar:
         with pytest.raises(DataError, match="test_batch cannot be read"):
             build("cifar10", root=str(cifar_root)).read()
 
+    @pytest.mark.parametrize(
+        ("change", "text"),
+        [
+            ({"data": np.random.default_rng(0).random((20, 3072))}, "not whole numbers"),
+            ({"data": np.zeros((20, 3, 32, 32), np.uint8)}, r"shape \(20, 3, 32, 32\)"),
+            ({"data": [[1], [2, 3]]}, "shape list"),
+            ({"labels": np.eye(20)}, "one-hot rows"),
+            ({"labels": 3}, "one-hot rows"),
+            ({"labels": [None] * 20}, "whole numbers are needed"),
+        ],
+    )
+    def test_a_batch_of_other_values_is_refused(self, cifar_root, change, text):
+        path = cifar_root / "cifar-10-batches-py" / "test_batch"
+        path.write_bytes(pickle.dumps(pickle.loads(path.read_bytes()) | change, protocol=2))
+        with pytest.raises(DataError, match=text):
+            build("cifar10", root=str(cifar_root)).read()
+
+    def test_labels_may_be_an_array(self, cifar_root):
+        path = cifar_root / "cifar-10-batches-py" / "test_batch"
+        before = build("cifar10", root=str(cifar_root)).read()
+        batch = pickle.loads(path.read_bytes())
+        path.write_bytes(pickle.dumps(batch | {"labels": np.array(batch["labels"])}, protocol=2))
+        assert build("cifar10", root=str(cifar_root)).read().checksum == before.checksum
+
     def test_another_file_is_refused(self, cifar_root):
         folder = cifar_root / "cifar-10-batches-py"
         shutil.copy(folder / "batches.meta", folder / "test_batch")
@@ -179,6 +204,31 @@ class TestImageFolder:
         assert data.train.x.shape == (24, 4, 4, 3)
         assert data.train.x[0].mean() > 200  # the white middle, its edges smoothed
 
+    def test_hidden_files_and_folders_are_no_data(self, image_root):
+        before = SOURCES.build(f"imagefolder:{image_root}").read()
+        for place in ("train", "test", "train/cat"):
+            (image_root / place / ".ipynb_checkpoints").mkdir()
+            shutil.copy(
+                image_root / "train" / "dog" / "00.png",
+                image_root / place / ".ipynb_checkpoints" / "00.png",
+            )
+        (image_root / "train" / "cat" / "._00.png").write_bytes(b"a resource fork")
+        after = SOURCES.build(f"imagefolder:{image_root}").read()
+        assert (after.checksum, after.classes) == (before.checksum, before.classes)
+
+    def test_an_empty_class_is_named(self, image_root):
+        (image_root / "train" / "emu").mkdir()
+        with pytest.raises(DataError, match="train/emu has no image files; remove"):
+            SOURCES.build(f"imagefolder:{image_root}").read()
+
+    def test_a_folder_too_deep_names_the_classes(self, image_root):
+        for split in ("train", "test"):
+            (image_root / split).rename(image_root / "moved")
+            (image_root / split).mkdir()
+            (image_root / "moved").rename(image_root / split / "pets")
+        with pytest.raises(DataError, match="one class, pets; its folders cat, dog look like"):
+            SOURCES.build(f"imagefolder:{image_root}").read()
+
     def test_damaged_image_is_named(self, image_root):
         cut(image_root / "test" / "dog" / "03.png")
         with pytest.raises(DataError, match=r"dog/03.png cannot be decoded"):
@@ -206,6 +256,33 @@ class TestFolder:
         np.testing.assert_array_equal(data.train.x, pixels)
         assert data.train.y.tolist() == [0] * 10 + [1] * 10 + [2] * 10
         assert set(data.test.y[:6]) == {0, 1, 2}
+
+    @staticmethod
+    def rename(path, names, order):
+        table = pq.read_table(path)
+        features = {"image": {"_type": "Image"}, "label": {"names": names}}
+        metadata = {"huggingface": json.dumps({"info": {"features": features}})} if names else None
+        place = pa.array([order[label] for label in table["label"].to_pylist()], pa.int64())
+        table = table.set_column(table.schema.get_field_index("label"), "label", place)
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+
+    def test_test_labels_are_matched_by_the_classes_names(self, parquet_root):
+        before = SOURCES.build(f"folder:{parquet_root}").read()
+        self.rename(parquet_root / "test.parquet", ["c", "a", "b"], [1, 2, 0])
+        assert SOURCES.build(f"folder:{parquet_root}").read().checksum == before.checksum
+
+    @pytest.mark.parametrize(
+        ("names", "text"),
+        [
+            (["a", "b", "bb"], "class 'bb' is not one of.*did you mean 'b'"),
+            (None, r"test.parquet has no class names and the other split has"),
+            (["a", "b"], "labels run from 0 to 2, but it names 2 classes"),
+        ],
+    )
+    def test_test_classes_that_cannot_be_matched_are_refused(self, parquet_root, names, text):
+        self.rename(parquet_root / "test.parquet", names, [0, 1, 2])
+        with pytest.raises(DataError, match=text):
+            SOURCES.build(f"folder:{parquet_root}").read()
 
     def test_without_metadata_classes_are_numbers(self, parquet_root):
         for path in parquet_root.glob("*.parquet"):
@@ -237,3 +314,11 @@ class TestFolder:
         (parquet_root / "test.parquet").unlink()
         with pytest.raises(DataError, match=r"no .*test.parquet; give the folder"):
             SOURCES.build(f"folder:{parquet_root}").read()
+
+
+@pytest.mark.parametrize(
+    ("name", "checksum"),
+    [("imagefolder", "b4ac74a99315"), ("folder", "f31f0dbc5f77"), ("cifar10", "59f6e1191e91")],
+)
+def test_checksums_that_ledgers_hold_stay_what_they_are(name, checksum, source_options):
+    assert build(name, **source_options(name)).read().checksum.startswith(checksum)

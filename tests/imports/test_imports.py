@@ -96,6 +96,13 @@ def test_a_log_that_was_continued_counts_each_epoch_once_by_its_last_line():
     assert found.rows[2]["val_robust_acc"] == 0.9
 
 
+def test_a_log_with_percents_is_skipped_and_the_others_are_kept(tmp_path):
+    bad = log(range(2)).replace("0.3000", "30.0000")
+    found = robust_overfitting.read(put(tmp_path / "clone", good=log(range(2)), bad=bad))
+    assert [trial.name for trial in found.trials] == ["experiments/cifar10/good"]
+    assert "of epoch 1 is 30; accuracies" in found.skipped["experiments/cifar10/bad"]
+
+
 def test_a_replay_knows_the_recorded_rates_of_an_import(tmp_path):
     clone = put(tmp_path / "clone", **{f"r{i}": log(range(8), planned=8, seed=i) for i in range(4)})
     base.write(robust_overfitting.read(clone), clone, tmp_path / "run", ["test"])
@@ -145,6 +152,27 @@ def test_ray_tunes_results_become_arms_by_what_differs(tmp_path):
     assert run.trials["best_value"].tolist() == pytest.approx([0.3, 0.4])
 
 
+@pytest.mark.parametrize(
+    ("bad", "params", "text"),
+    [
+        ({"robust_acc": 30.1}, {}, "it holds percents"),
+        ({"robust_acc": "30.1%"}, {}, "is no number"),
+        ({"robust_acc": 0.3}, {"seed": [1, 2]}, "column 'seed'"),
+    ],
+)
+def test_a_bad_trial_of_ray_tune_is_skipped_and_the_others_are_kept(tmp_path, bad, params, text):
+    root = tune_folder(tmp_path / "exp")
+    (root / "bad").mkdir()
+    row = {"training_iteration": 1, "time_this_iter_s": 2.0, **bad}
+    (root / "bad" / "result.json").write_text(json.dumps(row))
+    (root / "bad" / "params.json").write_text(json.dumps({"lr": 0.3, "sizes": [1, 2], **params}))
+    source = ray_results.read(root, {})
+    assert [trial.name for trial in source.trials] == ["trial_0", "trial_1"]
+    assert list(source.skipped) == ["bad"] and text in source.skipped["bad"]
+    assert all(path.parent.name != "bad" for path in source.files)
+    base.write(source, root, tmp_path / "run", ["test"])
+
+
 def test_progress_csv_is_read_where_there_is_no_json(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
@@ -184,6 +212,18 @@ def test_a_table_is_mapped_by_roles_and_gaps_are_null(tmp_path, suffix):
     ("frame", "text"),
     [
         (CURVES.assign(pgd=CURVES["pgd"] * 100), "holds percents; divide it by 100"),
+        (CURVES.assign(pgd=[0.1, 1.2, 0.3, 0.4]), "has 1.2 in row 2, accuracies are fractions"),
+        (CURVES.assign(pgd=[0.1, -0.2, 0.3, 0.4]), "look at how it was measured"),
+        (CURVES.assign(clean_acc=50.0), "column 'clean_acc' has 50 in row 1"),
+        (CURVES.assign(train_robust_acc=50.0), "column 'train_robust_acc' has 50"),
+        (CURVES.assign(pgd=["0.1", "30.1%", "0.3", "0.4"]), "'30.1%' in row 2.*divided by 100"),
+        (CURVES.assign(pgd=["0.1", "None", "0.3", "0.4"]), "'None' in row 2.*leave the cell empty"),
+        (CURVES.assign(run=["a", None, "b", "b"]), "row 2 has no trial in column 'run'"),
+        (CURVES.assign(epoch=[0, 0.5, 1, 2]), "0.5 in row 2; epochs are whole numbers"),
+        (CURVES.assign(epoch=[-1, 0, 1, 2]), "-1 in row 1"),
+        (CURVES.assign(epoch=[1, None, 1, 2]), "column 'epoch' has nan in row 2"),
+        (CURVES.assign(seed="x"), "column 'seed' holds 'x'"),
+        (CURVES[:0], "holds no rows"),
         (CURVES.assign(epoch=1), "has an epoch twice"),
         (CURVES.drop(columns="seconds"), "no column for seconds"),
     ],

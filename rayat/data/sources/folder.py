@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from rayat.data.assemble import Split, assemble, mixed
 from rayat.data.base import DataSet, Source
 from rayat.data.images import decode_all
-from rayat.errors import DataError
+from rayat.errors import DataError, nearest
 from rayat.registry import SOURCES
 
 
@@ -39,7 +40,9 @@ class Folder(Source):
         """
         root = Path(self.path).expanduser()
         train, mode, names = _read(root / "train.parquet", self.size, None)
-        test, _, _ = _read(root / "test.parquet", self.size, mode)
+        test, _, others = _read(root / "test.parquet", self.size, mode)
+        if names != others:
+            test = test[0], _by_name(root, test[1], others, names)
         if names is None:
             names = [str(label) for label in range(int(max(train[1].max(), test[1].max())) + 1)]
         return assemble(f"folder:{root.name}", train, mixed(test), names)
@@ -72,6 +75,32 @@ def _read(path: Path, size: int | None, mode: str | None) -> tuple[Split, str, l
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read ({error}); copy it again") from error
     return (x, np.array(labels, dtype=np.int64)), mode, _names(schema.metadata)
+
+
+def _by_name(
+    root: Path, labels: NDArray[np.int64], own: list[str] | None, names: list[str] | None
+) -> NDArray[np.int64]:
+    """Return test labels as places in the training split's class names, matched by name."""
+    if own is None or names is None:
+        without = "test.parquet" if own is None else "train.parquet"
+        raise DataError(
+            f"{root / without} has no class names and the other split has, so their labels cannot "
+            "be matched; write the names (the huggingface metadata) into both files or into none"
+        )
+    used = np.unique(labels)
+    if used[0] < 0 or used[-1] >= len(own):
+        raise DataError(
+            f"{root / 'test.parquet'}: labels run from {used[0]} to {used[-1]}, but it names "
+            f"{len(own)} classes"
+        )
+    unknown = [own[label] for label in used if own[label] not in names]
+    if unknown:
+        raise DataError(
+            f"{root / 'test.parquet'}: class {unknown[0]!r} is not one of the training split's"
+            f"{nearest(unknown[0], names)}; remove its rows or name it alike"
+        )
+    place = {name: index for index, name in enumerate(names)}
+    return np.array([place.get(name, -1) for name in own], dtype=np.int64)[labels]
 
 
 def _image_column(path: Path, schema: Any) -> str:

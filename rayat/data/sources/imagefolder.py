@@ -22,8 +22,8 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", "
 class ImageFolder(Source):
     """Image files in `train/CLASS/` and `test/CLASS/` (or `val/CLASS/`): `imagefolder:PATH`.
 
-    Classes are the sorted names of the training folders. The images are gray if the first one is,
-    otherwise RGB, and all of them are held in memory.
+    Classes are the sorted names of the training folders; hidden files and folders are ignored.
+    The images are gray if the first one is, otherwise RGB, and all of them are held in memory.
     """
 
     shorthand: ClassVar[str | None] = "path"
@@ -44,7 +44,18 @@ class ImageFolder(Source):
                 f"data 'imagefolder' needs {root}/train/CLASS/ and {root}/test/CLASS/ "
                 "(or val/CLASS/) with image files"
             )
-        classes = sorted(p.name for p in (root / "train").iterdir() if p.is_dir())
+        classes = [p.name for p in _folders(root / "train")]
+        if len(classes) == 1:
+            inner = [p.name for p in _folders(root / "train" / classes[0])]
+            raise DataError(
+                f"{root / 'train'} has one class, {classes[0]}; "
+                + (
+                    f"its folders {', '.join(inner[:5])} look like the classes: move them up into "
+                    "train/, and likewise those of the test"
+                    if inner
+                    else "at least two are needed"
+                )
+            )
         files = [_files(folder, classes) for folder in (root / "train", test)]
         splits = []
         mode: str | None = None
@@ -56,17 +67,33 @@ class ImageFolder(Source):
 
 
 def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
-    files = []
-    for sub in sorted(p for p in folder.iterdir() if p.is_dir()):
+    files: list[tuple[Path, int]] = []
+    empty: list[Path] = []
+    for sub in _folders(folder):
         if sub.name not in classes:
             raise DataError(
                 f"{sub} is a class without training images{nearest(sub.name, classes)}; "
                 f"remove it or add train/{sub.name}"
             )
-        found = sorted(p for p in sub.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        found = sorted(
+            p
+            for p in sub.rglob("*")
+            if p.suffix.lower() in SUFFIXES
+            and not any(part.startswith(".") for part in p.relative_to(sub).parts)
+            and p.is_file()
+        )
+        if not found:
+            empty.append(sub)
         files += [(path, classes.index(sub.name)) for path in found]
     if not files:
         raise DataError(
             f"{folder} has no image files ({', '.join(sorted(SUFFIXES))}) in subfolders"
         )
+    if empty:
+        raise DataError(f"{empty[0]} has no image files; remove the folder or add its images")
     return files
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders in it, sorted, without hidden ones (`.ipynb_checkpoints`)."""
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
