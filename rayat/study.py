@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rayat.errors import StudyError, nearest
 from rayat.ledger.schema import REPORT_KEYS
 from rayat.registry import POLICIES, SEARCHERS, Part, explain
+from rayat.search.arms import Arm
 from rayat.search.axes import (
     Axes,
     half_set,
@@ -87,6 +88,9 @@ class Study(BaseModel):
     protocol: Literal["honest", "as-published"] = "honest"
     sets: dict[str, Any] = Field(
         default_factory=dict, description="what `--set` changed, after base and constants"
+    )
+    only: tuple[str, ...] = Field(
+        (), description="the arms that run, as `name` or `key=value` parts; empty: all"
     )
 
     def __init__(self, **fields: Any) -> None:
@@ -228,6 +232,7 @@ class Study(BaseModel):
         refuse_unknown(found, list(arms.values()))
         refuse_lost(found, arms)
         refuse_uneven(found, arms)
+        arms = self._only(arms)
         return Plan(self.search, arms, found.nuisance, self.draws, self.draw_seed, self.seeds)
 
     def notes(self) -> list[str]:
@@ -250,10 +255,30 @@ class Study(BaseModel):
             label=label,
         )
 
+    def _only(self, arms: dict[str, Arm]) -> dict[str, Arm]:
+        """Return the arms that `only` names: whole labels, names of `arms`, or parts of labels."""
+        chosen: set[str] = set()
+        for text in self.only:
+            named = {
+                arm for arm in arms if any(f",{t}," in f",{arm}," for t in (text, f"arm={text}"))
+            }
+            if not named:
+                raise StudyError(
+                    f"{text!r} is no arm of the study{nearest(text, [*self.arms, *arms])}; "
+                    f"arms: {'; '.join(arms)}"
+                )
+            chosen |= named
+        return {arm: value for arm, value in arms.items() if arm in chosen or not self.only}
+
     def _check_baseline(self, arms: list[str]) -> None:
         if self.baseline is not None and not any(
             f",{self.baseline}," in f",{arm}," for arm in arms
         ):
+            if self.only:
+                raise StudyError(
+                    f"baseline {self.baseline!r} is not among the arms that are to run "
+                    f"({'; '.join(arms)}); name it too, so that they can be compared with it"
+                )
             raise StudyError(
                 f"baseline {self.baseline!r} is no arm of the study"
                 f"{nearest(self.baseline, arms)}; arms: {'; '.join(arms)}"
@@ -262,8 +287,9 @@ class Study(BaseModel):
     def tree(self) -> dict[str, Any]:
         """Return the JSON form stored in `run.json`; domains as text, the policy as its spec."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        if not self.sets:
-            del fields["sets"]
+        for name in ("sets", "only"):
+            if not fields[name]:
+                del fields[name]
         fields["space"] = {k: describe(v) for k, v in self.space.items()}
         fields["policy"] = self.policy.spec()
         fields["search"] = self.search.spec()

@@ -22,6 +22,15 @@ Set = Annotated[
         help="Change the configuration: a dotted key and a JSON value, or else a text.",
     ),
 ]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--arm",
+        metavar="ARM",
+        show_default=False,
+        help="Only this arm: its label, a name of `arms`, or key=value; again.",
+    ),
+]
 Address = Annotated[
     str | None,
     typer.Option("--address", metavar="ADDRESS", help="Join this Ray cluster: auto or host:port."),

@@ -13,7 +13,7 @@ import typer
 
 from rayat.cli import options, scaling
 from rayat.cli.checks import ONE_THREAD
-from rayat.cli.studies import load
+from rayat.cli.studies import load, replanned
 from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import count, printable
 from rayat.errors import PlacementError
@@ -64,6 +64,7 @@ def plan(
         ),
     ] = None,
     changes: options.Set = None,
+    arm: options.Arms = None,
     json: options.Json = False,
 ) -> None:
     """Say what a study will cost; refuse it if it cannot run.
@@ -73,7 +74,7 @@ def plan(
     validation above a quarter of a trial's passes, and of threads that slow a sweep. For
     several workers it predicts what the exchange of gradients adds (docs/scaling.md).
     """
-    chosen = load(study, changes)
+    chosen = replanned(load(study, changes), arms=arm)
     from rayat.orchestration.apart import surroundings
     from rayat.orchestration.cluster import cluster, local_capacity
     from rayat.orchestration.placement import Need, waits

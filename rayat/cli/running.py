@@ -59,6 +59,7 @@ def run(
         int | None,
         typer.Option("--order-seed", metavar="N", min=0, help="Draw the order of the trials."),
     ] = None,
+    arm: options.Arms = None,
     report: Annotated[
         bool, typer.Option("--report", help="Then print the verdict and write the HTML report.")
     ] = False,
@@ -69,7 +70,7 @@ def run(
     Every epoch of every trial is on disk before it counts: a run that is interrupted or killed goes
     on with `rayat resume`.
     """
-    chosen = replanned(load(study, changes), policy, seeds, order_seed)
+    chosen = replanned(load(study, changes), policy, seeds, order_seed, arm)
     folder = run_folder(chosen.name, out, name)
     place = options.where(address, cpus, gpus, allow_open_cluster)
     from rayat.orchestration.driver import Halts

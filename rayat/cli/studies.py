@@ -121,8 +121,16 @@ def changed_study(study: Study, changes: Mapping[str, Any]) -> Study:
     return study.replace(sets={**study.sets, **changes})
 
 
-def replanned(study: Study, policy: str | None, seeds: str | None, order_seed: int | None) -> Study:
-    """Return the study under another policy, with other seeds, in another order, where given.
+def replanned(
+    study: Study,
+    policy: str | None = None,
+    seeds: str | None = None,
+    order_seed: int | None = None,
+    arms: Sequence[str] | None = None,
+) -> Study:
+    """Return the study under another policy, with other seeds, in another order, with fewer arms.
+
+    Each is as the study has it where it is not given.
 
     Raises:
         ConfigError: no such policy.
@@ -140,6 +148,8 @@ def replanned(study: Study, policy: str | None, seeds: str | None, order_seed: i
             ) from None
     if order_seed is not None:
         changes["order_seed"] = order_seed
+    if arms:
+        changes["only"] = tuple(arms)
     return study.replace(**changes) if changes else study
 
 

@@ -17,7 +17,7 @@ SURFACE = {
     "ls": ["kind", "--json"],
     "show": ["kind", "name", "--out", "--json"],
     "train": ["--set", "--workers", *PLACE, "--out", "--json"],
-    "plan": ["study", *PLACE, "--concurrency", "--workers", "--link", "--set", "--json"],
+    "plan": ["study", *PLACE, "--concurrency", "--workers", "--link", "--set", "--arm", "--json"],
     "run": [
         "study",
         *PLACE,
@@ -36,6 +36,7 @@ SURFACE = {
         "--policy",
         "--seeds",
         "--order-seed",
+        "--arm",
         "--report",
         "--json",
     ],
