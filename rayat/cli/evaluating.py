@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -11,6 +12,7 @@ import typer
 from rayat.cli import options
 from rayat.cli.studies import short
 from rayat.cli.text import as_json, columns, duration
+from rayat.compare.masking import said
 from rayat.compare.text import fraction, printable
 from rayat.errors import ConfigError
 from rayat.fractions import number, pixels
@@ -18,6 +20,8 @@ from rayat.fractions import number, pixels
 if TYPE_CHECKING:
     from rayat.data.base import Source
     from rayat.orchestration.request import Request
+
+SUITES_FAILED = 4
 
 
 def evaluate(
@@ -38,8 +42,10 @@ def evaluate(
         "test"
     ),
     eps: Annotated[
-        str | None,
-        typer.Option("--eps", metavar="E", help="Radius, such as 8/255; default: the trial's."),
+        list[str] | None,
+        typer.Option(
+            "--eps", metavar="E", help="Radius, such as 8/255; again; default: the trial's."
+        ),
     ] = None,
     norm: Annotated[
         Literal["linf", "l2"] | None, typer.Option("--norm", help="Default: the trial's.")
@@ -66,6 +72,12 @@ def evaluate(
     weights: Annotated[
         Path | None, typer.Option("--weights", metavar="FILE", help="Its weights.")
     ] = None,
+    weights_key: Annotated[
+        str | None,
+        typer.Option(
+            "--weights-key", metavar="KEY", help="Where in the file they are, such as net."
+        ),
+    ] = None,
     data: Annotated[
         str | None, typer.Option("--data", metavar="NAME|FOLDER", help="Its data.")
     ] = None,
@@ -86,7 +98,8 @@ def evaluate(
 
     Of a RUN, the rows go into its ledger, one per trial, checkpoint and suite; asked again, what it
     holds is not measured again. Of one CHECKPOINT, or of a network trained elsewhere, they are
-    printed. Interrupted, the same command goes on behind the last finished batch.
+    printed. Interrupted, the same command goes on behind the last finished batch. A suite that
+    fails costs no other suite's rows; the exit code is then 4.
     """
     elsewhere = {"--model": model, "--data": data}
     if what is None and None in elsewhere.values():
@@ -95,26 +108,39 @@ def evaluate(
         raise ConfigError(f"{what} has its network and data: leave out --model, --weights, --data")
     if chosen and trials is not None:
         raise ConfigError("--chosen is one trial, and --trials names others: give one of them")
-    request = _request(attack, eps, checkpoint, device)
+    if weights_key is not None and weights is None:
+        raise ConfigError("--weights-key names a part of a weights file: give --weights too")
+    request = _request(attack, eps or (), checkpoint, device)
     from dataclasses import replace
 
     request = replace(request, size=n, norm=norm, split=split, flags=flags, again=again)
     from rayat.orchestration import evaluation
 
     target = out.absolute() if out is not None else None
+    failed: list[str] = []
     if model is not None and data is not None:
         sys.path.insert(0, "")  # a factory in the present folder, as `python -m` finds it
         folder = target.parent if target is not None else None
         rows = evaluation.evaluate_network(
-            model, weights, _source(data), request, seed, folder, _tell
+            model,
+            weights,
+            _source(data),
+            request,
+            seed,
+            folder,
+            _tell,
+            failed.append,
+            weights_key,
         )
     else:
         place = cast(Path, what)
         if (place / "run.json").exists() or not (place / "meta.json").exists():
             wanted = [_chosen(place)] if chosen else _names(trials)
-            rows = evaluation.evaluate_run(place.absolute(), request, wanted, _tell, workers)
+            rows = evaluation.evaluate_run(
+                place.absolute(), request, wanted, _tell, workers, failed.append
+            )
         else:
-            rows = evaluation.evaluate_one(place, request, _tell)
+            rows = evaluation.evaluate_one(place, request, _tell, failed.append)
     if target is not None:
         from rayat.ledger.files import replace_file
         from rayat.ledger.publish import parquet
@@ -127,6 +153,10 @@ def evaluate(
     typer.echo(as_json(rows) if json else _text(rows))
     if target is not None and not json:
         typer.echo(f"\nwritten to {printable(short(target))}")
+    for line in failed:
+        typer.echo(printable(line), err=True)
+    if failed:
+        raise typer.Exit(SUITES_FAILED)
 
 
 def _chosen(run: Path) -> str:
@@ -141,7 +171,7 @@ def _chosen(run: Path) -> str:
     return trial_id
 
 
-def _request(attacks: list[str] | None, eps: str | None, names: str, device: str) -> Request:
+def _request(attacks: list[str] | None, radii: Sequence[str], names: str, device: str) -> Request:
     """Return the request that the texts mean.
 
     Raises:
@@ -160,12 +190,11 @@ def _request(attacks: list[str] | None, eps: str | None, names: str, device: str
     if len(chosen) != len(_names(names)):
         raise ConfigError(f"--checkpoint is best, last or best,last, got {names!r}")
     suites = tuple(suite(text) for text in attacks or ["autoattack"])
-    return Request(suites, _radius(eps), checkpoints=chosen, device=device)
+    eps = tuple(dict.fromkeys(_radius(text) for text in radii))
+    return Request(suites, eps, checkpoints=chosen, device=device)
 
 
-def _radius(text: str | None) -> float | None:
-    if text is None:
-        return None
+def _radius(text: str) -> float:
     eps = number(text)
     if not isinstance(eps, float):
         raise ConfigError(f"--eps is a number or a fraction such as 8/255, got {text!r}")
@@ -212,9 +241,9 @@ def _text(rows: list[dict[str, Any]]) -> str:
         for row in rows
     ]
     warnings = {
-        f"{row['trial_id']} {row['checkpoint']}: {row['flags_json']}"
+        f"{row['trial_id']} {row['checkpoint']}, {row['suite']} at {row['eps']:g}: {sign}"
         for row in rows
-        if row.get("flags_json") not in (None, "{}")
+        for sign in said(row)
     }
-    said = [f"not to be believed as it is: {printable(each)}" for each in sorted(warnings)]
-    return "\n".join([columns(lines, header), *said])
+    warned = [f"warning: {printable(each)}" for each in sorted(warnings)]
+    return "\n".join([columns(lines, header), *warned])

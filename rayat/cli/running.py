@@ -285,6 +285,7 @@ def _conclude(summary: Summary, json: bool) -> None:
             "interrupted": summary.interrupted,
             "halted": summary.halted or None,
             "warning": summary.warning or None,
+            "unmeasured": list(summary.unmeasured),
         }
         typer.echo(as_json(fields))
     if summary.warning:
@@ -307,4 +308,9 @@ def _conclude(summary: Summary, json: bool) -> None:
             f"rayat resume {place} --retry failed",
             err=True,
         )
+    for line in summary.unmeasured:
+        typer.echo(printable(line), err=True)
+    if summary.unmeasured:
+        typer.echo(f"after mending the cause, measure with: rayat resume {place}", err=True)
+    if broken or summary.unmeasured:
         raise typer.Exit(TRIALS_LOST)

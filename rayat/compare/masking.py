@@ -17,21 +17,57 @@ FGSM_MARGIN = 0.10
 ERRORS = 2.0
 """Standard errors of a difference that count as noise."""
 WHITE_BOX = ("pgd", "cw", "apgd")
+OWN = ("not_finite", "zero_gradient", "bounded_outputs")
+"""Signs that one measurement shows by itself (`training.measure`)."""
+SAID = {
+    "not_finite": "{images:.0f} images were not measured, as logits or gradients were not finite "
+    "there: of all, between {robust at least:.3f} and {robust at most:.3f} are robust",
+    "zero_gradient": "the gradient was zero at the start for {of those attacked:.1%} of the images "
+    "attacked, and without those that resisted {robust with one at least:.3f} is left: the figure "
+    "is too high",
+    "bounded_outputs": "all outputs lie in [0, 1], like probabilities of a softmax or sigmoid, "
+    "whose gradients vanish: attack the logits before it",
+    "fgsm_above_pgd": "FGSM leaves more than PGD",
+    "square_below_white_box": "Square, which uses no gradient, leaves less than what does",
+    "rises_with_eps": "PGD leaves more at a larger radius",
+}
 
 Row = Mapping[str, Any]
 
 
 def flagged(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the rows of one checkpoint with `flags_json`, the same in all rows of a split.
+    """Return the rows of one checkpoint with `flags_json`: what two rows show is in all of a split.
 
-    It is null where no two rows could be compared, `{}` where no sign was found, else an object
-    with the two numbers that each sign came from, by the suite's title and the radius.
+    It is null where no two rows could be compared and the row's own measurement showed nothing
+    (`OWN`), `{}` where no sign was found, else an object with the numbers that each sign came from.
     """
     result = []
     for row in rows:
         found = flags([other for other in rows if other["split"] == row["split"]])
-        result.append({**row, "flags_json": None if found is None else json.dumps(found)})
+        own = {name: sign for name, sign in signs(row).items() if name in OWN}
+        if found is not None or own:
+            text = json.dumps({**own, **(found or {})})
+        result.append({**row, "flags_json": None if found is None and not own else text})
     return result
+
+
+def signs(row: Row) -> dict[str, dict[str, float]]:
+    """Return the signs in a row's `flags_json`; none where that is null or no text."""
+    text = row.get("flags_json")
+    found: dict[str, dict[str, float]] = json.loads(text) if isinstance(text, str) else {}
+    return found
+
+
+def said(row: Row) -> list[str]:
+    """Return a sentence without a full stop for each sign of a row of the evals table."""
+    sentences = []
+    for name, numbers in signs(row).items():
+        text = SAID.get(name, name).format(**numbers) if name in OWN else SAID.get(name, name)
+        if name not in OWN:
+            pairs = ", ".join(f"{what} {value:.3f}" for what, value in numbers.items())
+            text = f"{text} ({pairs})"
+        sentences.append(text)
+    return sentences
 
 
 def flags(rows: Sequence[Row]) -> dict[str, dict[str, float]] | None:
@@ -42,7 +78,7 @@ def flags(rows: Sequence[Row]) -> dict[str, dict[str, float]] | None:
     `rises_with_eps` (PGD leaves more at a larger radius); each beyond `ERRORS` standard errors. Of
     several pairs the one with the largest difference is told.
     """
-    signs: dict[str, dict[str, float]] = {}
+    shown: dict[str, dict[str, float]] = {}
     largest: dict[str, float] = {}
     compared = False
     for name, high, low, margin in _pairs(rows):
@@ -51,15 +87,15 @@ def flags(rows: Sequence[Row]) -> dict[str, dict[str, float]] | None:
         beyond = difference > margin + ERRORS * _error(high, low)
         if beyond and difference > largest.get(name, 0.0):
             largest[name] = difference
-            signs[name] = {_name(high): high["robust_acc"], _name(low): low["robust_acc"]}
-    return signs if compared else None
+            shown[name] = {_name(high): high["robust_acc"], _name(low): low["robust_acc"]}
+    return shown if compared else None
 
 
 def _pairs(rows: Sequence[Row]) -> Iterator[tuple[str, Row, Row, float]]:
     """Yield a sign's name, the row that must not be above the other, that one, and the margin."""
     same: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        if row.get("eps") is not None and row.get("n") is not None:
+        if None not in (row.get("eps"), row.get("n"), row["robust_acc"]):
             same.setdefault((row["n"], _norm(row), row["eps"]), []).append(row)
     for group in same.values():
         fgsm, pgd = _strongest(group, "fgsm"), _strongest(group, "pgd")

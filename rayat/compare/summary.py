@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rayat.compare.accuracy import Accuracies
+from rayat.compare.masking import said, signs
 from rayat.compare.measured import Group, differing, shown
 from rayat.compare.speedup import CUT
 from rayat.compare.text import plural, printable
@@ -109,6 +110,7 @@ def notes(run: Run, rows: Sequence[Row], quality: Accuracies, groups: Sequence[G
                 f"{plural(len(row.trial_ids), 'trial')}, apart from "
                 f"{' and '.join(f'{row.statuses[name]} {name}' for name in mixed)}."
             )
+    found += _masked(run, rows)
     tried = max(row.tried for row in rows)
     if tried > 1:
         found.append(
@@ -126,4 +128,23 @@ def notes(run: Run, rows: Sequence[Row], quality: Accuracies, groups: Sequence[G
             f"{compared} arms are compared with a baseline: each interval is for one "
             "comparison, not corrected for their number."
         )
+    return found
+
+
+def _masked(run: Run, rows: Sequence[Row]) -> list[str]:
+    """Return a sentence for each arm and sign of a robust accuracy that is too high."""
+    tests, found = run.evals[run.evals["split"] == "test"], []
+    for row in rows:
+        own = tests[tests["trial_id"].isin(row.trial_ids)]
+        seen: dict[str, tuple[str, set[str]]] = {}
+        for record in own.to_dict("records"):
+            each = {str(key): value for key, value in record.items()}
+            for name, sentence in zip(signs(each), said(each), strict=True):
+                text = f"{each['suite']} at {each['eps']:g} on {each['checkpoint']}: {sentence}"
+                seen.setdefault(name, (text, set()))[1].add(str(each["trial_id"]))
+        found += [
+            f"{printable(row.arm)}: robust accuracy may be too high, as {plural(len(trials), 'trial')} "
+            f"gave a warning; the first is {printable(text)}."
+            for text, trials in seen.values()
+        ]
     return found

@@ -125,7 +125,9 @@ EVALS = _schema(
     pa.field("fwd_passes", i),
     pa.field("bwd_passes", i),
     pa.field("seconds", f),
-    pa.field("flags_json", s),  # masking warnings
+    pa.field("flags_json", s),  # signs of masked gradients
+    pa.field("unmeasured", i),  # images at which logits or a gradient were not finite
+    pa.field("zero_gradient", f),  # share of the attacked images that began without a gradient
 )
 
 TABLES = {"trials": TRIALS, "epochs": EPOCHS, "decisions": DECISIONS, "evals": EVALS}

@@ -18,7 +18,7 @@ from rayat.compare.masking import flagged
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared, Source
 from rayat.data.prepare import prepare
-from rayat.errors import ConfigError, LedgerError, nearest
+from rayat.errors import ConfigError, LedgerError, RayatError, nearest
 from rayat.ledger.files import located
 from rayat.ledger.info import RUN, read_info
 from rayat.ledger.state import EVAL_KEY
@@ -27,7 +27,7 @@ from rayat.orchestration.request import CHECKPOINTS, Request
 from rayat.training import checkpoints
 from rayat.training.checkpoints import Name
 from rayat.training.evaluate import evaluate_checkpoint, evaluation_eps
-from rayat.training.foreign import check_network, load_network
+from rayat.training.foreign import Guarded, check_network, guest, load_network
 from rayat.training.journal import forget
 from rayat.training.measure import Question, measure
 from rayat.training.process import prepare_process
@@ -35,8 +35,19 @@ from rayat.training.process import prepare_process
 ENDED = ("finished", "stopped", "collapsed", "diverged")
 Row = dict[str, Any]
 Tell = Callable[[str], object]
-Part = tuple[list[Row], set[tuple[Any, ...]]]
-"""Rows, and the keys of those that were asked for."""
+Part = tuple[list[Row], set[tuple[Any, ...]], list[str]]
+"""Rows, the keys of those that were asked for so far, and what failed so far."""
+
+
+def raised(line: str) -> None:
+    """Raise what failed: the way of a caller that wants to hear of no other. `ConfigError`."""
+    raise ConfigError(line)
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error, with its kind where that is none of ours."""
+    lines = str(error).strip().splitlines() or [""]
+    return lines[0] if isinstance(error, RayatError) else f"{type(error).__name__}: {lines[0]}"
 
 
 class Evaluator:
@@ -48,11 +59,13 @@ class Evaluator:
 
     Attributes:
         asked: the keys (`EVAL_KEY`) of the rows that the request asked for, so far.
+        failed: a line for each suite that failed; the others' rows are there all the same.
     """
 
     def __init__(self, request: Request, data: Sequence[dict[str, Any]] | None, tell: Tell) -> None:
         self.request, self.tell = request, tell
         self.asked: set[tuple[Any, ...]] = set()
+        self.failed: list[str] = []
         self._known = data
         self._prepared: dict[Any, Prepared] = {}
 
@@ -66,7 +79,7 @@ class Evaluator:
                 weights.
 
         Raises:
-            LedgerError, DataError, ConfigError: the checkpoint, the data or a suite does not do.
+            LedgerError, DataError: the checkpoint or the data does not do.
         """
         found = checkpoints.load(folder, name, config)
         if found is None:
@@ -93,19 +106,25 @@ class Evaluator:
                 self.tell(f"{line}: held of {twin['checkpoint']}, which has the same weights")
                 rows[row_key] = {**twin, "checkpoint": name}
                 continue
-            measured = evaluate_checkpoint(
-                folder,
-                name,
-                config,
-                prepared,
-                request.split,
-                request.device,
-                suite,
-                eps=eps,
-                size=size,
-                journal=folder,
-                tell=_batches(self.tell, line),
-            )
+            try:
+                suite.sized(eps)
+                suite.fits(prepared.shape, len(prepared.classes))
+                measured = evaluate_checkpoint(
+                    folder,
+                    name,
+                    config,
+                    prepared,
+                    request.split,
+                    request.device,
+                    suite,
+                    eps=eps,
+                    size=size,
+                    journal=folder,
+                    tell=_batches(self.tell, line),
+                )
+            except (ConfigError, RuntimeError) as error:  # one suite's failure costs no other's row
+                self.failed.append(f"{line} failed: {one_line(error)}")
+                continue
             rows[row_key] = {"trial_id": folder.name, **measured}
         return flagged(list(rows.values()))
 
@@ -151,6 +170,7 @@ def evaluate_run(
     trial_ids: Sequence[str] = (),
     tell: Tell = lambda line: None,
     workers: int = 1,
+    fail: Tell = raised,
 ) -> list[Row]:
     """Evaluate the checkpoints of a run's ended trials; return the rows that were asked for.
 
@@ -161,6 +181,7 @@ def evaluate_run(
         trial_ids: only these; all that have ended if left out.
         workers: processes that measure at the same time, each one trial, whose rows are durable
             together; they do not depend on the number.
+        fail: told in one line of each suite that failed on a checkpoint.
 
     Raises:
         LockedError: a driver is writing the run.
@@ -193,12 +214,16 @@ def evaluate_run(
             for trial_id in chosen
         ]
         asked: set[tuple[Any, ...]] = set()
-        for task, name, (rows, keys) in measured(tasks, workers, tell):
+        broken: dict[str, None] = {}
+        for task, name, (rows, keys, failed) in measured(tasks, workers, tell):
             asked |= keys
+            broken.update(dict.fromkeys(failed))
             for row in rows:
                 ledger.evaluation(row)
             if name == request.checkpoints[-1]:
                 forget(task.place)
+        for line in broken:
+            fail(line)
         found = {key(row): row for row in ledger.evaluations()}
         return [found[name] for name in sorted(asked) if name in found]
 
@@ -224,7 +249,7 @@ class Task:
         config = TrialConfig.parse(json.loads(self.config))
         for name in self.request.checkpoints:
             rows = evaluator.rows(self.place, name, config, self.held)
-            yield name, (rows, evaluator.asked)
+            yield name, (rows, evaluator.asked, evaluator.failed)
 
     def whole(self) -> list[tuple[Name, Part]]:
         """Return all parts, in a process that has nobody to tell."""
@@ -264,12 +289,15 @@ def end_with_parent() -> None:
 
 
 def evaluate_one(
-    checkpoint: str | Path, request: Request, tell: Tell = lambda line: None
+    checkpoint: str | Path,
+    request: Request,
+    tell: Tell = lambda line: None,
+    fail: Tell = raised,
 ) -> list[Row]:
     """Evaluate one checkpoint where it lies; the ledger of its run, if any, is not written.
 
     Args:
-        checkpoint: a trial's folder `best` or `last`.
+        checkpoint: a trial's folder `best` or `last`. fail: told of each suite that failed.
 
     Raises:
         LedgerError: it is damaged, or of a version that did not store the configuration.
@@ -281,7 +309,10 @@ def evaluate_one(
     config = checkpoints.configuration(checkpoint)
     run = folder.parents[1]
     known = read_info(run)["data"] if (run / RUN).exists() else None
-    rows = Evaluator(request, known, tell).rows(folder, name, config, [])
+    evaluator = Evaluator(request, known, tell)
+    rows = evaluator.rows(folder, name, config, [])
+    for line in evaluator.failed:
+        fail(line)
     forget(folder)
     return rows
 
@@ -299,37 +330,55 @@ def evaluate_network(
     seed: int = 0,
     journal: str | Path | None = None,
     tell: Tell = lambda line: None,
+    fail: Tell = raised,
+    weights_key: str | None = None,
 ) -> list[Row]:
     """Evaluate a network that rayat did not train (`training.foreign`).
 
     Args:
         source: of the images. request: with a radius. seed: of the random starts.
         journal: folder of the finished batches; None: an interruption costs everything.
+        fail: told in one line of each suite that failed; the rows of the others are returned.
+        weights_key: of the weights in their file (`training.weights_file`).
 
     Raises:
         ConfigError, DataError: the network, its weights or the data do not do.
     """
     weights = None if weights is None else located(weights)
     journal = None if journal is None else located(journal)
-    model = load_network(factory, weights, request.device)
-    prepared = prepare(source)
-    check_network(model, prepared, request.device)
-    if request.eps is None:
+    if not request.eps:
         raise ConfigError("a network that rayat did not train has no radius: give --eps")
-    rows = []
-    for suite, eps in request.questions(request.eps, "linf"):
-        question = Question(
-            suite,
-            eps,
-            size=request.size,
-            seed=seed,
-            split=request.split,
-            device=request.device,
-            journal=journal,
-            tell=_batches(tell, f"{factory} {suite.title} at {eps:g}"),
-        )
-        row = {"trial_id": factory, "checkpoint": weights.name if weights else "-", "epoch": None}
-        rows.append({**row, **measure(model, prepared, question)})
+    questions = request.questions(request.eps[0], "linf")
+    with guest():
+        net = load_network(factory, weights, request.device, weights_key, tell)
+        prepared = prepare(source)
+        for suite, eps in questions:
+            suite.sized(eps)
+            suite.fits(prepared.shape, len(prepared.classes))
+        model = Guarded(net, len(prepared.classes))
+        gradients = any(suite.kind != "square" for suite, _ in questions)
+        looked = check_network(model, prepared, request.device, request.split, gradients)
+        rows: list[Row] = []
+        for suite, eps in questions:
+            line = f"{factory} {suite.title} at {eps:g}"
+            question = Question(
+                suite,
+                eps,
+                size=request.size,
+                seed=seed,
+                split=request.split,
+                device=request.device,
+                journal=journal,
+                tell=_batches(tell, line),
+            )
+            name = weights.name if weights else "-"
+            row = {"trial_id": factory, "checkpoint": name, "epoch": None}
+            try:
+                rows.append({**row, **measure(model, prepared, question)})
+            except (ConfigError, RuntimeError) as error:
+                fail(f"{line} failed: {one_line(error)}")
+    if rows:
+        rows[0]["fwd_passes"] += looked  # the checks' passes; the first row's are theirs too
     return flagged(rows)
 
 

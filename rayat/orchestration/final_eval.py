@@ -7,7 +7,7 @@ several workers, interrupted) are evaluated when the sweep is over.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ import ray
 
 from rayat.compare.masking import flagged
 from rayat.config import TrialConfig
+from rayat.errors import RayatError
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.cluster import Capacity
 from rayat.orchestration.contexts import cuda_device
 from rayat.orchestration.driver import Driver
-from rayat.orchestration.evaluation import ENDED
+from rayat.orchestration.evaluation import ENDED, one_line
 from rayat.orchestration.placement import Need, concurrency
 from rayat.orchestration.request import CHECKPOINTS
 from rayat.orchestration.shared_data import SharedData
@@ -30,12 +31,23 @@ from rayat.training.process import prepare_process
 
 
 def checkpoint_rows(
-    trial_id: str, config: TrialConfig, folder: Path, shared: SharedData
-) -> list[dict[str, Any]]:
+    trial_id: str,
+    config: TrialConfig,
+    folder: Path,
+    shared: SharedData,
+    held: Collection[str] = (),
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Evaluate a trial's checkpoints in this process; equal epochs are evaluated once.
 
     Finished batches are kept in the folder until the rows are durable (`evaluate_trials`).
+
+    Args:
+        held: titles of the suites whose rows the ledger has.
+
+    Returns:
+        The rows, and why each suite that failed did, by its title: one costs no other's rows.
     """
+    failed: dict[str, str] = {}
     prepare_process(config.threads)
     prepared = shared.get(config.data)
     epochs: dict[int, list[dict[str, Any]]] = {}
@@ -45,37 +57,43 @@ def checkpoint_rows(
         if checkpoint is None:
             continue
         if checkpoint.epoch not in epochs:
-            rows = [
-                evaluate_checkpoint(
-                    folder, name, config, prepared, "test", cuda_device(), suite, journal=folder
-                )
-                for suite in final_suites(config)
-            ]
+            rows = []
+            for suite in final_suites(config):
+                if suite.title in held or suite.title in failed:
+                    continue
+                try:
+                    row = evaluate_checkpoint(
+                        folder, name, config, prepared, "test", cuda_device(), suite, journal=folder
+                    )
+                except (RayatError, RuntimeError) as error:
+                    failed[suite.title] = one_line(error)
+                else:
+                    rows.append(row)
             epochs[checkpoint.epoch] = flagged(rows)
         result += [
             {**row, "trial_id": trial_id, "checkpoint": name} for row in epochs[checkpoint.epoch]
         ]
-    return result
+    return result, failed
 
 
 def _evaluate(
-    trial_id: str, config_json: str, folder: str, shared: SharedData
-) -> list[dict[str, Any]]:
+    trial_id: str, config_json: str, folder: str, shared: SharedData, held: Collection[str]
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     config = TrialConfig.parse(json.loads(config_json))
-    return checkpoint_rows(trial_id, config, Path(folder), shared)
+    return checkpoint_rows(trial_id, config, Path(folder), shared, held)
 
 
-def missing(ledger: Ledger, configs: Mapping[str, TrialConfig]) -> list[str]:
-    """Return the trials that have ended and were not evaluated by all of their final suites."""
+def missing(ledger: Ledger, configs: Mapping[str, TrialConfig]) -> dict[str, set[str]]:
+    """Return the trials that have ended without all of their final suites, with those they have."""
     done: dict[str, set[str]] = {}
     for row in ledger.evaluations():
         done.setdefault(row["trial_id"], set()).add(row["suite"])
-    return [
-        trial_id
+    return {
+        trial_id: done.get(trial_id, set())
         for trial_id, config in configs.items()
         if ledger.status(trial_id) in ENDED
         and not {suite.title for suite in final_suites(config)} <= done.get(trial_id, set())
-    ]
+    }
 
 
 def evaluate_trials(
@@ -84,17 +102,29 @@ def evaluate_trials(
     driver: Driver,
     shared: SharedData,
     capacity: Capacity,
-) -> None:
+) -> list[str]:
     """Evaluate what is missing, as many trials at once as the cluster holds; each row is durable.
 
     An evaluation that fails (a damaged checkpoint, say) is an event in the log and the others go
     on: the training's rows are worth more than one test figure.
+
+    Returns:
+        A line for each that failed.
     """
+    failures: list[str] = []
+
+    def failed(trial_id: str, reason: str, suite: str | None = None) -> None:
+        payload = {"trial_id": trial_id, "reason": reason}
+        driver.ledger.event("evaluation_failed", payload | ({"suite": suite} if suite else {}))
+        line = f"evaluation of {trial_id}{f' by {suite}' if suite else ''} failed: {reason}"
+        driver.observer.phase(line)
+        failures.append(line)
+
     todo = missing(driver.ledger, configs)
     for trial_id in set(configs) - set(todo):
         forget(folder / "checkpoints" / trial_id)
     if not todo:
-        return
+        return []
     driver.observer.phase(f"evaluating {len(todo)} trials on the test set")
     running: dict[Any, str] = {}
     queue = list(todo)
@@ -109,22 +139,26 @@ def evaluate_trials(
                 num_cpus=single.cpus_per_worker, num_gpus=single.gpus_per_worker, max_retries=2
             )(_evaluate)
             place = str(folder / "checkpoints" / trial_id)
-            running[task.remote(trial_id, config.canonical(), place, shared)] = trial_id
+            running[task.remote(trial_id, config.canonical(), place, shared, todo[trial_id])] = (
+                trial_id
+            )
         # A time-out, so that an interrupt is seen while a long evaluation runs.
         ready, _ = ray.wait(list(running), timeout=1.0)
         for reference in ready:
             trial_id = running.pop(reference)
             try:
-                rows = ray.get(reference)
+                rows, broken = ray.get(reference)
             except Exception as error:
                 text = str(error).strip().splitlines()
                 reason = text[-1] if text else type(error).__name__
-                driver.ledger.event("evaluation_failed", {"trial_id": trial_id, "reason": reason})
-                driver.observer.phase(f"evaluation of {trial_id} failed: {reason}")
+                failed(trial_id, reason)
                 continue
             for row in rows:
                 driver.ledger.evaluation(row)
+            for suite, reason in broken.items():
+                failed(trial_id, reason, suite)
             forget(folder / "checkpoints" / trial_id)
             driver.observer.changed(trial_id, "evaluated")
     for reference in running:
         ray.cancel(reference, force=True)
+    return failures

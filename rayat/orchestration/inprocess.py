@@ -27,7 +27,8 @@ def trial(config: dict[str, Any], shared: SharedData) -> None:
     )
     try:
         if perform(order, context) and order.final_eval:
-            rows = checkpoint_rows(order.trial_id, order.config, context.folder, shared)
+            # A suite that failed is asked again, and named, when the sweep is over.
+            rows, _ = checkpoint_rows(order.trial_id, order.config, context.folder, shared)
             context.send(context.message(evals=rows))
     finally:
         # The process serves the next trial: leave it no model of this one.

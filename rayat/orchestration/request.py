@@ -26,14 +26,14 @@ class Request:
 
     Attributes:
         suites: in `norm`, else that of the trial's attack, where they name none.
-        eps, size, norm: None: the trial's own. split: of the data.
+        eps: radii; none: the trial's own. size, norm: None: the trial's own. split: of the data.
         checkpoints: which; one that is not there is left out.
         flags: also look for signs of masking. again: also what the ledger holds already.
         device: torch device.
     """
 
     suites: tuple[Suite, ...]
-    eps: float | None = None
+    eps: tuple[float, ...] = ()
     size: int | None = None
     norm: Norm | None = None
     split: Split = "test"
@@ -48,11 +48,19 @@ class Request:
         Args:
             eps, norm: the trial's own, for what the request leaves open.
         """
-        eps = eps if self.eps is None else self.eps
+        radii = self.eps or (eps,)
         asked, kinds = list(self.suites), {suite.kind for suite in self.suites}
         if self.flags:
             asked += [SUITES.build(spec) for spec in FLAG_SUITES if spec["name"] not in kinds]
-        found = [(suite.within(self.norm or norm), eps) for suite in asked]
+        found = [(suite.within(self.norm or norm), r) for r in radii for suite in asked]
         if self.flags:
-            found += [(suite, 2 * eps) for suite, _ in found if suite.kind == "pgd"]
+            found += [
+                (suite, 2 * r)
+                for suite, r in found
+                if suite.kind == "pgd" and _in_pixels(suite, 2 * r)
+            ]
         return list({(suite.title, radius): (suite, radius) for suite, radius in found}.values())
+
+
+def _in_pixels(suite: Suite, eps: float) -> bool:
+    return suite.norm == "l2" or eps <= 1

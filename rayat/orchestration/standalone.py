@@ -104,6 +104,7 @@ def _carry_out(
     )
     observer.begin(driver, 1)
     reasons: dict[str, str] = {}
+    unmeasured: list[str] = []
     waiting = Pending(observer.phase)
 
     def stop() -> None:
@@ -128,7 +129,8 @@ def _carry_out(
                     training.close()
             driver.settle([trial.trial_id], reasons)
             if not driver.interrupted:
-                evaluate_trials(ledger.folder, {trial.trial_id: config}, driver, shared, capacity)
+                one = {trial.trial_id: config}
+                unmeasured = evaluate_trials(ledger.folder, one, driver, shared, capacity)
         if driver.interrupted:
             ledger.event("interrupted", {})
     finally:
@@ -136,7 +138,13 @@ def _carry_out(
         ledger.project()
         shutil.rmtree(ledger.folder / SCRATCH, ignore_errors=True)
     status = ledger.status(trial.trial_id)
-    return Summary(ledger.folder, {status: 1}, driver.interrupted, driver.warning)
+    return Summary(
+        ledger.folder,
+        {status: 1},
+        driver.interrupted,
+        driver.warning,
+        unmeasured=tuple(unmeasured),
+    )
 
 
 def refit(

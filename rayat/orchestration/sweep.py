@@ -61,6 +61,7 @@ class Summary:
         interrupted: whether it ended, in order, before all trials had their ends.
         warning: one sentence on what it could have done better; empty if nothing was found.
         halted: why it was interrupted, where the user asked for it beforehand (`Halts`).
+        unmeasured: a line for each final evaluation that failed.
     """
 
     folder: Path
@@ -68,6 +69,7 @@ class Summary:
     interrupted: bool = False
     warning: str = ""
     halted: str = ""
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -220,6 +222,7 @@ def carry_out(
         grow,
         options.halts,
     )
+    unmeasured: list[str] = []
     try:
         execute(ledger.folder, configs, driver, shared, capacity, options)
         if study.get("final_eval", True) and not driver.interrupted:
@@ -228,7 +231,7 @@ def carry_out(
                 driver.interrupted = True
 
             with interruptible(stop):
-                evaluate_trials(ledger.folder, configs, driver, shared, capacity)
+                unmeasured = evaluate_trials(ledger.folder, configs, driver, shared, capacity)
         if driver.interrupted:
             driver.leave()
             ledger.event("interrupted", {"why": driver.halted} if driver.halted else {})
@@ -236,7 +239,14 @@ def carry_out(
         observer.finish()
         ledger.project()
     statuses = Counter(ledger.status(trial_id) for trial_id in configs)
-    return Summary(ledger.folder, dict(statuses), driver.interrupted, driver.warning, driver.halted)
+    return Summary(
+        ledger.folder,
+        dict(statuses),
+        driver.interrupted,
+        driver.warning,
+        driver.halted,
+        tuple(unmeasured),
+    )
 
 
 def view(trial_id: str, config: TrialConfig, arm: str) -> TrialView:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from rayat.errors import ConfigError
 from rayat.registry import SUITES
-from rayat.suites._library import NORMS, Counted, borrowed, rows_first
-from rayat.suites.base import Passes, Suite
+from rayat.suites._library import NORMS, Counted, borrowed, installed, rows_first
+from rayat.suites.base import Passes, Suite, Survey
 from rayat.suites.square import fits_square
 
 Name = Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]
@@ -58,24 +58,14 @@ class AutoAttack(Suite):
         eps: float,
         generator: torch.Generator,
         passes: Passes,
-    ) -> Tensor:
-        """Return the images that resist every attack.
-
-        Raises:
-            ConfigError: too few classes for an attack's loss, or images too small for Square.
-        """
+    ) -> Survey:
+        """Return the images that resist every attack."""
         from pyautoattack import AutoAttack as Library
 
-        counted, x = Counted(model, passes), rows_first(x)
+        x = rows_first(x)
+        gradients = [name for name in self.attacks if name != "square"]
+        counted = Counted(model, passes, x, y, ce=gradients[:1] == ["apgd-ce"])
         classes = counted(x[:1]).shape[1]
-        for name in self.attacks:
-            if classes < DLR_CLASSES.get(name, 2):
-                raise ConfigError(
-                    f"{name} needs at least {DLR_CLASSES[name]} classes, this network has "
-                    f"{classes}; use autoattack:apgd-ce,fab,square"
-                )
-        if "square" in self.attacks:
-            fits_square(self.norm, x)
         with borrowed(generator) as seed:
             library = Library(
                 counted, norm=NORMS[self.norm or "linf"], eps=eps, seed=seed, device=x.device
@@ -85,5 +75,21 @@ class AutoAttack(Suite):
             library.apgd_targeted.n_target_classes = library.fab.n_target_classes = targets
             library.square.n_queries = self.queries
             _, found = library.run_standard_evaluation(x, y, batch_size=len(y))
-        survivors: Tensor = found == y
-        return survivors
+        return Survey(found == y, counted.broken, counted.flat if gradients else None)
+
+    def fits(self, shape: tuple[int, int, int], classes: int) -> None:
+        """Refuse what an attack cannot do.
+
+        Raises:
+            ConfigError: too few classes for an attack's loss, images too small for Square, or no
+                library.
+        """
+        installed(self.kind)
+        for name in self.attacks:
+            if classes < DLR_CLASSES.get(name, 2):
+                raise ConfigError(
+                    f"{name} needs at least {DLR_CLASSES.get(name, 2)} classes, this network has "
+                    f"{classes}; use autoattack:apgd-ce,fab,square"
+                )
+        if "square" in self.attacks:
+            fits_square(self.norm, shape)

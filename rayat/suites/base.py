@@ -16,7 +16,7 @@ from rayat.attacks._view import attacked
 from rayat.errors import ConfigError
 from rayat.registry import SUITES, Part
 
-_TITLE = re.compile(r"(pgd|cw)-(\d+)(?:x(\d+))?|square-(\d+)")
+_TITLE = re.compile(r"(pgd|cw)[-:](\d+)(?:x(\d+))?|square-(\d+)")
 
 
 @dataclass
@@ -28,17 +28,42 @@ class Passes:
 
 
 @dataclass(frozen=True)
+class Survey:
+    """What a suite saw of the images that it attacked, all of one batch.
+
+    Attributes:
+        robust: bool (B,): no point that it looked at was misclassified.
+        broken: bool (B,): logits or a gradient that were not finite, at a point of this image.
+        flat: bool (B,): no gradient where the attack began: zero, or a cross-entropy whose
+            gradient float32 cannot hold (`vanishes`); None: the suite uses no gradient.
+    """
+
+    robust: Tensor
+    broken: Tensor
+    flat: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a suite says of one batch.
 
     Attributes:
         clean, robust: bool (B,): rightly classified as it is, and whatever the suite tried.
         passes: what finding out cost.
+        unknown: bool (B,): neither right nor wrong, as the image's own logits are not finite.
+        unmeasured: bool (B,): of those, and of the images that nothing fooled, those at which
+            the attack met logits or gradients that are not finite: neither robust nor not.
+        flat: bool (B,): attacked from where there is no gradient (`Survey`); None: without one.
+        bounded: whether all logits of the images as they are lie in [0, 1].
     """
 
     clean: Tensor
     robust: Tensor
     passes: Passes
+    unknown: Tensor
+    unmeasured: Tensor
+    flat: Tensor | None
+    bounded: bool
 
 
 class Suite(Part):
@@ -73,8 +98,10 @@ class Suite(Part):
         eps: float,
         generator: torch.Generator,
         passes: Passes,
-    ) -> Tensor:
-        """Return bool (B,): the images that the suite finds no adversarial image of.
+    ) -> Survey:
+        """Return the images that the suite finds no adversarial image of, and what it met.
+
+        A point whose logits are not finite is neither right nor adversarial.
 
         Args:
             model: frozen (`attacked`), without gradients around. x: images (B, C, H, W) in [0, 1]
@@ -82,6 +109,23 @@ class Suite(Part):
             eps: radius above 0. generator: the only source of randomness, on x's device.
             passes: what is added to.
         """
+
+    def fits(self, shape: tuple[int, int, int], classes: int) -> None:
+        """Refuse images or classes that the suite cannot attack, before anything starts.
+
+        Args:
+            shape: (C, H, W) of the images. classes: logits of the network.
+
+        Raises:
+            ConfigError: with what does.
+        """
+
+    def sized(self, eps: float) -> None:
+        """Refuse a radius that is none. Raises `ConfigError`."""
+        if self.norm != "l2" and eps > 1:
+            raise ConfigError(
+                f"eps must be at most 1, got {eps:g}; pixels are in [0, 1], so 8/255 is 0.0314"
+            )
 
     def attack(
         self, model: nn.Module, x: Tensor, y: Tensor, eps: float, generator: torch.Generator
@@ -96,23 +140,45 @@ class Suite(Part):
         Raises:
             ConfigError: the suite cannot attack images or logits of this kind.
         """
-        if self.norm != "l2" and eps > 1:
-            raise ConfigError(
-                f"eps must be at most 1, got {eps:g}; pixels are in [0, 1], so 8/255 is 0.0314"
-            )
+        self.sized(eps)
         passes = Passes(forward=len(y))
+        flat = None
         with attacked(model) as frozen, torch.no_grad():
-            clean = frozen(x).argmax(1) == y
-            robust, rows = clean.clone(), clean.nonzero().squeeze(1)
+            logits = frozen(x)
+            self.fits((x.shape[1], x.shape[2], x.shape[3]), logits.shape[1])
+            unknown = ~finite(logits)
+            clean = (logits.argmax(1) == y) & ~unknown
+            robust, unmeasured, rows = clean.clone(), unknown.clone(), clean.nonzero().squeeze(1)
             if eps > 0 and len(rows):
-                robust[rows] = self.survivors(frozen, x[rows], y[rows], eps, generator, passes)
-        return Verdict(clean, robust, passes)
+                found = self.survivors(frozen, x[rows], y[rows], eps, generator, passes)
+                robust[rows] = found.robust & ~found.broken
+                unmeasured[rows] = found.robust & found.broken
+                if found.flat is not None:
+                    flat = torch.zeros_like(clean)
+                    flat[rows] = found.flat
+        bounded = bool(((logits >= 0) & (logits <= 1)).all())
+        return Verdict(clean, robust, passes, unknown, unmeasured, flat, bounded)
+
+
+def finite(values: Tensor) -> Tensor:
+    """Return bool (B,): whether all of a row's values are finite."""
+    return values.isfinite().flatten(1).all(1)
+
+
+def vanishes(logits: Tensor, y: Tensor) -> Tensor:
+    """Return bool (B,): whether float32 cannot hold the gradient of the cross-entropy.
+
+    The label's probability rounds to 1, so the label's part of the gradient, p_y - 1, is exactly
+    zero: its logit is about 17 above all others.
+    """
+    share = logits.float().softmax(1).gather(1, y[:, None]).squeeze(1)
+    return share == 1
 
 
 def suite(value: object) -> Suite:
     """Make a suite from a suite, a name (`autoattack`, `pgd:50`), a title or a mapping.
 
-    A title is what the ledger holds: `pgd-50x3`, `cw-20`, `square-1000`.
+    A title is what the ledger holds: `pgd-50x3`, `cw-20`, `square-1000`, `apgd-ce+apgd-t`.
 
     Raises:
         ConfigError: unknown name, unknown parameter or a wrong value.
@@ -123,7 +189,9 @@ def suite(value: object) -> Suite:
 
 def _from_title(text: str) -> object:
     norm = {"norm": "l2"} if text.endswith("-l2") else {}
-    text = text.removesuffix("-l2")
+    text = text.strip().removesuffix("-l2")
+    if text.startswith(("apgd-", "fab")):  # a subset of AutoAttack is named by its attacks
+        return {"name": "autoattack", "attacks": text.replace("+", ","), **norm}
     found = _TITLE.fullmatch(text)
     if found is None:
         return {"name": text, **norm}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rayat.registry import ATTACKS, SUITES
-from rayat.suites.base import Passes, Suite
+from rayat.attacks._ball import ball
+from rayat.registry import SUITES
+from rayat.suites._ascent import Climb
+from rayat.suites.base import Passes, Suite, Survey
 
 
 @SUITES.register("fgsm")
@@ -29,11 +31,8 @@ class FGSM(Suite):
         eps: float,
         generator: torch.Generator,
         passes: Passes,
-    ) -> Tensor:
+    ) -> Survey:
         """Return the images that are still rightly classified after the step."""
-        attack = ATTACKS.build({"name": "fgsm", "eps": eps, "norm": self.norm or "linf"})
-        adv = attack(model, x, y, generator)
-        passes.forward += adv.forward + len(y)
-        passes.backward += adv.backward
-        survivors: Tensor = model(adv.x).argmax(1) == y
-        return survivors
+        climb = Climb(model, "ce", y)
+        robust = climb.run(x.clone(), ball(x, eps, self.norm or "linf"), eps, 1, passes)
+        return Survey(robust, climb.broken, climb.flat)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from rayat.errors import ConfigError
 from rayat.registry import SUITES
-from rayat.suites._library import NORMS, Counted, borrowed, rows_first
-from rayat.suites.base import Passes, Suite
+from rayat.suites._library import NORMS, Counted, borrowed, installed, rows_first
+from rayat.suites.base import Passes, Suite, Survey
 
 L2_PIXELS = 5
 """Its first l2 image is a pattern of 5 by 5 tiles."""
@@ -43,16 +43,12 @@ class Square(Suite):
         eps: float,
         generator: torch.Generator,
         passes: Passes,
-    ) -> Tensor:
-        """Return the images that no query fooled.
-
-        Raises:
-            ConfigError: images too small for the l2 attack.
-        """
+    ) -> Survey:
+        """Return the images that no query fooled."""
         from pyautoattack.square import SquareAttack
 
-        fits_square(self.norm, x)
-        counted, x = Counted(model, passes), rows_first(x)
+        x = rows_first(x)
+        counted = Counted(model, passes, x, y)
         with borrowed(generator) as seed:
             adv = SquareAttack(
                 counted,
@@ -66,18 +62,22 @@ class Square(Suite):
                 device=x.device,
                 resc_schedule=False,
             ).perturb(x, y)
-        survivors: Tensor = counted(adv).argmax(1) == y
-        return survivors
+        return Survey(counted(adv).argmax(1) == y, counted.broken)
+
+    def fits(self, shape: tuple[int, int, int], classes: int) -> None:
+        """Refuse images too small for the l2 attack, and a library that is not there."""
+        installed(self.kind)
+        fits_square(self.norm, shape)
 
 
-def fits_square(norm: str | None, x: Tensor) -> None:
+def fits_square(norm: str | None, shape: tuple[int, int, int]) -> None:
     """Refuse images that Square cannot attack.
 
     Raises:
         ConfigError: images too small for the l2 attack.
     """
-    if norm == "l2" and min(x.shape[2:]) < L2_PIXELS:
+    if norm == "l2" and min(shape[1:]) < L2_PIXELS:
         raise ConfigError(
             f"square in l2 needs images of at least {L2_PIXELS} x {L2_PIXELS} pixels, got "
-            f"{x.shape[2]} x {x.shape[3]}; leave it out, or use linf"
+            f"{shape[1]} x {shape[2]}; leave it out, or use linf"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from rayat.attacks._view import attacked
-from rayat.attacks.base import Attack
+from rayat.attacks.base import Adversarial, Attack
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared
 from rayat.distributed.exchange import Exchange
-from rayat.errors import LedgerError
+from rayat.errors import ConfigError, LedgerError
 from rayat.registry import SUITES
-from rayat.suites.base import Suite
+from rayat.suites.base import Suite, finite
 from rayat.training import checkpoints
+from rayat.training.answers import depends_on_nothing_else, looks
 from rayat.training.measure import CPU_PART, Question, Split, measure
 from rayat.training.network import build_model
 from rayat.training.streams import stream
@@ -31,14 +33,29 @@ class Tally:
 
     Attributes:
         n: images. clean, robust: classified rightly as they are, and after the attack.
+        unknown: images whose own logits are not finite: neither right nor wrong.
+        unmeasured: of those, and of the images that are not fooled, those at which the attack's
+            end met logits or a gradient that are not finite.
         forward, backward: passes summed over the images.
     """
 
     n: int = 0
     clean: int = 0
     robust: int = 0
+    unknown: int = 0
+    unmeasured: int = 0
     forward: int = 0
     backward: int = 0
+
+    @property
+    def clean_acc(self) -> float:
+        """Return the clean accuracy; NaN where an image has no answer."""
+        return math.nan if self.unknown else self.clean / self.n
+
+    @property
+    def robust_acc(self) -> float:
+        """Return the robust accuracy; NaN where an image could not be measured."""
+        return math.nan if self.unmeasured else self.robust / self.n
 
 
 def evaluate(
@@ -63,7 +80,7 @@ def evaluate(
     """
     exchange = exchange or Exchange()
     tally = Tally()
-    clean = robust = torch.zeros((), dtype=torch.int64, device=exchange.device)
+    found = torch.zeros(4, dtype=torch.int64, device=exchange.device)
     with attacked(model) as frozen, torch.no_grad():
         for index, (x, y) in enumerate(batches):
             if index % exchange.world_size != exchange.rank:
@@ -72,13 +89,23 @@ def evaluate(
             part = CPU_PART if x.device.type == "cpu" else len(x)
             for some, labels in zip(torch.split(x, part), torch.split(y, part), strict=True):
                 adv = attack(model, some, labels, noise)
-                clean = clean + (frozen(some).argmax(1) == labels).sum()
-                robust = robust + (frozen(adv.x).argmax(1) == labels).sum()
+                found = found + _judged(frozen(some), frozen(adv.x), labels, adv)
                 tally.n += len(labels)
                 tally.forward += 2 * len(labels) + adv.forward
                 tally.backward += adv.backward
-    tally.clean, tally.robust = int(clean), int(robust)  # the only wait for the device
+    # The only wait for the device.
+    tally.clean, tally.robust, tally.unknown, tally.unmeasured = found.tolist()
     return Tally(**exchange.sums(dataclasses.asdict(tally)))
+
+
+def _judged(logits: Tensor, attacked: Tensor, y: Tensor, adv: Adversarial) -> Tensor:
+    """Return how many are right, still right, unknown and unmeasured (`Tally`), shape (4,)."""
+    unknown, lost = ~finite(logits), ~finite(attacked)
+    right = (logits.argmax(1) == y) & ~unknown
+    held = (attacked.argmax(1) == y) | lost
+    broken = lost | ~adv.info["grad_l1"].isfinite() if "grad_l1" in adv.info else lost
+    unmeasured = unknown | (held & broken)
+    return torch.stack([n.sum() for n in (right, held & ~unmeasured, unknown, unmeasured)])
 
 
 def evaluate_checkpoint(
@@ -103,7 +130,8 @@ def evaluate_checkpoint(
 
     Raises:
         LedgerError: there is no such checkpoint, or it is damaged or of another configuration.
-        ConfigError: the suite cannot attack such a network.
+        ConfigError: the suite cannot attack such a network, or the network's answer to an image
+            is no function of the image (`answers`).
     """
     checkpoint = checkpoints.load(folder, name, config)
     if checkpoint is None:
@@ -121,7 +149,12 @@ def evaluate_checkpoint(
         split=split,
         device=device,
     )
-    row = measure(model, prepared, dataclasses.replace(question, **asked))
+    question = dataclasses.replace(question, **asked)
+    arrays = prepared.test if split == "test" else prepared.val
+    with attacked(model) as frozen:
+        looked = depends_on_nothing_else(frozen, looks(arrays, device, question.size))
+    row = measure(model, prepared, question)
+    row["fwd_passes"] += looked
     return {"checkpoint": name, "epoch": checkpoint.epoch, **row}
 
 
@@ -133,6 +166,22 @@ def final_suites(config: TrialConfig) -> list[Suite]:
     steps = SUITES.build({"name": "pgd", "steps": config.eval.final_steps})
     suites = [suite.within(config.attack.norm) for suite in (steps, *config.eval.suites)]
     return list({suite.title: suite for suite in suites}.values())
+
+
+def final_suites_fit(config: TrialConfig, prepared: Prepared) -> None:
+    """Refuse final suites that cannot run on a trial's data, before it is trained.
+
+    Raises:
+        ConfigError: with the suite and what does.
+    """
+    for suite in final_suites(config):
+        try:
+            suite.sized(evaluation_eps(config))
+            suite.fits(prepared.shape, len(prepared.classes))
+        except ConfigError as error:
+            raise ConfigError(
+                f"eval.suites: {suite.title} cannot run on {prepared.name}: {error}"
+            ) from None
 
 
 def evaluation_eps(config: TrialConfig) -> float:

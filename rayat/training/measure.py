@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch import nn
 from rayat.attacks._view import attacked
 from rayat.data.base import Prepared
 from rayat.data.loader import eval_batches
-from rayat.suites.base import Suite
+from rayat.suites.base import Suite, Verdict
 from rayat.training.journal import Journal
 from rayat.training.streams import stream
 
@@ -53,7 +54,8 @@ def measure(model: nn.Module, prepared: Prepared, question: Question) -> dict[st
     """Return the columns of the `evals` table that a measurement gives.
 
     The same network, data and question give the same values, but for `seconds`, in one piece or
-    interrupted and asked again. The model is left as found.
+    interrupted and asked again. The model is left as found. An accuracy is null where an image
+    could not be measured (`suites.base.Verdict`); what was met stands in `flags_json`.
 
     Args:
         model: the bare network in fp32, on the question's device.
@@ -76,7 +78,7 @@ def measure(model: nn.Module, prepared: Prepared, question: Question) -> dict[st
                 "data": [prepared.checksum, prepared.split_hash],
                 "suite": suite.spec(),
                 **{"eps": eps, "size": size, "batch_size": batch_size},
-                **{"seed": question.seed, "split": split},
+                **{"seed": question.seed, "split": split, "counts": 2},
             },
         )
         done = journal.finished()
@@ -88,35 +90,75 @@ def measure(model: nn.Module, prepared: Prepared, question: Question) -> dict[st
                 noise = stream(question.seed, split, index, device=x.device)
                 verdict = suite.attack(frozen, x, y, eps, noise)
                 done[index] = {
-                    "clean": int(verdict.clean.sum()),
-                    "robust": int(verdict.robust.sum()),
-                    "forward": verdict.passes.forward,
-                    "backward": verdict.passes.backward,
+                    **counts(verdict),
                     "seconds": time.perf_counter() - begin,
                 }
                 if journal is not None:
                     journal.add(index, done[index])
             question.tell(index + 1, batches)
     total = {name: sum(row[name] for row in done.values()) for name in done[0]}
+    unknown, unmeasured = total["unknown"], total["unmeasured"]
+    flat = total["flat"] / total["clean"] if total["gradients"] and total["clean"] else None
     return {
         "suite": suite.title,
         "split": split,
         "eps": eps,
         "n": size,
-        "clean_acc": total["clean"] / size,
-        "robust_acc": total["robust"] / size,
+        "clean_acc": None if unknown else total["clean"] / size,
+        "robust_acc": None if unmeasured else total["robust"] / size,
         "precision": "fp32",
         "fwd_passes": total["forward"],
         "bwd_passes": total["backward"],
         "seconds": total["seconds"],
-        "flags_json": None,
+        "unmeasured": unmeasured,
+        "zero_gradient": flat,
+        "flags_json": _met(total, size, total["bounded"] == len(done)),
     }
+
+
+def counts(verdict: Verdict) -> dict[str, int]:
+    """Return a batch's verdict as numbers whose sums are those of all batches."""
+    flat = verdict.flat
+    return {
+        "clean": int(verdict.clean.sum()),
+        "robust": int(verdict.robust.sum()),
+        "unknown": int(verdict.unknown.sum()),
+        "unmeasured": int(verdict.unmeasured.sum()),
+        "gradients": int(flat is not None),
+        "flat": 0 if flat is None else int(flat.sum()),
+        "flat_robust": 0 if flat is None else int((flat & verdict.robust).sum()),
+        "bounded": int(verdict.bounded),
+        "forward": verdict.passes.forward,
+        "backward": verdict.passes.backward,
+    }
+
+
+def _met(total: dict[str, Any], size: int, bounded: bool) -> str | None:
+    """Return the signs that one measurement shows by itself, as `flags_json` holds them."""
+    signs: dict[str, dict[str, float]] = {}
+    if total["unmeasured"]:
+        signs["not_finite"] = {
+            "images": total["unmeasured"],
+            "robust at least": total["robust"] / size,
+            "robust at most": (total["robust"] + total["unmeasured"]) / size,
+        }
+    if total["flat_robust"]:
+        signs["zero_gradient"] = {
+            "of those attacked": total["flat"] / total["clean"],
+            "robust with one at least": (total["robust"] - total["flat_robust"]) / size,
+        }
+    if bounded:
+        signs["bounded_outputs"] = {"of all outputs in [0, 1]": 1.0}
+    return json.dumps(signs) if signs else None
 
 
 def _fingerprint(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
+        if not isinstance(value, torch.Tensor):  # what a module of a user's keeps besides
+            digest.update(repr(value).encode())
+            continue
         flat = value.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()

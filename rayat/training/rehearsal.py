@@ -15,6 +15,7 @@ from rayat.errors import ConfigError, DataError, RayatError
 from rayat.machine import memory_bytes
 from rayat.training.epoch import train_epoch
 from rayat.training.estimate import phases, selection, training_on
+from rayat.training.evaluate import final_suites_fit
 from rayat.training.memory import kept_bytes, refuse_too_large, weights_bytes
 from rayat.training.process import prepare_process
 from rayat.training.run import validate
@@ -41,6 +42,7 @@ def rehearse(
     Raises:
         ConfigError, DataError: what the trial would fail of, in one sentence.
     """
+    final_suites_fit(config, prepared)
     size = len(prepared.train)
     share, most = smallest_share(config, size), min(config.batch_size, size) // config.workers
     images = min(share, IMAGES)

@@ -167,8 +167,8 @@ def validate(training: Training, val: Arrays) -> Row:
     batches = eval_batches(val, config.eval.batch_size, device, config.eval.size)
     tally = evaluate(training.validated, batches, attack, config.seed, "val", training.exchange)
     return {
-        "val_clean_acc": tally.clean / tally.n,
-        "val_robust_acc": tally.robust / tally.n,
+        "val_clean_acc": tally.clean_acc,
+        "val_robust_acc": tally.robust_acc,
         "eval_fwd_passes": tally.forward,
         "eval_bwd_passes": tally.backward,
     }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 HEAD = "from ray import tune\nfrom rayat.study import Study\n"
 SMALL = (
@@ -51,6 +54,21 @@ def test_what_fails_in_the_first_step_is_named_with_its_arm(rayat, tmp_path, bas
     for said in refused(rayat, tmp_path, study):
         assert text in said
         assert "(lr.shape=constant) cannot run:" in said
+
+
+def test_a_final_suite_that_the_data_cannot_have_is_refused(rayat, tmp_path):
+    generator = np.random.default_rng(0)
+    for split, label, index in itertools.product(("train", "test"), ("cat", "dog"), range(24)):
+        path = tmp_path / "pets" / split / label / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+    study = (
+        f'{HEAD}study = Study(name="s", base={{"data": {{"name": "imagefolder", "path": '
+        f'{str(tmp_path / "pets")!r}}}, "epochs": 1, "eval.suites": ["autoattack"]}}, seeds=(0,))'
+    )
+    for said in refused(rayat, tmp_path, study):
+        assert "eval.suites: autoattack cannot run on imagefolder" in said
+        assert "needs at least 4 classes, this network has 2; use autoattack:apgd-ce,fab" in said
 
 
 OWN = """

@@ -71,6 +71,7 @@ SURFACE = {
         "--again",
         "--model",
         "--weights",
+        "--weights-key",
         "--data",
         "--seed",
         "--workers",

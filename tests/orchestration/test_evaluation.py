@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shutil
 import signal
@@ -10,20 +11,23 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from rayat.config import TrialConfig
 from rayat.data.prepare import prepare
-from rayat.errors import DataError, LedgerError, LockedError
+from rayat.errors import ConfigError, DataError, LedgerError, LockedError
 from rayat.ledger.reader import read_run
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.evaluation import evaluate_one, evaluate_run
-from rayat.orchestration.final_eval import missing
+from rayat.orchestration.final_eval import checkpoint_rows, missing
 from rayat.orchestration.request import Request
 from rayat.orchestration.shared_data import describe
 from rayat.suites.base import suite
 from rayat.training import checkpoints
+from rayat.training.evaluate import final_suites_fit
 from rayat.training.journal import PREFIX
 from rayat.training.network import build_model
 from rayat.training.run import run as train
@@ -134,7 +138,7 @@ def test_asked_again_on_purpose_it_replaces_its_rows(run):
 
 
 def test_other_sizes_radii_norms_and_splits_stand_beside_each_other(run):
-    for fields in ({}, {"size": 40}, {"eps": 0.1}, {"split": "val"}, {"norm": "l2"}):
+    for fields in ({}, {"size": 40}, {"eps": (0.1,)}, {"split": "val"}, {"norm": "l2"}):
         evaluate_run(run, Request(PGD.suites, checkpoints=("best",), **fields))
     assert len(read_run(run).evals) == 5
 
@@ -240,15 +244,47 @@ def test_a_trial_counts_as_evaluated_only_by_all_its_final_suites(run):
     config = TrialConfig.parse({**CONFIG, "eval": {**CONFIG["eval"], "suites": ["fgsm"]}})
     configs = {"done": config, "going": config}
     with Ledger.open(run) as ledger:
-        assert missing(ledger, configs) == ["done"]
+        assert list(missing(ledger, configs)) == ["done"]
     evaluate_run(run, PGD)
     with Ledger.open(run) as ledger:
-        assert missing(ledger, configs) == ["done"]
+        assert list(missing(ledger, configs)) == ["done"]
     evaluate_run(run, Request((suite("fgsm"),)))
     with Ledger.open(run) as ledger:
-        assert missing(ledger, configs) == []
+        assert not missing(ledger, configs)
 
 
+def test_a_suite_that_cannot_run_costs_no_other_suites_rows(run, tmp_path):
+    """AutoAttack's targeted attacks need four classes; nobody looked before the start."""
+    generator = np.random.default_rng(0)
+    for split, label in itertools.product(("train", "test"), ("cat", "dog")):
+        (tmp_path / "pets" / split / label).mkdir(parents=True)
+        for index in range(40):
+            pixels = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pets" / split / label / f"{index}.png")
+    data = {"name": "imagefolder", "path": str(tmp_path / "pets"), "val_size": 16}
+    config = TrialConfig.parse(CONFIG | {"data": data, "epochs": 1, "eval": EVAL})
+    prepared = prepare(config.data)
+    with pytest.raises(ConfigError, match=r"autoattack cannot run on .*: apgd-t needs at least"):
+        final_suites_fit(config, prepared)
+    context = SimpleNamespace(
+        folder=tmp_path / "trial",
+        reported=0,
+        rank=0,
+        world_size=1,
+        device="cpu",
+        data=lambda source: prepared,
+        report=lambda row: None,
+    )
+    train(config, context)
+    shared = SimpleNamespace(get=lambda source: prepared)
+    rows, failed = checkpoint_rows("trial", config, context.folder, shared)
+    assert [(r["checkpoint"], r["suite"]) for r in rows] == [("best", "pgd-2"), ("last", "pgd-2")]
+    assert list(failed) == ["autoattack"] and "classes" in failed["autoattack"]
+    rows, failed = checkpoint_rows("trial", config, context.folder, shared, held=["pgd-2"])
+    assert not rows and list(failed) == ["autoattack"]
+
+
+EVAL = {"steps": 1, "final_steps": 2, "final_size": 16, "suites": ["autoattack"]}
 KILLED = """
 import multiprocessing, os, signal
 from concurrent.futures import ProcessPoolExecutor
