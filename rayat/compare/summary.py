@@ -143,8 +143,8 @@ def _masked(run: Run, rows: Sequence[Row]) -> list[str]:
                 text = f"{each['suite']} at {each['eps']:g} on {each['checkpoint']}: {sentence}"
                 seen.setdefault(name, (text, set()))[1].add(str(each["trial_id"]))
         found += [
-            f"{printable(row.arm)}: robust accuracy may be too high, as {plural(len(trials), 'trial')} "
-            f"gave a warning; the first is {printable(text)}."
+            f"{printable(row.arm)}: robust accuracy may be too high, as "
+            f"{plural(len(trials), 'trial')} gave a warning; the first is {printable(text)}."
             for text, trials in seen.values()
         ]
     return found
