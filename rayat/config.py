@@ -267,6 +267,11 @@ class TrialConfig(BaseModel):
         rate = self.lr.lr(progress, self.epochs, history)
         return rate * self.optimizer.scale(self.batch_size)
 
+    @property
+    def peak_rate(self) -> float:
+        """Return the shape's peak, scaled to the batch size: never near zero, as a rate can be."""
+        return self.lr.peak * self.optimizer.scale(self.batch_size)
+
     def replace(self, changes: Mapping[str, Any]) -> TrialConfig:
         """Return a new configuration with nested or dotted keys changed, checked again."""
         return self.parse(merge(self.tree(), changes))

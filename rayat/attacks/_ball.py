@@ -22,6 +22,9 @@ class Ball(Protocol):
     def clamp_(self, x: Tensor) -> Tensor:
         """Move `x` (B, C, H, W) into the set, in place: the nearest ball point, then the box."""
 
+    def shorten_(self, delta: Tensor) -> Tensor:
+        """Move differences from the centres (B, C, H, W) into the ball, in place; not the box."""
+
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the steepest step of length 1 in the ball's norm; a new tensor."""
 
@@ -43,6 +46,10 @@ class LinfBall:
     def clamp_(self, x: Tensor) -> Tensor:
         """Clip every pixel."""
         return x.clamp_(self.lower, self.upper)
+
+    def shorten_(self, delta: Tensor) -> Tensor:
+        """Clip every difference to eps."""
+        return delta.clamp_(-self.eps, self.eps)
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the sign; 0 where the gradient is 0 or NaN."""
@@ -79,6 +86,11 @@ class L2Ball:
         longer = _norms(away) > self.eps
         shrunk = self.x + self.direction(away) * self.eps
         return x.copy_(torch.where(longer, shrunk, x)).clamp_(0, 1)
+
+    def shorten_(self, delta: Tensor) -> Tensor:
+        """Shrink each difference that is longer to length eps."""
+        longer = _norms(delta) > self.eps
+        return delta.copy_(torch.where(longer, self.direction(delta) * self.eps, delta))
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the gradient at length 1; 0 where it is 0 or not finite."""

@@ -58,6 +58,7 @@ class Iterated(Attack):
         keep: Keep | None = None,
         clean: Tensor | None = None,
         look: bool = False,
+        clip: bool = True,
     ) -> Adversarial:
         """Return the last iterate of every sample.
 
@@ -65,6 +66,7 @@ class Iterated(Attack):
 
         Args:
             keep, look: who goes on, and whether that is asked after the last step too (`ascend`).
+            clip: cut the start with the ball and the box before its gradient.
             clean: probabilities (B, classes) of `x` if they are known, which saves `kl` its pass.
         """
         around = ball(x, self.eps, self.norm)
@@ -82,6 +84,6 @@ class Iterated(Attack):
             extra = len(x)
         step_size = self.eps / 4 if self.step_size is None else self.step_size
         loss = self.loss or "ce"
-        adv = ascend(model, start, y, around, step_size, self.steps, keep, loss, clean, look)
+        adv = ascend(model, start, y, around, step_size, self.steps, keep, loss, clean, look, clip)
         adv.forward += extra
         return adv

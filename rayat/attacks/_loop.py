@@ -56,6 +56,7 @@ def ascend(
     loss: Loss = "ce",
     clean: Tensor | None = None,
     look: bool = False,
+    clip: bool = True,
 ) -> Adversarial:
     """Return the end of the steps `x' <- clip(x' + step_size * direction)` (docs/papers.md 1.2).
 
@@ -71,14 +72,15 @@ def ascend(
 
     Args:
         model: frozen (see `_view.attacked`); maps (B, C, H, W) to logits (B, classes).
-        start: first images, overwritten; clipped here before the first step. y: labels (B,).
+        start: first images, overwritten; clipped here (`clip`). y: labels (B,).
         ball: where the images may be.
         step_size: pixel scale [0, 1]. steps: number of steps, 0 gives the clipped start.
         keep: asked before every step; None: all samples take all steps. It waits for the device.
         loss: what is maximised. clean: probabilities (B, classes) of the clean images, for `kl`.
+        clip: cut the start with the ball and the box, and not only what the steps lead to.
         look: ask `keep` once more after the last step: a pass of the samples that still move.
     """
-    x = ball.clamp_(start.detach())
+    x = ball.clamp_(start.detach()) if clip else start.detach()
     whole, passes, taken = x, 0, 0
     info: dict[str, Tensor] = {}
     target = y if clean is None else clean

@@ -39,6 +39,9 @@ class Dynamic(Iterated):
         "clean", description="centre of FOSC's ball: the image (paper) or the random start (code)"
     )
     fosc_form: Form = Field("ball", description="FOSC over the ball, or exactly, cut with [0, 1]")
+    start: Literal["clipped", "unclipped"] = Field(
+        "clipped", description="random start cut with [0, 1] before its gradient (paper), or not"
+    )
     measure_last: bool = Field(
         True, description="FOSC after step K too: moves nothing, one pass more, for the report"
     )
@@ -93,7 +96,9 @@ class Dynamic(Iterated):
             going[probe.rows] = live = live & (found > limit)
             return live
 
-        adv = self.climb(model, x, y, generator, keep, look=self.measure_last)
+        adv = self.climb(
+            model, x, y, generator, keep, look=self.measure_last, clip=self.start == "clipped"
+        )
         if self.measure_last or self.steps > 1:
             adv.info = info
         return adv

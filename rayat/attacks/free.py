@@ -65,13 +65,16 @@ class Free(Attack):
     def step(self, learner: Learner, x: Tensor, y: Tensor) -> None:
         """Update the weights `replays` times, and the perturbation with the same gradients.
 
-        The perturbation is clipped to the ball and the pixel box of the images it meets.
+        The perturbation is kept within the ball alone, so that a place's next image inherits
+        nothing of this one's pixel box; the box is applied to the images inside the step, and where
+        it cuts a pixel that pixel has no gradient.
         """
         around = ball(x, self.eps, self.norm)
         delta = torch.zeros_like(x) if self._memory is None else self._memory.delta[: len(x)]
         for _ in range(self.replays):
-            images = around.clamp_(x + delta).requires_grad_(True)
+            noisy = x + delta
+            images = noisy.clamp(0, 1).requires_grad_(True)
             learner.learn(x, Adversarial(images, 0, 0, steps=len(x)), y)
             assert images.grad is not None
-            moved = images.detach().add_(around.direction(images.grad), alpha=self.eps)
-            delta = delta.copy_(around.clamp_(moved) - x)
+            gradient = images.grad * (noisy == images.detach())
+            around.shorten_(delta.add_(around.direction(gradient), alpha=self.eps))

@@ -42,9 +42,10 @@ class NFGSM(Attack):
     ) -> Adversarial:
         """Return `noisy + step_size * sign(grad at noisy)`, noisy = x + U(-k eps, k eps), clipped.
 
-        Clipped to the pixel box at the end: the gradient is taken at the noisy image as it is.
+        Clipped to the pixel box twice, as released: the noisy image before its gradient is taken
+        and before the step, and the result.
         """
-        noisy = ball(x, self.k * self.eps, self.norm).noisy(generator)
+        noisy = ball(x, self.k * self.eps, self.norm).noisy(generator).clamp_(0, 1)
         _, gradient = input_gradient(model, noisy, lambda logits: error("ce", y, logits))
         around = ball(x, self.eps, self.norm)
         moved = noisy.add_(around.direction(gradient), alpha=self._length)

@@ -68,7 +68,7 @@ class SelectionContext:
         attack, objective: those of the training.
         generator: on the CPU, for choices. noise: on `device`, for the attack's random starts.
         batch_size: images per optimiser step; also those of one selection batch.
-        lr: the learning rate now.
+        lr: the trial's peak learning rate, scaled to its batch: the same in every selection.
     """
 
     model: Normalised

@@ -36,7 +36,7 @@ class Glister(Pruner):
         "bias", description="weights whose gradient is compared"
     )
     eta: float | None = Field(
-        None, gt=0, description="step that a picked image is assumed to make; null: the rate now"
+        None, gt=0, description="step that a picked image is assumed to make; null: the peak rate"
     )
 
     def check(self, config: Any) -> None:

@@ -26,8 +26,8 @@ class AccelAT(LRShape):
     After epoch e (0-based), with the gradient `G_e = (a_e - a_{e-W}) / W` of the W-epoch moving
     average of accuracy: cut if `e >= W + 1`, the last cut is at least Q epochs ago and
     `G_e < threshold`. The rate is constant inside an epoch, never rises, and never stops a trial.
-    The warm-up ramp multiplies it and hides nothing from the rule. A non-finite accuracy makes the
-    gradient unknown for W + 1 epochs, in which nothing is cut.
+    The warm-up ramp multiplies it and hides nothing from the rule. Where `a_e` or
+    `a_{e-W}` was not measured or is not finite the gradient is unknown, and nothing is cut.
 
     Source: docs/papers.md 2.2 [farzadnikfam/AccelAT:function_callback.py].
     """
@@ -65,11 +65,12 @@ class AccelAT(LRShape):
 
         Args:
             epochs: how many rates.
-            history: validation robust accuracy, a fraction, after each finished epoch; accuracies
-                that are not known yet are taken to repeat the last one.
+            history: validation robust accuracy, a fraction, after each finished epoch, NaN where
+                none was measured; those to come are taken to repeat the last one.
         """
         known = list(history[:epochs])
-        known += [known[-1] if known else 0.0] * (epochs - len(known))
+        measured = [value for value in known if math.isfinite(value)]
+        known += [measured[-1] if measured else 0.0] * (epochs - len(known))
         rate, last_cut, rates = self.peak, -math.inf, []
         for epoch in range(epochs):
             rates.append(rate)

@@ -40,7 +40,7 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
         training.selection = None
     if phase == "select":
         with training.clock.part("selection"):
-            chosen = training.selection = select(training, epoch, history)
+            chosen = training.selection = select(training, epoch)
         counters.fwd_passes += chosen.forward
         counters.bwd_passes += chosen.backward
     if training.fixed is not None and epoch == 1:
@@ -94,7 +94,7 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
     return row
 
 
-def select(training: Training, epoch: int, history: Sequence[float]) -> Selection:
+def select(training: Training, epoch: int) -> Selection:
     """Return the pruner's choice of images for the next epochs, made on worker 0 for all."""
     config, exchange = training.config, training.exchange
     assert training.prepared is not None
@@ -111,7 +111,7 @@ def select(training: Training, epoch: int, history: Sequence[float]) -> Selectio
         generator=stream(config.seed, "selection", epoch, 0),
         noise=noise,
         batch_size=config.batch_size,
-        lr=config.rate((epoch - 1) / config.epochs, history),
+        lr=config.peak_rate,
         device=exchange.device,
     )
     return shared(lambda: config.pruning.select(epoch, context), exchange)

@@ -252,7 +252,7 @@ def selection(config: TrialConfig, prepared: Prepared, images: int, device: str)
     training = training_on(config, short, round(size * share), device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # so few images say nothing about the selection
-        found = select(training, config.pruning.first(config.epochs) + 1, ())
+        found = select(training, config.pruning.first(config.epochs) + 1)
     return Cost(found.seconds / share, round(found.forward / share), round(found.backward / share))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -115,7 +116,7 @@ def due(config: TrialConfig, rows: list[Row]) -> bool:
 def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     """Train the epoch after `rows` and return its whole row, equal on every worker."""
     config, exchange, epoch = training.config, training.exchange, len(rows) + 1
-    history = [r["val_robust_acc"] for r in rows if r["val_robust_acc"] is not None]
+    history = by_epoch(rows)
     row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
     if epoch == 1:
         row.update({name: row[name] + count for name, count in training.before.items()})
@@ -159,10 +160,25 @@ def reached(config: TrialConfig, row: Row) -> bool:
     return target is not None and accuracy is not None and accuracy > target
 
 
+def by_epoch(rows: Sequence[Row]) -> list[float]:
+    """Return the validation robust accuracy after each epoch so far, NaN where none was measured.
+
+    Epoch e stands at place e - 1 whatever is missing before it: a shape that follows accuracy must
+    not take the accuracies of two epochs far apart for neighbours.
+    """
+    history = [math.nan] * max((row["epoch"] for row in rows), default=0)
+    for row in rows:
+        if row["val_robust_acc"] is not None:
+            history[row["epoch"] - 1] = row["val_robust_acc"]
+    return history
+
+
 def validate(training: Training, val: Arrays) -> Row:
     """Return the validation's part of the row: accuracies and their cost."""
     config, eps = training.config, evaluation_eps(training.config)
-    attack = ATTACKS.build({"name": "pgd", "eps": eps, "steps": config.eval.steps})
+    attack = ATTACKS.build(
+        {"name": "pgd", "eps": eps, "norm": config.attack.norm, "steps": config.eval.steps}
+    )
     device = training.exchange.device
     batches = eval_batches(val, config.eval.batch_size, device, config.eval.size)
     tally = evaluate(training.validated, batches, attack, config.seed, "val", training.exchange)

@@ -29,7 +29,7 @@ def case():
     return model, x, y
 
 
-def literal(model, x, y, c):
+def literal(model, x, y, c, wrong_at):
     """One sample at a time; also its forward and backward passes and where it ended (j)."""
     noise = torch.empty_like(x).uniform_(-EPS, EPS, generator=torch.Generator().manual_seed(7))
     images, forward, backward, ends = [], 0, 0, []
@@ -39,14 +39,20 @@ def literal(model, x, y, c):
         def wrong(image, label=label):
             return bool(model(image).argmax(1) != label)
 
-        forward += 1
-        if wrong(clean):
+        if wrong_at == "clean":
+            forward += 1
+            if wrong(clean):
+                images.append(clean)
+                ends.append(0)
+                continue
+        leaf = (clean + noise[i : i + 1]).clamp(0, 1).requires_grad_()
+        missed = wrong(leaf.detach())
+        F.cross_entropy(model(leaf), label).backward()
+        forward, backward = forward + 1, backward + 1
+        if missed and wrong_at == "start":
             images.append(clean)
             ends.append(0)
             continue
-        leaf = (clean + noise[i : i + 1]).clamp(0, 1).requires_grad_()
-        F.cross_entropy(model(leaf), label).backward()
-        forward, backward = forward + 1, backward + 1
         end = leaf.detach() + STEP * leaf.grad.sign()
         end = torch.min(torch.max(end, clean - EPS), clean + EPS).clamp(0, 1)
         found, at = end, c
@@ -61,18 +67,35 @@ def literal(model, x, y, c):
     return torch.cat(images), forward, backward, ends
 
 
+@pytest.mark.parametrize("wrong_at", ["start", "clean"])
 @pytest.mark.parametrize("c", [1, 3, 5])
-def test_it_is_the_literal_version_at_exactly_its_cost(case, c):
+def test_it_is_the_literal_version_at_exactly_its_cost(case, c, wrong_at):
     model, x, y = case
-    adv = FGSMCkpt(eps=EPS, checkpoints=c)(model, x, y, torch.Generator().manual_seed(7))
-    images, forward, backward, ends = literal(model, x, y, c)
+    attack = FGSMCkpt(eps=EPS, checkpoints=c, wrong_at=wrong_at)
+    adv = attack(model, x, y, torch.Generator().manual_seed(7))
+    images, forward, backward, ends = literal(model, x, y, c, wrong_at)
     assert set(ends) == set(range(c + 1)), "samples must end at different points"
     torch.testing.assert_close(adv.x, images)
     assert (adv.forward, adv.backward) == (forward, backward)
 
 
+def test_points_are_judged_in_evaluation_mode_whatever_the_step_uses(case):
+    """With the batch's statistics in the step, as released; and the network is left as found."""
+    plain, x, _ = case
+    norm = nn.BatchNorm2d(1).double()
+    norm.running_mean.fill_(0.3)
+    model = nn.Sequential(norm, *plain).train()
+    modes = []
+    norm.register_forward_pre_hook(lambda module, inputs: modes.append(module.training))
+    attack = FGSMCkpt(eps=EPS, bn_mode="batch")
+    attack(model, x, model.eval()(x).argmax(1), torch.Generator().manual_seed(7))
+    statistics = [norm.running_mean.clone(), norm.running_var.clone()]
+    assert torch.equal(statistics[0], torch.full_like(statistics[0], 0.3))
+    assert modes[1:] == [True, False, False], modes
+
+
 def test_images_that_are_wrong_already_stay_and_cost_one_forward(case):
     model, x, y = case
-    adv = FGSMCkpt(eps=EPS)(model, x[:6], y[:6], torch.Generator())
+    adv = FGSMCkpt(eps=EPS, wrong_at="clean")(model, x[:6], y[:6], torch.Generator())
     assert torch.equal(adv.x, x[:6])
     assert (adv.forward, adv.backward) == (6, 0)

@@ -51,17 +51,16 @@ class Plain:
 
 
 def literal(batches, m):
-    """Free-m of docs/papers.md 7.1; returns the weights and the images shown."""
+    """Free-m of docs/papers.md 7.1, by autograd through the clipping; also the images shown."""
     model, delta, seen = network(), torch.zeros(8, 1, 6, 6, dtype=torch.float64), []
     for x, y in batches:
         for _ in range(m):
-            part = delta[: len(x)].clone()
-            part = ((x + part).clamp(0, 1) - x).requires_grad_()
-            seen.append((x + part).detach())
-            F.cross_entropy(model(x + part), y).backward()
+            part = delta[: len(x)].clone().requires_grad_()
+            images = (x + part).clamp(0, 1)
+            seen.append(images.detach())
+            F.cross_entropy(model(images), y).backward()
             with torch.no_grad():
-                moved = (part + EPS * part.grad.sign()).clamp(-EPS, EPS)
-                delta[: len(x)] = (x + moved).clamp(0, 1) - x
+                delta[: len(x)] = (part + EPS * part.grad.sign()).clamp(-EPS, EPS)
                 for p in model.parameters():
                     p -= RATE * p.grad
                     p.grad = None

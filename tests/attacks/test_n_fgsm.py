@@ -19,6 +19,7 @@ def smooth():
 def reference(model, x, y, eps, k, clip):
     """The formula of docs/papers.md 7.1."""
     noise = torch.empty_like(x).uniform_(-k * eps, k * eps, generator=generator())
+    noise = torch.maximum(torch.minimum(noise, 1 - x), -x)  # so that x + noise is in [0, 1]
     leaf = (x + noise).requires_grad_()
     F.cross_entropy(model(leaf), y, reduction="sum").backward()
     delta = noise + eps * leaf.grad.sign()
@@ -49,3 +50,17 @@ def test_it_leaves_the_ball_unless_told_not_to(smooth, norm):
         )
         assert attack.reach == pytest.approx(bound)
         assert 0.6 * bound < away.max() <= bound + 1e-9
+
+
+def test_noise_that_leaves_the_pixel_box_costs_no_step(smooth):
+    """On black and white pixels the step starts at the box, and not as far behind it as it goes."""
+    x = torch.randint(2, (64, 1, 6, 6), generator=generator()).double()
+    y = torch.zeros(64, dtype=torch.long)
+    away = (NFGSM(eps=0.1)(smooth, x, y, generator()).x - x).abs()
+    # Noise may begin inside, so a step that leads inside is at least a whole one.
+    inside = x.bool().logical_not().double() - x  # +1 where a pixel can only rise
+    noise = torch.empty_like(x).uniform_(-0.2, 0.2, generator=generator())
+    leaf = (x + noise).clamp(0, 1).requires_grad_()
+    F.cross_entropy(smooth(leaf), y, reduction="sum").backward()
+    rising = leaf.grad.sign() == inside
+    assert (away[rising] >= 0.1 - 1e-12).all(), "a step inside is a whole one from the box"

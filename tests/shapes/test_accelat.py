@@ -152,3 +152,16 @@ def test_skipped_validations_are_refused():
     TrialConfig.parse({"lr.shape": "accelat"})
     with pytest.raises(ConfigError, match=r"eval.every must be 1, got 2"):
         TrialConfig.parse({"lr.shape": "accelat", "eval.every": 2})
+
+
+@pytest.mark.parametrize("skipped", [[*range(3, 20)], [*range(20)]])
+def test_epochs_without_an_accuracy_are_no_flat_ones(skipped):
+    """Accuracy rises by four thresholds an epoch around a gap, as a warm start leaves it."""
+    shape = SHAPES.build({"shape": "accelat", "peak": 0.1})
+    history = [0.02 * epoch for epoch in range(40)]
+    for epoch in skipped:
+        history[epoch] = math.nan
+    assert shape.rates(40, history) == [0.1] * 40
+    assert shape.lr(30 / 40, 40, history[:29]) == 0.1
+    # Flat again long after the gap: the rule is back.
+    assert changes(shape, 60, [*history[:30], *[0.58] * 30])[0] == 34

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 
-from rayat.training.run import run
+from rayat.config import TrialConfig
+from rayat.data.prepare import prepare
+from rayat.training.epoch import select
+from rayat.training.estimate import training_on
+from rayat.training.run import by_epoch, run
 
 PRUNERS = [
     {"name": "random"},
@@ -42,3 +49,42 @@ def test_a_resumed_trial_goes_on_with_the_subset_it_had(config, launch, timeless
     second = launch("cut", reported=died_at - 1)
     run(config, second)
     assert timeless(whole.rows) == timeless(first.rows + second.rows)
+
+
+def test_glisters_first_selection_under_a_warm_up_keeps_every_class():
+    """A cyclic rate begins at 0; with that for its step greedy kept a few classes for 20 epochs."""
+    config = TrialConfig.parse(
+        {
+            "data": {"name": "digits", "train_size": 600, "val_size": 100},
+            "model": {"name": "cnn"},
+            "lr": {"shape": "cyclic", "peak": 0.2},
+            "attack": {"name": "fgsm", "eps": 0.1},
+            "pruning": {"name": "glister", "fraction": 0.3},
+        }
+    )
+    assert config.rate(0) == 0 and config.peak_rate == 0.2
+    prepared = prepare(config.data)
+
+    def classes(eta):
+        asked = config.replace({"pruning.eta": eta})
+        training = training_on(asked, prepared, len(prepared.train), "cpu")
+        kept = prepared.train.y[select(training, 1).indices.numpy()]
+        return np.bincount(kept, minlength=10)
+
+    assert (classes(None) >= 3).all() and np.array_equal(classes(None), classes(0.2))
+    assert (classes(1e-9) == 0).sum() >= 3, "what a step of nearly zero keeps"
+
+
+def test_accuracies_stand_at_their_epochs():
+    rows = [{"epoch": e, "val_robust_acc": a} for e, a in ((1, 0.1), (2, None), (3, 0.3))]
+    found = by_epoch(rows)
+    assert found[::2] == [0.1, 0.3] and math.isnan(found[1]) and by_epoch([]) == []
+
+
+def test_validation_attacks_in_the_norm_of_the_training(small, launch):
+    """A radius of l2 length 0.5 would be a huge one for the largest pixel."""
+    trained = {"attack": {"name": "pgd", "eps": 0.5, "norm": "l2", "steps": 2}, "epochs": 3}
+    context = launch()
+    run(small(**trained, **{"lr.peak": 0.2}), context)
+    row = context.rows[-1]
+    assert row["val_robust_acc"] > 0.5 * row["val_clean_acc"] > 0.05
