@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 
 
@@ -46,3 +47,8 @@ def nearest(name: str, options: Iterable[str]) -> str:
         tail = difflib.get_close_matches(name.rsplit(".", 1)[-1], list(tails), n=1, cutoff=0.6)
         close = [tails[t] for t in tail]
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def quoted(path: object) -> str:
+    """Return a path as a shell takes it, for commands that are printed to be pasted."""
+    return shlex.quote(str(path))

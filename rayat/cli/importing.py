@@ -13,7 +13,7 @@ from rayat.cli.policies import roles
 from rayat.cli.studies import run_folder, short
 from rayat.cli.text import as_json
 from rayat.compare.text import plural, printable
-from rayat.errors import ConfigError, nearest
+from rayat.errors import ConfigError, nearest, quoted
 
 KINDS = ("robust-overfitting", "ray", "table")
 
@@ -73,4 +73,5 @@ def import_(
         typer.echo(printable(f"skipped {name}: {reason}"), err=True)
     place = printable(short(folder))
     typer.echo(f"{place}: {plural(len(found.trials), 'trial')}, {plural(epochs, 'epoch')}")
-    typer.echo(f"next: rayat replay {place}\n      rayat compare {place} --baseline KEY=VALUE")
+    first = quoted(found.trials[0].arm)
+    typer.echo(f"next: rayat replay {place}\n      rayat compare {place} --baseline {first}")

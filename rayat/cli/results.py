@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from rayat.cli import options
-from rayat.cli.studies import short
+from rayat.cli.studies import relative, short
 from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import fraction, printable
 
@@ -168,7 +168,7 @@ def report(
 
     path = (out or run / "report.html").absolute()
     write_report(read_run(run), path)
-    typer.echo(printable(short(path)))
+    typer.echo(printable(relative(path)))
 
 
 def repair(run: options.Run, json: options.Json = False) -> None:

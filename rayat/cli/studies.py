@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rayat
-from rayat.errors import ConfigError, StudyError, nearest
+from rayat.errors import ConfigError, StudyError, nearest, quoted
 
 if TYPE_CHECKING:
     from rayat.study import Study
@@ -179,7 +179,12 @@ def run_folder(study_name: str, out: Path | None, name: str | None) -> Path:
     return located(out or Path("runs") / study_name / stamp)
 
 
-def short(folder: Path) -> str:
-    """Return a folder as one would type it here: relative where it lies below."""
+def relative(path: Path) -> Path:
+    """Return a path from here where it lies below."""
     here = Path.cwd()
-    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def short(folder: Path) -> str:
+    """Return a folder as one would type it here: relative where it lies below, and quoted."""
+    return quoted(relative(folder))

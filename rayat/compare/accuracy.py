@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rayat.compare.bootstrap import Estimate, mean_difference
-from rayat.errors import StudyError, nearest
+from rayat.errors import StudyError, nearest, quoted
 from rayat.ledger.reader import Run
 
 CHECKPOINTS = ("best", "last")
@@ -122,7 +122,8 @@ def accuracies(run: Run, suite: str | None = None) -> Accuracies:
         known = sorted(tests["suite"].unique())
         raise StudyError(
             f"no test evaluation by suite {suite!r}{nearest(suite, known)}; the run has: "
-            f"{', '.join(known) or 'none'}; `rayat evaluate {run.folder} --attack ...` adds one"
+            f"{', '.join(known) or 'none'}; another is added by `rayat evaluate "
+            f"{quoted(run.folder)} --attack {quoted(suite)}`"
         )
     table = chosen.set_index(["trial_id", "checkpoint"])
     kept = {"clean_acc": "clean", "robust_acc": "robust", **{key: key for key in MEASURED}}

@@ -17,7 +17,7 @@ from rayat.compare.bootstrap import Estimate, mean_difference, ratio_of_means
 from rayat.compare.select import best_trial
 from rayat.compare.text import count, fraction, plural, printable, seconds
 from rayat.compare.verdict import interval, robust_interval
-from rayat.errors import StudyError, nearest
+from rayat.errors import StudyError, nearest, quoted
 from rayat.ledger.reader import Run, require_reports
 from rayat.ledger.state import UNFINISHED
 from rayat.registry import POLICIES
@@ -176,8 +176,9 @@ def compare_policies(runs: Sequence[Run], baseline: str = "none") -> PolicyCompa
     ]
     if missing:
         notes.append(
-            f"no test accuracy of the chosen trial in {', '.join(missing)}: run `rayat evaluate "
-            "RUN --chosen --checkpoint best --attack pgd-50`; validation flatters what it chose"
+            f"no test accuracy of the chosen trial in {', '.join(missing)}: validation flatters "
+            "what it chose; run for each, as for the first: `rayat evaluate "
+            f"{quoted(missing[0])} --chosen --checkpoint best --attack pgd-50`"
         )
     return PolicyComparison(
         study=studies.pop(),
@@ -208,7 +209,7 @@ def _sweep(run: Run) -> Sweep:
     if open_ones:
         raise StudyError(
             f"{run.folder}: {plural(open_ones, 'trial')} without an end; finish it by "
-            f"`rayat resume {run.folder}`"
+            f"`rayat resume {quoted(run.folder)}`"
         )
     chosen, _ = best_trial(run)
     if chosen is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 
 from rayat.compare import plots
 from rayat.compare.accuracy import CHECKPOINTS
+from rayat.compare.again import again
 from rayat.compare.page import cells, document, escape, figure, fold, span, table
 from rayat.compare.render import mean, mean_sd, reached, setting_lines, speed, statuses
 from rayat.compare.speedup import CUT
@@ -270,7 +270,7 @@ def _settings(run: Run, comparison: Comparison) -> Iterator[str]:
     yield "<h2>How to get these numbers again</h2>"
     command = info.get("command") or []
     if command:
-        yield f"<pre>{escape(shlex.join(str(part) for part in command))}</pre>"
+        yield f"<pre>{escape(again(command))}</pre>"
     blocks = {
         "Study": info.get("study"),
         "Data": info.get("data"),

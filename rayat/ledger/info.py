@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rayat.errors import LedgerError
+from rayat.errors import LedgerError, quoted
 from rayat.ledger.files import located
 from rayat.ledger.schema import SCHEMA_VERSION
 
@@ -33,10 +33,12 @@ def read_info(folder: str | Path) -> dict[str, Any]:
         raise LedgerError(f"{folder} is not a run: it has no {RUN}; give a run's folder") from None
     except (ValueError, OSError, RecursionError) as error:
         raise LedgerError(
-            f"{path}: damaged ({error}); `rayat repair {folder}` restores it from the log"
+            f"{path}: damaged ({error}); `rayat repair {quoted(folder)}` restores it from the log"
         ) from None
     if not isinstance(info, dict):
-        raise LedgerError(f"{path}: damaged; `rayat repair {folder}` restores it from the log")
+        raise LedgerError(
+            f"{path}: damaged; `rayat repair {quoted(folder)}` restores it from the log"
+        )
     check_version(path, info.get("schema_version"))
     return info
 
@@ -46,7 +48,7 @@ def check_version(path: Path, version: object) -> None:
     if not isinstance(version, int) or version < 1:
         raise LedgerError(
             f"{path}: has no schema version, so it is damaged or foreign; if this is a run, "
-            f"`rayat repair {path.parent}` restores it from the log"
+            f"`rayat repair {quoted(path.parent)}` restores it from the log"
         )
     if version > SCHEMA_VERSION:
         raise LedgerError(

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from rayat.errors import LedgerError
+from rayat.errors import LedgerError, quoted
 from rayat.ledger.files import FILE_MODE, NEW, make_folder, naming, sync_folder, write_all
 
 LOG = Path("log") / "000001.rlog"
@@ -160,8 +160,8 @@ class Log:
         extent = read_log(path, visit) if path.exists() else Extent(0, 0)
         if extent.damage:
             raise LedgerError(
-                f"{extent.damage}; `rayat repair {folder}` keeps the {extent.records} records "
-                "before it and sets the damaged file aside"
+                f"{extent.damage}; `rayat repair {quoted(folder)}` keeps the {extent.records} "
+                "records before it and sets the damaged file aside"
             )
         with naming(path, "open"):
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | NEW, FILE_MODE)

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rayat.errors import LedgerError
+from rayat.errors import LedgerError, quoted
 from rayat.ledger.files import naming, sync_folder, write_file
 from rayat.ledger.info import RUN, check_version
 from rayat.ledger.schema import SCHEMA_VERSION
@@ -112,7 +112,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 def cure(folder: Path) -> str:
     """Return what to do about a damaged table, as a part of a sentence."""
-    return f"run `rayat repair {folder}` to rebuild it from the log"
+    return f"run `rayat repair {quoted(folder)}` to rebuild it from the log"
 
 
 def _entry(data: bytes) -> dict[str, Any]:

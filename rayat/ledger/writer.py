@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rayat.errors import LedgerError, nearest
+from rayat.errors import LedgerError, nearest, quoted
 from rayat.ledger.files import create_file, located, make_folder
 from rayat.ledger.info import RUN, read_info, run_json
 from rayat.ledger.lock import RunLock
@@ -70,8 +70,8 @@ class Ledger:
         try:
             if not create_file(folder / RUN, run_json(info)):
                 raise LedgerError(
-                    f"{folder} holds a run already; go on with it by `rayat resume {folder}` "
-                    "or choose another folder"
+                    f"{folder} holds a run already; go on with it by `rayat resume "
+                    f"{quoted(folder)}` or choose another folder"
                 )
             return cls._start(folder, lock)
         except BaseException:
@@ -110,7 +110,7 @@ class Ledger:
             elif state.info != info:
                 raise LedgerError(
                     f"{folder / RUN}: changed since the run began; "
-                    f"`rayat repair {folder}` restores it from the log"
+                    f"`rayat repair {quoted(folder)}` restores it from the log"
                 )
             if log.torn:
                 ledger.event("torn_tail", {"bytes": log.torn})
@@ -384,5 +384,5 @@ def _check_reach(folder: Path, log_bytes: int) -> None:
         raise LedgerError(
             f"{folder / 'log'}: holds {log_bytes} bytes of records, the tables were made from "
             f"{stands_for}: acknowledged records are missing; put the log back, or "
-            f"`rayat repair {folder}` to go on from what is left"
+            f"`rayat repair {quoted(folder)}` to go on from what is left"
         )

@@ -18,7 +18,7 @@ from rayat.compare.masking import flagged
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared, Source
 from rayat.data.prepare import prepare
-from rayat.errors import ConfigError, LedgerError, RayatError, nearest
+from rayat.errors import ConfigError, LedgerError, RayatError, nearest, quoted
 from rayat.ledger.files import located
 from rayat.ledger.info import RUN, read_info
 from rayat.ledger.state import EVAL_KEY
@@ -194,12 +194,12 @@ def evaluate_run(
             if trial_id not in declared:
                 raise LedgerError(
                     f"no trial {trial_id!r} in {folder}{nearest(trial_id, declared)}; "
-                    f"`rayat status {folder}` lists them"
+                    f"`rayat status {quoted(folder)}` lists them"
                 )
             if ledger.status(trial_id) not in ENDED:
                 raise LedgerError(
                     f"trial {trial_id} is {ledger.status(trial_id)}: its checkpoints may still "
-                    f"change; end it first by `rayat resume {folder}`"
+                    f"change; end it first by `rayat resume {quoted(folder)}`"
                 )
         chosen = trial_ids or [t for t in declared if ledger.status(t) in ENDED]
         known, held = ledger.info["data"], list(ledger.evaluations())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rayat.errors import ConfigError, nearest
+from rayat.errors import ConfigError, nearest, quoted
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.state import UNREPORTED
 from rayat.ledger.writer import Ledger
@@ -24,7 +24,7 @@ def to_retry(ledger: Ledger, named: Sequence[str]) -> list[str]:
         if name != "failed" and name not in known:
             raise ConfigError(
                 f"--retry {name}: no such trial{nearest(name, known)}; "
-                f"`rayat status {ledger.folder}` lists them"
+                f"`rayat status {quoted(ledger.folder)}` lists them"
             )
         if name != "failed" and name not in broken:
             raise ConfigError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.config import TrialConfig
-from rayat.errors import DataError, LedgerError, PlacementError
+from rayat.errors import DataError, LedgerError, PlacementError, quoted
 from rayat.ledger.files import located
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.schema import SCHEMA_VERSION
@@ -318,7 +318,7 @@ def refuse_a_taken(folder: Path) -> None:
     """
     if (folder / "run.json").exists():
         raise LedgerError(
-            f"{folder} holds a run already: continue it with `rayat resume {folder}` "
+            f"{folder} holds a run already: continue it with `rayat resume {quoted(folder)}` "
             "or choose another folder"
         )
 

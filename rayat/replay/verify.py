@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rayat.errors import LedgerError
+from rayat.errors import LedgerError, quoted
 from rayat.ledger.files import located
 from rayat.ledger.log import LOG, Record, read_log
 from rayat.ledger.rows import VALUES, plain
@@ -45,7 +45,9 @@ def verify(folder: str | Path) -> Verification:
     again = _Again()
     extent = read_log(path, again.record)
     if extent.damage:
-        raise LedgerError(f"{extent.damage}; `rayat repair {folder}` keeps what is before it")
+        raise LedgerError(
+            f"{extent.damage}; `rayat repair {quoted(folder)}` keeps what is before it"
+        )
     made = sum(map(len, again.made.values()))
     difference = again.difference(finished=extent.torn == 0)
     return Verification(str(folder), len(again.state.observed), made, difference)
