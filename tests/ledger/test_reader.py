@@ -59,6 +59,17 @@ def test_every_table_is_readable_alone_by_others(finished):
     assert duckdb.sql(query).fetchall()[0][0] == pytest.approx(0.3)
 
 
+def test_times_are_read_by_every_tool_alike(finished):
+    """DuckDB gives times with a zone by pytz, which is among what rayat installs."""
+    path = finished / "trials.parquet"
+    by_pandas = pd.read_parquet(path)["started_at"].to_list()
+    by_polars = pl.read_parquet(path)["started_at"].to_list()
+    by_duckdb = [row[0] for row in duckdb.sql(f"select started_at from '{path}'").fetchall()]
+    assert len(by_pandas) > 0 and by_pandas[0].tzinfo is not None
+    assert [t.timestamp() for t in by_pandas] == [t.timestamp() for t in by_polars]
+    assert [t.timestamp() for t in by_pandas] == [t.timestamp() for t in by_duckdb]
+
+
 def test_a_living_run_without_reports_says_so(tmp_path, info, declare):
     with Ledger.create(tmp_path / "run", info) as ledger:
         declare(ledger, "t")
