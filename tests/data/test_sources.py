@@ -289,6 +289,57 @@ class TestFolder:
             pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
         assert SOURCES.build(f"folder:{parquet_root}").read().classes == ("0", "1", "2")
 
+    @pytest.mark.parametrize(
+        ("test", "columns"),
+        [
+            ("test", ("image", "label")),
+            ("validation", ("img", "labels")),
+            ("valid", ("img", "fine_label")),
+        ],
+    )
+    def test_the_hubs_layout_is_read(self, parquet_root, test, columns):
+        """Shards under data/, in order, with the hub's other names, images as plain bytes."""
+        before = SOURCES.build(f"folder:{parquet_root}").read()
+        (parquet_root / "data").mkdir()
+        for old, new, count in (("train", "train", 3), ("test", test, 1)):
+            table = pq.read_table(parquet_root / f"{old}.parquet")
+            (parquet_root / f"{old}.parquet").unlink()
+            images = pa.array([row["bytes"] for row in table["image"].to_pylist()])
+            whole = pa.table(dict(zip(columns, (images, table["label"]), strict=True)))
+            each = len(whole) // count
+            for number in range(count):
+                name = f"{new}-{number:05d}-of-{count:05d}.parquet"
+                pq.write_table(whole.slice(number * each, each), parquet_root / "data" / name)
+        assert SOURCES.build(f"folder:{parquet_root}").read().checksum == before.checksum
+        (parquet_root / "data" / "train-00001-of-00003.parquet").unlink()
+        with pytest.raises(DataError, match=r"lacks 1 of the files .* the first is number 00001"):
+            SOURCES.build(f"folder:{parquet_root}").read()
+
+    @pytest.mark.parametrize(
+        ("labels", "classes"),
+        [([1, 2, 3], ("1", "2", "3")), (["dog", "cat", "emu"], ("cat", "dog", "emu"))],
+    )
+    def test_labels_that_are_no_places_are_mapped_in_order(self, parquet_root, labels, classes):
+        for path in parquet_root.glob("*.parquet"):
+            table = pq.read_table(path)
+            column = pa.array([labels[label] for label in table["label"].to_pylist()])
+            table = table.set_column(table.schema.get_field_index("label"), "label", column)
+            pq.write_table(table.replace_schema_metadata(None), path)
+        data = SOURCES.build(f"folder:{parquet_root}").read()
+        assert data.classes == classes
+        assert [data.classes[place] for place in data.train.y[::10]] == [str(x) for x in labels]
+
+    def test_images_without_a_label_are_refused(self, parquet_root):
+        """The hub marks a hidden test set's labels by -1."""
+        path = parquet_root / "test.parquet"
+        table = pq.read_table(path)
+        none = pa.array([-1] * len(table), pa.int64())
+        pq.write_table(table.set_column(1, "label", none).replace_schema_metadata(None), path)
+        train = parquet_root / "train.parquet"
+        pq.write_table(pq.read_table(train).replace_schema_metadata(None), train)
+        with pytest.raises(DataError, match="labels of the test split run from -1 to -1"):
+            SOURCES.build(f"folder:{parquet_root}").read()
+
     def test_truncated_file_is_named(self, parquet_root):
         cut(parquet_root / "test.parquet")
         with pytest.raises(DataError, match=r"test.parquet cannot be read"):
@@ -297,8 +348,11 @@ class TestFolder:
     @pytest.mark.parametrize(
         ("columns", "text"),
         [
-            ({"label": [0]}, r"no struct column with 'bytes', only label"),
-            ({"image": [{"bytes": b""}]}, r"no integer column 'label', only image"),
+            ({"label": [0]}, r"no column of encoded images .*, only label"),
+            (
+                {"image": [{"bytes": b""}]},
+                r"no column 'label', 'labels', 'fine_label' .*, only image",
+            ),
             ({"image": [{"bytes": b"x"}], "label": [0]}, r"train.parquet: row 0 cannot be decoded"),
             ({"image": [{"bytes": b"x"}], "label": [None]}, r"row 0 has no image bytes or no"),
         ],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,14 +18,24 @@ from rayat.data.images import decode_all
 from rayat.errors import DataError, nearest
 from rayat.registry import SOURCES
 
+TESTS = ("test", "validation", "valid", "val")
+"""Names of the split that is the test, the first that is there."""
+LABELS = ("label", "labels", "fine_label")
+SHARD = re.compile(r"(.+)-(\d+)-of-(\d+)\.parquet")
+"""A file of several: split, its number from 0, how many there are."""
+
 
 @SOURCES.register("folder")
 class Folder(Source):
-    """Encoded images and labels in `train.parquet` and `test.parquet`: `folder:PATH`.
+    """Encoded images and labels in Parquet files, as on the Hugging Face hub: `folder:PATH`.
 
-    The images' column is the struct that has `bytes` (PNG, JPEG, ...), the labels' is `label`, an
-    integer. Class names come from the schema's `huggingface` metadata, otherwise they are the
-    numbers. The images are gray if the first one is, otherwise RGB, and all are held in memory.
+    A split is `train.parquet`, or all of `train-00000-of-00003.parquet`, in the folder or in its
+    `data/`; the test split is `test`, where that is missing `validation`, `valid` or `val`. The
+    images' column is the one that holds encoded files (PNG, JPEG, ...), as bytes or as a struct
+    with `bytes`; the labels' is `label`, `labels` or `fine_label`. Class names come from the
+    schema's `huggingface` metadata, otherwise they are the labels themselves, in order: numbers
+    that are not 0, 1, 2, ... and texts are mapped to places. The images are gray if the first one
+    is, otherwise RGB, and all are held in memory.
     """
 
     shorthand: ClassVar[str | None] = "path"
@@ -39,42 +50,105 @@ class Folder(Source):
             DataError: a file is missing or damaged, or lacks the columns.
         """
         root = Path(self.path).expanduser()
-        train, mode, names = _read(root / "train.parquet", self.size, None)
-        test, _, others = _read(root / "test.parquet", self.size, mode)
+        train, mode, names = _read(_files(root, ("train",)), self.size, None)
+        test, _, others = _read(_files(root, TESTS), self.size, mode)
         if names != others:
             test = test[0], _by_name(root, test[1], others, names)
         if names is None:
-            names = [str(label) for label in range(int(max(train[1].max(), test[1].max())) + 1)]
+            train, test, names = _numbered(train, test)
         return assemble(f"folder:{root.name}", train, mixed(test), names)
 
 
-def _read(path: Path, size: int | None, mode: str | None) -> tuple[Split, str, list[str] | None]:
+def _files(root: Path, splits: Sequence[str]) -> list[Path]:
+    """Return the files of the first of the splits that is there, in order.
+
+    Raises:
+        DataError: none is, or one of several files is missing.
+    """
+    for split in splits:
+        for folder in (root, root / "data"):
+            if (folder / f"{split}.parquet").is_file():
+                return [folder / f"{split}.parquet"]
+            shards = {
+                int(found[2]): (int(found[3]), path)
+                for path in sorted(folder.glob(f"{split}-*-of-*.parquet"))
+                if (found := SHARD.fullmatch(path.name)) and found[1] == split
+            }
+            if not shards:
+                continue
+            counts = {count for count, _ in shards.values()}
+            if len(counts) > 1:
+                raise DataError(
+                    f"{folder} has files of {split!r} that belong to sets of "
+                    f"{' and '.join(map(str, sorted(counts)))}; keep those of one"
+                )
+            missing = sorted(set(range(counts.pop())) - set(shards))
+            if missing:
+                one = next(path for _, path in shards.values())
+                raise DataError(
+                    f"{folder} lacks {len(missing)} of the files that {one.name} belongs to, the "
+                    f"first is number {missing[0]:05d}; fetch it"
+                )
+            return [shards[number][1] for number in sorted(shards)]
+    raise DataError(
+        f"data 'folder' has no {root / splits[0]}.parquet; give the folder that holds it, or "
+        f"{splits[0]}-00000-of-00001.parquet in it or its data/, as data.path"
+    )
+
+
+def _numbered(train: Split, test: Split) -> tuple[Split, Split, list[str]]:
+    """Return the splits with labels as places in the sorted labels of both, and these as names."""
+    known = sorted({*np.unique(train[1]).tolist(), *np.unique(test[1]).tolist()})
+    if known == list(range(len(known))) or (not isinstance(known[0], str) and known[0] < 0):
+        return train, test, [str(label) for label in known]  # -1 is no label, and refused later
+    place = {label: index for index, label in enumerate(known)}
+
+    def placed(split: Split) -> Split:
+        return split[0], np.array([place[label] for label in split[1].tolist()], dtype=np.int64)
+
+    return placed(train), placed(test), [str(label) for label in known]
+
+
+def _read(
+    paths: Sequence[Path], size: int | None, mode: str | None
+) -> tuple[Split, str, list[str] | None]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise DataError(f"data 'folder' has no {path}; give the folder that holds it as data.path")
+    path = paths[0]
     try:
-        with pq.ParquetFile(path) as file:
-            schema, count = file.schema_arrow, file.metadata.num_rows
-            column = _image_column(path, schema)
-            if count == 0:
-                raise DataError(f"{path} has no rows")
-            labels: list[int | None] = []
+        schemas = []
+        count = 0
+        for path in paths:
+            with pq.ParquetFile(path) as file:
+                schemas.append(file.schema_arrow)
+                count += file.metadata.num_rows
+        path = paths[0]
+        image, label = _columns(path, schemas[0])
+        if count == 0:
+            raise DataError(f"{path} has no rows")
+        labels: list[Any] = []
 
-            def images() -> Iterator[tuple[str, bytes]]:
-                for batch in file.iter_batches(1024, columns=[column, "label"]):
-                    start = len(labels)
-                    labels.extend(batch.column("label").to_pylist())
-                    for row, image in enumerate(batch.column(column).to_pylist(), start):
-                        if image is None or image["bytes"] is None or labels[row] is None:
-                            raise DataError(f"{path}: row {row} has no image bytes or no label")
-                        yield f"{path}: row {row}", image["bytes"]
+        def images() -> Iterator[tuple[str, bytes]]:
+            nonlocal path
+            for path in paths:
+                first = len(labels)
+                with pq.ParquetFile(path) as file:
+                    for batch in file.iter_batches(1024, columns=[image, label]):
+                        start = len(labels) - first
+                        values = batch.column(label).to_pylist()
+                        labels.extend(values)
+                        for place, found in enumerate(batch.column(image).to_pylist()):
+                            data = found["bytes"] if isinstance(found, dict) else found
+                            where = f"{path}: row {start + place}"
+                            if data is None or values[place] is None:
+                                raise DataError(f"{where} has no image bytes or no label")
+                            yield where, data
 
-            x, mode = decode_all(images(), count, size, mode)
-    except (pa.ArrowException, OSError) as error:
+        x, mode = decode_all(images(), count, size, mode)
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path} cannot be read ({error}); copy it again") from error
-    return (x, np.array(labels, dtype=np.int64)), mode, _names(schema.metadata)
+    return (x, np.array(labels)), mode, _names(schemas[0].metadata, label)
 
 
 def _by_name(
@@ -103,25 +177,37 @@ def _by_name(
     return np.array([place.get(name, -1) for name in own], dtype=np.int64)[labels]
 
 
-def _image_column(path: Path, schema: Any) -> str:
+def _columns(path: Path, schema: Any) -> tuple[str, str]:
+    """Return the names of the images' and the labels' column. Raises `DataError`."""
     import pyarrow as pa
 
-    for field in schema:
-        struct = pa.types.is_struct(field.type)
-        if struct and any(child.name == "bytes" for child in field.type):
-            break
-    else:
-        raise DataError(f"{path} has no struct column with 'bytes', only {', '.join(schema.names)}")
-    if "label" not in schema.names or not pa.types.is_integer(schema.field("label").type):
-        raise DataError(f"{path} has no integer column 'label', only {', '.join(schema.names)}")
-    name: str = field.name
-    return name
+    def encoded(field: Any) -> bool:
+        kind = field.type
+        if pa.types.is_struct(kind):
+            return any(child.name == "bytes" for child in kind)
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+    images = [field.name for field in schema if encoded(field)]
+    if not images:
+        raise DataError(
+            f"{path} has no column of encoded images (bytes, or a struct with 'bytes'), only "
+            f"{', '.join(schema.names)}"
+        )
+    for name in LABELS:
+        if name in schema.names:
+            kind = schema.field(name).type
+            if pa.types.is_integer(kind) or pa.types.is_string(kind):
+                return images[0], name
+    raise DataError(
+        f"{path} has no column {', '.join(map(repr, LABELS))} of whole numbers or texts, only "
+        f"{', '.join(schema.names)}"
+    )
 
 
-def _names(metadata: dict[bytes, bytes] | None) -> list[str] | None:
+def _names(metadata: dict[bytes, bytes] | None, label: str) -> list[str] | None:
     """Return the class names of the label column, None if the metadata does not say."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
-        return [str(name) for name in features["label"]["names"]]
+        return [str(name) for name in features[label]["names"]]
     except (KeyError, TypeError, ValueError):
         return None
