@@ -13,6 +13,7 @@ import typer
 
 from rayat.cli import options, scaling
 from rayat.cli.checks import ONE_THREAD
+from rayat.cli.overheads import final_passes, final_seconds, ray_seconds, spoken
 from rayat.cli.studies import load, replanned
 from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import count, printable
@@ -36,6 +37,8 @@ class Group:
     trials: tuple[Trial, ...]
     cost: Estimate
     images: int = 0
+    final: tuple[int, int] = (0, 0)
+    """Most forward and backward passes of a trial's final evaluation."""
 
 
 def plan(
@@ -90,7 +93,7 @@ def plan(
     refuse_own_parts([(f"study {chosen.name!r}", chosen)])
     refuse_own_parts((f"trial {t.trial_id} ({t.arm})", t.config) for t in trials)
     groups = measure(trials, place.address is None)
-    facts = _facts(chosen, trials, groups, capacity, slots)
+    facts = _facts(chosen, trials, groups, capacity, slots, place.address is None)
     note = surroundings() if place.address is None else ""
     late = [waits(need, capacity) for need in {Need.of(trial.config) for trial in trials}]
     facts["notes"] = [text for text in (note, *late) if text]
@@ -145,7 +148,8 @@ def measure(trials: Sequence[Trial], local: bool = True) -> list[Group]:
                 prepared[source] = prepare(config.data)
             rehearse(config, prepared[source], config.workers if local else 1)
             cost = measured_cost(config, prepared[source])
-        groups.append(Group(tuple(group), cost, len(prepared[source].train)))
+        data = prepared[source]
+        groups.append(Group(tuple(group), cost, len(data.train), final_passes(config, data)))
     return groups
 
 
@@ -226,12 +230,23 @@ def _facts(
     groups: Sequence[Group],
     capacity: Capacity,
     slots: Mapping[str, int],
+    local: bool,
 ) -> dict[str, Any]:
     from rayat.orchestration.placement import Need
     from rayat.training.advice import advise
 
     cost = {trial.trial_id: group.cost for group in groups for trial in group.trials}
     seconds = {t.trial_id: cost[t.trial_id].trial_seconds(t.config) for t in trials}
+    tested = study.final_eval
+    final = {
+        t.trial_id: final_seconds(g.cost, sum(g.final)) if tested else 0.0
+        for g in groups
+        for t in g.trials
+    }
+    whole = {trial_id: seconds[trial_id] + final[trial_id] for trial_id in seconds}
+    epochs = sum(trial.config.epochs for trial in trials)
+    together = max(min(slots[t.trial_id], len(trials)) for t in trials)
+    ray = ray_seconds(len(trials), epochs, together, local)
     needs = {t.trial_id: Need.of(t.config) for t in trials}
     # The process that measured holds what a trial's process holds: Python, torch, data, network.
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -241,7 +256,7 @@ def _facts(
         "trials": len(trials),
         "arms": len({trial.arm for trial in trials}),
         "seeds": list(study.seeds),
-        "epochs": sum(trial.config.epochs for trial in trials),
+        "epochs": epochs,
         "policy": study.policy.kind,
         "configurations": [
             {
@@ -258,10 +273,13 @@ def _facts(
             for group in groups
         ],
         "passes": sum(cost[t.trial_id].trial_passes(t.config) for t in trials),
+        "final_passes": sum(sum(g.final) * len(g.trials) for g in groups) if tested else 0,
         "trial_seconds": sum(seconds.values()),
+        "final_seconds": sum(final.values()),
+        "ray_seconds": ray,
         "cluster": {"cpus": capacity.cpus, "gpus": capacity.gpus, "nodes": capacity.nodes},
-        "concurrency": max(min(slots[t.trial_id], len(trials)) for t in trials),
-        "wall_seconds": wall_seconds(seconds, needs, slots),
+        "concurrency": together,
+        "wall_seconds": wall_seconds(whole, needs, slots) + ray,
         "memory_bytes_per_process": memory,
         "memory_bytes": memory * at_once,
         "memory_free_bytes": memory_bytes()[1] if capacity.nodes == 1 else None,
@@ -317,8 +335,7 @@ def _table(facts: Mapping[str, Any]) -> str:
         ),
         (
             "time",
-            f"about {duration(facts['wall_seconds'])} "
-            f"({duration(facts['trial_seconds'])} of trials; final evaluation not counted)",
+            f"about {duration(facts['wall_seconds'])} ({spoken(facts)})",
         ),
         (
             "memory",

@@ -122,7 +122,7 @@ class Evaluator:
                     journal=folder,
                     tell=_batches(self.tell, line),
                 )
-            except (ConfigError, RuntimeError) as error:  # one suite's failure costs no other's row
+            except Exception as error:  # one suite's failure, whatever it is, costs no other's row
                 self.failed.append(f"{line} failed: {one_line(error)}")
                 continue
             rows[row_key] = {"trial_id": folder.name, **measured}
@@ -375,7 +375,7 @@ def evaluate_network(
             row = {"trial_id": factory, "checkpoint": name, "epoch": None}
             try:
                 rows.append({**row, **measure(model, prepared, question)})
-            except (ConfigError, RuntimeError) as error:
+            except Exception as error:
                 fail(f"{line} failed: {one_line(error)}")
     if rows:
         rows[0]["fwd_passes"] += looked  # the checks' passes; the first row's are theirs too

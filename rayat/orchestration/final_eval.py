@@ -15,7 +15,6 @@ import ray
 
 from rayat.compare.masking import flagged
 from rayat.config import TrialConfig
-from rayat.errors import RayatError
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.cluster import Capacity
 from rayat.orchestration.contexts import cuda_device
@@ -65,7 +64,7 @@ def checkpoint_rows(
                     row = evaluate_checkpoint(
                         folder, name, config, prepared, "test", cuda_device(), suite, journal=folder
                     )
-                except (RayatError, RuntimeError) as error:
+                except Exception as error:  # whatever a suite or its library raises
                     failed[suite.title] = one_line(error)
                 else:
                     rows.append(row)

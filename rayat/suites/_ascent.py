@@ -37,6 +37,10 @@ class Ascent(Suite):
         step = f"-step{self.step:g}" if self.step != STEP else ""
         return f"{self.kind}-{self.steps}{restarts}{step}"
 
+    def most(self, classes: int) -> tuple[int, int]:
+        """Return those of every step of every restart, and a look at each restart's end."""
+        return 1 + self.restarts * (self.steps + 1), self.restarts * self.steps
+
     def survivors(
         self,
         model: nn.Module,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -21,6 +22,19 @@ TARGETS = 9
 """Target classes of the targeted attacks in the standard version; fewer where there are fewer."""
 DLR_CLASSES: dict[str, int] = {"apgd-dlr": 3, "apgd-t": 4}
 """Fewest classes for which the loss of an attack is defined."""
+
+
+LOOKS = 14
+"""Most looks at an image around Square's queries."""
+PARTS: dict[str, tuple[int, int]] = {
+    "apgd-ce": (113, 101),
+    "apgd-dlr": (113, 101),
+    "apgd-t": (106, 101),
+    "fab": (214, 1_000),
+    "fab-t": (205, 100),
+}
+"""Most passes of each attack on an image that resists, of those with targets for each target:
+counted with a network that cannot be fooled (tests/suites/test_autoattack.py)."""
 
 
 @SUITES.register("autoattack")
@@ -49,6 +63,19 @@ class AutoAttack(Suite):
         name = self.kind if self.attacks == STANDARD else "+".join(self.attacks)
         odd = self.queries != QUERIES and "square" in self.attacks
         return f"{name}-q{self.queries}" if odd else name
+
+    def most(self, classes: int) -> tuple[int, int]:
+        """Return the sum of its attacks' passes."""
+        targets = min(TARGETS, classes - 1)
+        total = Counter(forward=1)
+        for name in self.attacks:
+            if name == "square":
+                total["forward"] += self.queries + LOOKS
+                continue
+            times = targets if name.endswith("-t") else 1
+            forward, backward = PARTS[name]
+            total.update(forward=times * forward, backward=times * backward)
+        return total["forward"], total["backward"]
 
     def survivors(
         self,

@@ -110,6 +110,13 @@ class Suite(Part):
             passes: what is added to.
         """
 
+    @abstractmethod
+    def most(self, classes: int) -> tuple[int, int]:
+        """Return the most forward and backward passes of an image that resists all attacks.
+
+        The look at the clean image is in them. An image that is misclassified costs less.
+        """
+
     def fits(self, shape: tuple[int, int, int], classes: int) -> None:
         """Refuse images or classes that the suite cannot attack, before anything starts.
 

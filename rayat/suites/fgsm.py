@@ -15,13 +15,17 @@ from rayat.suites.base import Passes, Suite, Survey
 class FGSM(Suite):
     """One step of length eps from the clean image, for the flags: weaker than any PGD.
 
-    Costs two forward and one backward pass per image that resists; deterministic.
+    Costs three forward and one backward pass per image that resists; deterministic.
     """
 
     @property
     def label(self) -> str:
         """Return `fgsm`."""
         return self.kind
+
+    def most(self, classes: int) -> tuple[int, int]:
+        """Return the look at the image, the step's pass and the look at its end."""
+        return 3, 1
 
     def survivors(
         self,

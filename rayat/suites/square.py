@@ -17,11 +17,15 @@ L2_PIXELS = 5
 """Its first l2 image is a pattern of 5 by 5 tiles."""
 
 
+BESIDE_QUERIES = 5
+"""Looks at an image besides the queries: the clean one, and the library's own."""
+
+
 @SUITES.register("square")
 class Square(Suite):
     """Random squares kept where they help, without a gradient: `square:1000`.
 
-    What it breaks and PGD does not had its gradient masked. Costs at most `queries` + 3 forward
+    What it breaks and PGD does not had its gradient masked. Costs at most `queries` + 5 forward
     passes per image; an image that is fooled leaves. pyautoattack's implementation, AutoAttack's
     settings.
     """
@@ -34,6 +38,10 @@ class Square(Suite):
     def label(self) -> str:
         """Return such as `square-5000`."""
         return f"{self.kind}-{self.queries}"
+
+    def most(self, classes: int) -> tuple[int, int]:
+        """Return the queries, and the looks before and after them."""
+        return self.queries + BESIDE_QUERIES, 0
 
     def survivors(
         self,

@@ -33,10 +33,10 @@ PEER_ROWS = (["a", "b", "c"], ["d", "e"]) if fast_bf16() else (["a", "b"], ["d"]
 def sound(found, settings):
     """Check what every row promises."""
     for row in found:
-        assert row.judged is not settings.quick
-        if row.value is None:
+        if row.value is None:  # this machine cannot do it
             assert row.reason
         else:
+            assert row.judged is not settings.quick
             assert math.isfinite(row.value) and row.low <= row.value <= row.high
     return [row.name for row in found]
 
