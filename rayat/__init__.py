@@ -1,3 +1,3 @@
 """rayat: find out which schedule trains a robust model sooner."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -160,8 +160,8 @@ def test_several_processes_give_the_rows_of_one(run, trained, tmp_path):
     assert drop[0] == drop[1] and not journals(run)
 
 
-class Stop(Exception):
-    """An interruption in the middle of an evaluation."""
+class Stop(BaseException):
+    """An interruption in the middle of an evaluation, which is no failure of a suite."""
 
 
 def test_interrupted_it_goes_on_behind_the_last_finished_batch(run, trained, tmp_path):
