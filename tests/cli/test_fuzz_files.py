@@ -1,0 +1,126 @@
+"""A user's files, wrong in every plausible way: one sentence, no traceback, the files untouched."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def png(size=(8, 8), seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def planned(rayat, tmp_path):
+    """Return a function: `rayat plan` of a study on a source; its exit code and last line."""
+
+    def ask(source):
+        path = tmp_path / "mine.py"
+        path.write_text(
+            "from rayat.study import Study\n"
+            f'study = Study(name="s", base={{"data": {source!r}, "model": {{"name": "cnn"}}, '
+            '"epochs": 1, "attack": {"name": "fgsm", "eps": 0.1}, "eval": {"steps": 1}}, '
+            "seeds=(0,))\n"
+        )
+        result = rayat("plan", path, "--cpus", 1)
+        assert result.exit_code in (0, 2), (result.output, result.exception)
+        assert "Traceback" not in result.output + result.stderr
+        return result.exit_code, result.stderr.strip().splitlines()[-1]
+
+    return ask
+
+
+@FEW
+@given(cut=st.integers(0, 200), noise=st.binary(max_size=30), place=st.integers(0, 300))
+def test_a_damaged_image_is_named_or_read(planned, tmp_path_factory, cut, noise, place):
+    root = tmp_path_factory.mktemp("pets")
+    for split in ("train", "test"):
+        for label in ("cat", "mouse"):
+            (root / split / label).mkdir(parents=True)
+            for index in range(12):
+                (root / split / label / f"{index}.png").write_bytes(png(seed=len(split + label) * 100 + index))
+    broken = root / "train" / "cat" / "3.png"
+    whole = broken.read_bytes()
+    damaged = whole[:place] + noise + whole[place + cut :]
+    broken.write_bytes(damaged)
+    code, said = planned({"name": "imagefolder", "path": str(root), "val_size": 8})
+    assert code == 0 or "3.png" in said, said
+    assert broken.read_bytes() == damaged
+
+
+@FEW
+@given(
+    labels=st.lists(
+        st.one_of(st.none(), st.integers(-2, 12), st.floats(), st.text(max_size=3)), max_size=30
+    ),
+    name=st.sampled_from(["label", "labels", "fine_label", "class"]),
+    kind=st.sampled_from(["bytes", "struct", "path", "array"]),
+)
+def test_a_table_of_images_is_read_or_refused(planned, tmp_path_factory, labels, name, kind):
+    root = tmp_path_factory.mktemp("table")
+    images = [png(seed=index) for index in range(len(labels))]
+    cell = {
+        "bytes": lambda data: data,
+        "struct": lambda data: {"bytes": data, "path": None},
+        "path": lambda data: "somewhere.png",
+        "array": lambda data: [0, 1, 2],
+    }[kind]
+    table = pd.DataFrame({"image": [cell(data) for data in images], name: labels})
+    try:
+        for split in ("train", "test"):
+            table.to_parquet(root / f"{split}.parquet")
+    except Exception:  # what no Parquet file can hold, no user has
+        return
+    planned({"name": "folder", "path": str(root)})
+
+
+@FEW
+@given(content=st.binary(max_size=200))
+def test_bytes_that_are_no_data_are_refused(planned, tmp_path_factory, content):
+    root = tmp_path_factory.mktemp("noise")
+    for split in ("train", "test"):
+        (root / f"{split}.parquet").write_bytes(content)
+    code, said = planned({"name": "folder", "path": str(root)})
+    assert code == 2 and "train.parquet" in said
+    batches = root / "cifar-10-batches-py"
+    batches.mkdir()
+    for name in (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"):
+        (batches / name).write_bytes(content)
+    code, said = planned({"name": "cifar10", "root": str(root)})
+    assert code == 2 and "cifar" in said
+
+
+CELLS = st.one_of(
+    st.none(),
+    st.floats(),
+    st.integers(-3, 200),
+    st.sampled_from(["0.5", "30.1%", "None", "nan", "", "a", "[1]", "1e400"]),
+)
+
+
+@FEW
+@given(
+    rows=st.lists(st.tuples(st.sampled_from(["a", "b", "", None]), CELLS, CELLS, CELLS), max_size=6)
+)
+def test_a_table_of_trainings_is_taken_or_refused(rayat, tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("import")
+    path, out = folder / "curves.csv", folder / "run"
+    pd.DataFrame(rows, columns=["trial", "epoch", "robust_acc", "clean_acc"]).to_csv(path)
+    before = path.read_bytes()
+    result = rayat("import", "table", path, "--out", out)
+    assert result.exit_code in (0, 2, 3), (rows, result.output, result.exception)
+    assert "Traceback" not in result.output + result.stderr
+    assert path.read_bytes() == before and (result.exit_code == 0) == out.exists()
+    if result.exit_code == 0:
+        assert rayat("compare", out).exit_code in (0, 2, 3)
