@@ -49,7 +49,9 @@ def test_a_damaged_image_is_named_or_read(planned, tmp_path_factory, cut, noise,
         for label in ("cat", "mouse"):
             (root / split / label).mkdir(parents=True)
             for index in range(12):
-                (root / split / label / f"{index}.png").write_bytes(png(seed=len(split + label) * 100 + index))
+                (root / split / label / f"{index}.png").write_bytes(
+                    png(seed=len(split + label) * 100 + index)
+                )
     broken = root / "train" / "cat" / "3.png"
     whole = broken.read_bytes()
     damaged = whole[:place] + noise + whole[place + cut :]
