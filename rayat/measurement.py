@@ -62,3 +62,25 @@ def measures(key: str) -> bool:
     if head in ("eval", "data"):
         return rest not in TRAINING_DATA
     return key in (*RADIUS, *PLAIN.values())
+
+
+def unlike(arms: Mapping[str, Values]) -> str:
+    """Return a sentence where arms are measured differently; empty where all are alike.
+
+    Args:
+        arms: one configuration of each, by dotted keys.
+    """
+    values: dict[str, dict[str, None]] = {}
+    for config in arms.values():
+        for name, value in measurement(config).items():
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            values.setdefault(name, {})[text] = None
+    apart = {name: list(found) for name, found in values.items() if len(found) > 1}
+    if not apart:
+        return ""
+    said = "; ".join(f"{name} {', '.join(found)}" for name, found in apart.items())
+    cure = "; eval.eps gives all arms one radius" if "eps" in apart else ""
+    return (
+        f"arms are measured by different settings ({said}), so verdicts are made only between "
+        f"arms of the same{cure}"
+    )

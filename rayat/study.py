@@ -7,6 +7,7 @@ same trials in the same order, whatever the cluster.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from rayat.errors import StudyError, nearest
 from rayat.ledger.schema import REPORT_KEYS
+from rayat.measurement import unlike
 from rayat.registry import POLICIES, SEARCHERS, Part, explain
 from rayat.search.arms import Arm
 from rayat.search.axes import (
@@ -238,11 +240,18 @@ class Study(BaseModel):
     def notes(self) -> list[str]:
         """Return what may be meant, but is said before the start.
 
-        Arms whose peak rate is a default beside a named one, or that keep what `--set` changes.
+        Arms whose peak rate is a default beside a named one, that keep what `--set` changes, or
+        that are measured differently.
         """
         found = self._axes()
         arms = found.arms()
-        return [t for t in (uneven(found, arms, "lr.peak"), *half_set(found, arms)) if t]
+        first: dict[str, dict[str, Any]] = {}
+        with contextlib.suppress(StudyError):  # what cannot be expanded is refused elsewhere
+            for trial in self.foreseen():
+                first.setdefault(trial.arm, trial.config.flat())
+        measured = unlike(first)
+        said = (uneven(found, arms, "lr.peak"), *half_set(found, arms), measured)
+        return [text for text in said if text]
 
     def _axes(self) -> Axes:
         scientific, nuisance = self.axes()

@@ -43,3 +43,10 @@ def test_an_arm_that_is_none_or_a_baseline_left_out_is_refused():
         two_axes(only=("n-fgms",)).trials()
     with pytest.raises(StudyError, match="not among the arms that are to run"):
         two_axes(only=("fgsm",), baseline="arm=pgd-10").trials()
+
+
+def test_arms_of_several_radii_are_said_before_the_money_is_spent():
+    (note,) = two_axes().notes()
+    assert "(eps 0.1, 0.2)" in note and "eval.eps gives all arms one radius" in note
+    assert two_axes(base={"eval.eps": 0.1}).notes() == []
+    assert two_axes(only=("attack.eps=0.1",)).notes() == []
