@@ -208,7 +208,9 @@ def test_what_set_does_not_reach_is_said():
     assert not Study(name="a", arms=arms, sets={"lr.peak": 0.3}).notes()
     whole = {n: {"attack": {"name": n, **({"eps": 0.1} if n == "pgd" else {})}} for n in METHODS}
     study = Study(name="a", arms=whole, sets={"attack.eps": 0.2}, seeds=(0,))
-    assert study.notes() == ["--set attack.eps=0.2 does not reach arm=pgd, whose own value stays"]
+    said, radii = study.notes()
+    assert said == "--set attack.eps=0.2 does not reach arm=pgd, whose own value stays"
+    assert "(eps 0.1, 0.2)" in radii
     assert [t.config.attack.eps for t in study.trials()] == [0.1, 0.2]
 
 
