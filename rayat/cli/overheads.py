@@ -11,7 +11,8 @@ from rayat.training.estimate import Estimate, validations
 
 RAY = {"cluster": 9.0, "process": 4.4, "trial": 0.375, "epoch": 0.028}
 """Seconds of a local Ray's start, of a worker process with torch, and of each trial and epoch: the
-table of docs/performance.md ("Ray"), made by `rayat profile fashion --through-ray` on two cores."""
+table of docs/performance.md ("Ray"), made by `rayat profile quickstart --epochs 20 --ops 6
+--through-ray` on two cores."""
 
 
 def final_passes(config: TrialConfig, prepared: Prepared) -> tuple[int, int]:

@@ -42,7 +42,16 @@ def test_what_steps_cost_is_exact(name, classes):
 
 @pytest.mark.parametrize(
     ("attacks", "classes"),
-    [("apgd-ce", 2), ("apgd-dlr", 10), ("apgd-t", 4), ("apgd-t", 10), ("fab", 10), ("fab-t", 10)],
+    [
+        ("apgd-ce", 2),
+        ("apgd-dlr", 10),
+        ("apgd-t", 4),
+        ("apgd-t", 10),
+        ("fab", 2),
+        ("fab", 10),
+        ("fab", 20),
+        ("fab-t", 10),
+    ],
 )
 def test_what_a_librarys_attack_costs_is_a_close_bound(attacks, classes):
     found, most = counted(f"autoattack:{attacks}", classes)
