@@ -135,7 +135,7 @@ def _masked(run: Run, rows: Sequence[Row]) -> list[str]:
     """Return a sentence for each arm and sign of a robust accuracy that is too high."""
     tests, found = run.evals[run.evals["split"] == "test"], []
     for row in rows:
-        own = tests[tests["trial_id"].isin(row.trial_ids)]
+        own = tests[tests["trial_id"].isin(list(row.trial_ids.values()))]
         seen: dict[str, tuple[str, set[str]]] = {}
         for record in own.to_dict("records"):
             each = {str(key): value for key, value in record.items()}
