@@ -20,8 +20,8 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-# Ray starts its workers at niceness 15: beside anything else that works they would get a thirtieth of
-# a core, and a start takes minutes.
+# Ray starts its workers at niceness 15: beside anything else that works they would get a thirtieth
+# of a core, and a start takes minutes.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
 import psutil  # noqa: E402
