@@ -228,7 +228,7 @@ def test_first_look_pauses_every_trial_and_resumes_the_best_also_after_an_interr
 
 def test_more_gpus_than_there_are_is_refused_before_anything_is_written(tiny, tmp_path):
     study = tiny(base={"gpus_per_worker": 64})
-    with pytest.raises(PlacementError, match="a worker needs 64 GPUs"):
+    with pytest.raises(PlacementError, match="needs 1 CPU and 64 GPUs and no node has that"):
         run(study, tmp_path / "run", Where(cpus=2))
     assert not (tmp_path / "run").exists()
 
@@ -288,14 +288,14 @@ def test_a_hung_trial_is_started_again_and_then_lost(local_ray, tiny, tmp_path):
 
 def test_a_resume_with_other_packages_names_them_once(tiny, tmp_path, monkeypatch):
     from rayat.ledger.writer import Ledger
-    from rayat.orchestration import sweep
+    from rayat.orchestration import resuming, sweep
 
     info = sweep.run_info(tiny(), [], None, ["test"])
     with Ledger.create(tmp_path / "run", info) as ledger:
         assert sweep.other_packages(ledger) == ""
-        now = sweep.describe_environment()
+        now = resuming.describe_environment()
         newer = {**now, "packages": {**now["packages"], "torch": "9.0"}}
-        monkeypatch.setattr(sweep, "describe_environment", lambda: newer)
+        monkeypatch.setattr(resuming, "describe_environment", lambda: newer)
         said = sweep.other_packages(ledger)
         assert said.startswith(f"other versions than the run had: torch {now['packages']['torch']}")
         assert "-> 9.0; its later epochs may not be" in said
