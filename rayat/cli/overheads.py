@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rayat.config import TrialConfig
-from rayat.data.base import Prepared
-from rayat.training.estimate import Estimate, validations
+if TYPE_CHECKING:
+    from rayat.config import TrialConfig
+    from rayat.data.base import Prepared
+    from rayat.training.estimate import Estimate
 
 RAY = {"cluster": 9.0, "process": 4.4, "trial": 0.375, "epoch": 0.028}
 """Seconds of a local Ray's start, of a worker process with torch, and of each trial and epoch: the
@@ -21,6 +22,7 @@ def final_passes(config: TrialConfig, prepared: Prepared) -> tuple[int, int]:
     Of best and last checkpoint, where a trial can have two, by every final suite, as if every image
     resisted every attack.
     """
+    from rayat.training.estimate import validations
     from rayat.training.evaluate import final_suites
 
     images = min(config.eval.final_size or len(prepared.test), len(prepared.test))
