@@ -63,7 +63,7 @@ def write(source: Source, root: Path, folder: str | Path, command: Sequence[str]
     Raises:
         LedgerError: nothing to import, a folder that holds a run, or rows that no ledger takes.
     """
-    folder = located(folder)
+    root, folder = located(root), located(folder)
     if not source.trials:
         why = "; ".join(f"{name}: {reason}" for name, reason in source.skipped.items())
         raise LedgerError(f"{root}: nothing to import{f' ({why})' if why else ''}")

@@ -140,9 +140,9 @@ class Limits:
         self._live.discard(trial_id)
 
     def _follow(self, track: Track, epoch: int, robust: float, rate: float | None) -> None:
-        """Extend a feedback shape's past; an epoch without accuracy repeats the one before."""
+        """Extend a feedback shape's past; an epoch without accuracy is NaN, as in the training."""
         missing = epoch - len(track.history) - 1
-        track.history += [track.history[-1] if track.history else robust] * missing + [robust]
+        track.history += [math.nan] * missing + [robust]
         track.rates += [None] * missing + [rate]
         rates = known_rates(track.trial, track.history, track.rates)
         track.plan = None if rates is None else schedule(rates)

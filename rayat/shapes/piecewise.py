@@ -15,7 +15,8 @@ def piece(progress: float, milestones: tuple[float, ...]) -> int:
     """Return the 0-based piece at `progress`; a piece ends with its milestone, not before it.
 
     The step that reaches a milestone still has the old rate, so with milestones 1/3 and 2/3 the
-    epochs 1..T/3 are the first piece (docs/papers.md 2.3: the first value for `e <= T/3`).
+    epochs 1..T/3 are the first piece. The release counts epochs from 0, so that its pieces end an
+    epoch later (docs/papers.md 2.3).
     """
     return sum(progress > milestone + EDGE for milestone in milestones)
 

@@ -164,3 +164,16 @@ def test_attacks_of_all_steps_tell_the_last_gradients_norm(smooth):
         condition(model, before[i : i + 1], y[i : i + 1], x[i : i + 1], 0.3)[1] for i in range(24)
     ]
     torch.testing.assert_close(adv.info["grad_l1"], torch.cat(norms).abs().sum((1, 2, 3)))
+
+
+@pytest.mark.parametrize(("start", "leaves"), [("clipped", False), ("unclipped", True)])
+def test_the_first_gradient_is_taken_where_the_start_says(smooth, start, leaves):
+    model, x, y = smooth
+    seen = []
+    handle = model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+    adv = Dynamic(**SETTING, start=start, threshold=-1)(model, x, y, seeded())
+    handle.remove()
+    noisy = x + torch.empty_like(x).uniform_(-0.3, 0.3, generator=seeded())
+    torch.testing.assert_close(seen[0], noisy if leaves else noisy.clamp(0, 1))
+    assert bool((seen[0] < 0).any()) is leaves
+    assert all(image.min() >= 0 and image.max() <= 1 for image in (*seen[1:], adv.x))

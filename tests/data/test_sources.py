@@ -329,6 +329,53 @@ class TestFolder:
         assert data.classes == classes
         assert [data.classes[place] for place in data.train.y[::10]] == [str(x) for x in labels]
 
+    def test_parts_that_name_the_classes_otherwise_are_refused(self, parquet_root):
+        """The same number would mean two classes."""
+        (parquet_root / "data").mkdir()
+        table = pq.read_table(parquet_root / "train.parquet")
+        (parquet_root / "train.parquet").unlink()
+        paths = [parquet_root / "data" / f"train-0000{n}-of-00002.parquet" for n in (0, 1)]
+        for path, start in zip(paths, (0, 15), strict=True):
+            pq.write_table(table.slice(start, 15), path)
+        assert len(SOURCES.build(f"folder:{parquet_root}").read().train) == 30
+        self.rename(paths[1], ["c", "b", "a"], [2, 1, 0])
+        with pytest.raises(DataError, match=r"00001-of-00002.parquet names the classes \['c', 'b'"):
+            SOURCES.build(f"folder:{parquet_root}").read()
+        pq.write_table(table.slice(15, 15).rename_columns(["picture", "label"]), paths[1])
+        with pytest.raises(DataError, match="column 'image' is missing, in train-00000"):
+            SOURCES.build(f"folder:{parquet_root}").read()
+
+    @pytest.mark.parametrize(
+        ("train", "test", "text"),
+        [
+            ([0, 1, 2], ["a", "b", "c"], "numbers in one split and texts in the other"),
+            ([0, 1, 2], [0, 1, 3], "label 3 of the test split is none of the training split's"),
+            (["a", "b", "c"], ["a", "b", "d"], "label 'd' of the test split is none"),
+        ],
+    )
+    def test_labels_of_two_kinds_or_unknown_to_training_are_refused(
+        self, parquet_root, train, test, text
+    ):
+        for name, labels in (("train", train), ("test", test)):
+            path = parquet_root / f"{name}.parquet"
+            table = pq.read_table(path)
+            column = pa.array([labels[label] for label in table["label"].to_pylist()])
+            pq.write_table(table.set_column(1, "label", column).replace_schema_metadata(None), path)
+        with pytest.raises(DataError, match=text):
+            SOURCES.build(f"folder:{parquet_root}").read()
+
+    def test_the_image_column_is_told_by_its_name(self, parquet_root):
+        before = SOURCES.build(f"folder:{parquet_root}").read()
+        for path in parquet_root.glob("*.parquet"):
+            table = pq.read_table(path)
+            masks = pa.array([b"no image"] * len(table))
+            pq.write_table(table.add_column(0, "mask", masks), path)
+        assert SOURCES.build(f"folder:{parquet_root}").read().checksum == before.checksum
+        for path in parquet_root.glob("*.parquet"):
+            pq.write_table(pq.read_table(path).rename_columns(["mask", "photo", "label"]), path)
+        with pytest.raises(DataError, match=r"several columns of encoded images \(mask, photo\)"):
+            SOURCES.build(f"folder:{parquet_root}").read()
+
     def test_images_without_a_label_are_refused(self, parquet_root):
         """The hub marks a hidden test set's labels by -1."""
         path = parquet_root / "test.parquet"

@@ -191,6 +191,16 @@ def test_cut_first_stops_only_after_a_cut_that_brought_nothing():
     assert later is None or later[1].evidence["cut_epoch"] > cut
 
 
+def test_epochs_without_an_accuracy_are_no_flat_ones():
+    """A warm start skips 17 epochs while accuracy rises: the rate that is foreseen is the peak."""
+    shape = {"shape": "accelat", "peak": 0.1}
+    policy = Accel(filter="none")
+    for epoch in (1, 2, 3, *range(21, 31)):
+        policy.observe(view(lr=shape), epoch, {METRIC: 0.02 * epoch}, METRIC)
+    (track,) = policy.limits._tracks.values()
+    assert set(track.path[:30]) == {0.1}
+
+
 def test_cut_first_leaves_shapes_alone_that_know_no_feedback():
     for seed in range(3):
         plain = feed(Accel(filter="none"), view(), *overfitting(0.004, seed))

@@ -82,9 +82,27 @@ def test_accuracies_stand_at_their_epochs():
 
 
 def test_validation_attacks_in_the_norm_of_the_training(small, launch):
-    """A radius of l2 length 0.5 would be a huge one for the largest pixel."""
-    trained = {"attack": {"name": "pgd", "eps": 0.5, "norm": "l2", "steps": 2}, "epochs": 3}
+    """A radius of l2 length 0.5 would be a huge one for the largest pixel: nothing would resist."""
+    trained = {"attack": {"name": "pgd", "eps": 0.5, "norm": "l2", "steps": 2}, "epochs": 15}
     context = launch()
     run(small(**trained, **{"lr.peak": 0.2}), context)
     row = context.rows[-1]
-    assert row["val_robust_acc"] > 0.5 * row["val_clean_acc"] > 0.05
+    assert row["val_robust_acc"] > 0.5 * row["val_clean_acc"] > 0.1
+
+
+def test_a_warm_starts_skipped_epochs_stand_in_the_history_of_feedback_shapes(small, launch):
+    """A rule that cuts whenever it knows the gain: across the gap it does not know it."""
+    config = small(
+        epochs=24,
+        lr={"shape": "accelat", "peak": 0.1, "window": 2, "quiet": 1, "threshold": 10},
+        pruning={"name": "random", "fraction": 0.5, "every": 4, "warm_start": 0.5},
+    )
+    context = launch()
+    run(config, context)
+    rows = context.rows
+    skipped = [row["epoch"] for row in rows if row["samples"] == 0]
+    assert skipped == [*range(7, 13)], "a gap within the history"
+    # 0-based epochs 3 to 5 know the gain of two epochs, and 14 onwards, behind the gap.
+    cuts = [sum(3 <= e < epoch and not 6 <= e <= 13 for e in range(24)) for epoch in range(24)]
+    for row in rows[12:]:
+        assert row["lr"] == pytest.approx(0.1 * 0.8 ** cuts[row["epoch"] - 1]), row["epoch"]

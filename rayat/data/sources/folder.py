@@ -20,6 +20,7 @@ from rayat.registry import SOURCES
 
 TESTS = ("test", "validation", "valid", "val")
 """Names of the split that is the test, the first that is there."""
+IMAGES = ("image", "img")
 LABELS = ("label", "labels", "fine_label")
 SHARD = re.compile(r"(.+)-(\d+)-of-(\d+)\.parquet")
 """A file of several: split, its number from 0, how many there are."""
@@ -97,9 +98,21 @@ def _files(root: Path, splits: Sequence[str]) -> list[Path]:
 
 
 def _numbered(train: Split, test: Split) -> tuple[Split, Split, list[str]]:
-    """Return the splits with labels as places in the sorted labels of both, and these as names."""
-    known = sorted({*np.unique(train[1]).tolist(), *np.unique(test[1]).tolist()})
-    if known == list(range(len(known))) or (not isinstance(known[0], str) and known[0] < 0):
+    """Return the splits with labels as places in the training's sorted ones, and these as names."""
+    kinds = {split[1].dtype.kind for split in (train, test)}
+    if len(kinds) > 1:
+        raise DataError(
+            "data 'folder': labels are numbers in one split and texts in the other; write them "
+            "alike in both"
+        )
+    known = np.unique(train[1]).tolist()
+    new = [label for label in np.unique(test[1]).tolist() if label not in known]
+    if new and new[0] != -1:
+        raise DataError(
+            f"data 'folder': label {new[0]!r} of the test split is none of the training split's "
+            f"({known[0]} to {known[-1]}); remove its rows, or name it alike in both"
+        )
+    if new or known == list(range(len(known))) or (not isinstance(known[0], str) and known[0] < 0):
         return train, test, [str(label) for label in known]  # -1 is no label, and refused later
     place = {label: index for index, label in enumerate(known)}
 
@@ -125,6 +138,9 @@ def _read(
                 count += file.metadata.num_rows
         path = paths[0]
         image, label = _columns(path, schemas[0])
+        names = _names(schemas[0].metadata, label)
+        for other, schema in zip(paths[1:], schemas[1:], strict=True):
+            _refuse_unlike(path, schemas[0], other, schema, (image, label))
         if count == 0:
             raise DataError(f"{path} has no rows")
         labels: list[Any] = []
@@ -148,7 +164,26 @@ def _read(
         x, mode = decode_all(images(), count, size, mode)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path} cannot be read ({error}); copy it again") from error
-    return (x, np.array(labels)), mode, _names(schemas[0].metadata, label)
+    return (x, np.array(labels)), mode, names
+
+
+def _refuse_unlike(
+    path: Path, schema: Any, other: Path, found: Any, columns: tuple[str, str]
+) -> None:
+    """Refuse parts of a split whose columns or class names differ, since labels would too."""
+    for column in columns:
+        kinds = [s.field(column).type if column in s.names else None for s in (schema, found)]
+        if kinds[0] != kinds[1]:
+            raise DataError(
+                f"{other}: column {column!r} is {kinds[1] or 'missing'}, in {path.name} it is "
+                f"{kinds[0]}; the parts of a split must be alike"
+            )
+    names = [_names(s.metadata, columns[1]) for s in (schema, found)]
+    if names[0] != names[1]:
+        raise DataError(
+            f"{other} names the classes {names[1]}, {path.name} names them {names[0]}; the same "
+            "label would mean two classes, write the names alike"
+        )
 
 
 def _by_name(
@@ -193,11 +228,17 @@ def _columns(path: Path, schema: Any) -> tuple[str, str]:
             f"{path} has no column of encoded images (bytes, or a struct with 'bytes'), only "
             f"{', '.join(schema.names)}"
         )
+    named = [name for name in IMAGES if name in images] or images
+    if len(named) > 1:
+        raise DataError(
+            f"{path} has several columns of encoded images ({', '.join(named)}); name that of the "
+            "images 'image'"
+        )
     for name in LABELS:
         if name in schema.names:
             kind = schema.field(name).type
             if pa.types.is_integer(kind) or pa.types.is_string(kind):
-                return images[0], name
+                return named[0], name
     raise DataError(
         f"{path} has no column {', '.join(map(repr, LABELS))} of whole numbers or texts, only "
         f"{', '.join(schema.names)}"
