@@ -101,6 +101,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: first.get(item.stash[GROUP], 2 if item.stash[GROUP] in slow else 3))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run in processes that do not keep to the groups: two Rays would share one."""
+    if getattr(session.config.option, "loadgroup", False):  # set in a process of pytest-xdist
+        for item in session.items:
+            if not item.nodeid.endswith(f"@{item.stash[GROUP]}"):
+                raise pytest.UsageError(
+                    f"pytest-xdist took no notice of the group of {item.nodeid}: this pytest and "
+                    "this pytest-xdist do not fit; install those of requirements.txt"
+                )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Remember which processes there were before the test, and how much this one had worked."""

@@ -19,7 +19,7 @@ from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from rayat.errors import PlacementError
 from rayat.orchestration.apart import apart
 from rayat.orchestration.headwatch import HeadWatch
-from rayat.orchestration.joining import joinable
+from rayat.orchestration.joining import joinable, same
 
 LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's switch for single-machine use; off, every port of every process is bound to 127.0.0.1."""
@@ -84,7 +84,8 @@ def cluster(
 ) -> Iterator[Capacity]:
     """Start a local Ray on loopback, or join the cluster at `address`; leave it afterwards.
 
-    A Ray that the process has already joined is used as it is and left running.
+    A Ray that the process has already joined is used as it is and left running; an `address` of
+    another one is refused.
 
     Args:
         address: of a running cluster (`auto`, `host:port`); None starts a local one.
@@ -95,10 +96,13 @@ def cluster(
         run: the folder of the run that needs it; named if the head dies, which ends the process.
 
     Raises:
-        PlacementError: the cluster cannot be joined, or has no authentication.
+        PlacementError: the cluster cannot be joined, or has no authentication, or the process has
+            joined another one.
     """
     _quiet()
     if ray.is_initialized():
+        if address is not None:
+            same(address, ray.get_runtime_context().gcs_address, allow_open)
         yield capacity()
         return
     with contextlib.ExitStack() as stack:

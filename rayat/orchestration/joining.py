@@ -54,6 +54,34 @@ def joinable(address: str, allow_open: bool) -> str:
     return found
 
 
+def same(address: str, joined: str, allow_open: bool) -> None:
+    """Refuse an address that is not that of the Ray which this process has joined already.
+
+    Args:
+        address: what was asked for.
+        joined: `host:port` of the Ray that this process has joined.
+        allow_open: as in `joinable`.
+
+    Raises:
+        PlacementError: as `joinable`, or another Ray is meant.
+    """
+    found = joinable(address, allow_open)
+    (host, port), (here, its) = parsed(found), parsed(joined)
+    if port != its or not set(numbers(host)) & set(numbers(here)):
+        raise PlacementError(
+            f"--address {address}: this process has already joined the Ray at {joined}, and work "
+            "would go there; leave the address out to use it, or call ray.shutdown() first"
+        )
+
+
+def numbers(host: str) -> list[str]:
+    """Return the IP addresses of a host; empty if it has none."""
+    try:
+        return [str(info[4][0]) for info in socket.getaddrinfo(host, None)]
+    except OSError:
+        return []
+
+
 def automatic() -> str:
     """Return the address that Ray means by `auto`. Raises `PlacementError` if there is none."""
     from ray._private.services import canonicalize_bootstrap_address

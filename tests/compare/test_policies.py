@@ -84,7 +84,7 @@ def test_the_table_in_markdown_says_ratios_stops_and_sources(runs):
 def test_an_untested_choice_is_said_to_be_optimistic(runs):
     found = compare_policies(runs("none", "asha", tested=False))
     assert found.rows[0].robust.mean == pytest.approx(0.61)
-    assert "rayat evaluate RUN --chosen" in found.notes[0]
+    assert "`rayat evaluate runs/none-0 --chosen --checkpoint best" in found.notes[0]
 
 
 def test_other_orders_are_other_repetitions_and_are_refused_without_a_pair(run, runs):

@@ -88,6 +88,36 @@ def test_without_a_token_nothing_is_asked(monkeypatch, tmp_path):
         joinable(f"127.0.0.1:{server.server_port}", allow_open=False)
 
 
+@pytest.mark.slow
+@pytest.mark.own_ray
+def test_a_process_that_has_joined_another_ray_does_not_work_there_in_silence(token, start_head):
+    """A notebook that called `ray.init()`, and then names the cluster it wants to work on."""
+    head = start_head()
+    code = (
+        "import ray, sys\n"
+        "from rayat.errors import PlacementError\n"
+        "from rayat.orchestration.cluster import cluster\n"
+        "with cluster(cpus=3) as ours:\n"
+        "    try:\n"
+        "        with cluster(sys.argv[1]) as found:\n"
+        "            print('worked on', found.cpus, 'CPUs')\n"
+        "    except PlacementError as error:\n"
+        "        print(error)\n"
+        "    with cluster() as found:\n"
+        "        print(found.cpus)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, head.address],
+        env={**os.environ, **head.environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    refused, cpus = done.stdout.strip().splitlines()[-2:]
+    assert "has already joined the Ray at" in refused and "ray.shutdown()" in refused
+    assert float(cpus) == 3
+
+
 HERE = {"ray": metadata.version("ray"), "python": platform.python_version(), "here": True}
 
 
