@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -43,6 +43,9 @@ class Free(Attack):
     """
 
     replays: int = Field(8, ge=1, description="updates m on each batch")
+    box: Literal["shown", "stored"] = Field(
+        "shown", description="what is cut with the pixel box: the images shown, or what is kept"
+    )
 
     def check(self, config: Any) -> None:
         """Refuse several workers: the perturbations of each would have to be saved."""
@@ -65,16 +68,24 @@ class Free(Attack):
     def step(self, learner: Learner, x: Tensor, y: Tensor) -> None:
         """Update the weights `replays` times, and the perturbation with the same gradients.
 
-        The perturbation is kept within the ball alone, so that a place's next image inherits
-        nothing of this one's pixel box; the box is applied to the images inside the step, and where
-        it cuts a pixel that pixel has no gradient.
+        With `box: shown` (ashafahi/free_adv_train) the perturbation is kept within the ball alone,
+        so that a place's next image inherits nothing of this one's pixel box; the box is applied to
+        the images inside the step, and where it cuts a pixel that pixel has no gradient, so its
+        perturbation stays as it is until a place's image has another value there.
+
+        With `box: stored` (locuslab/fast_adversarial, train_free.py) the perturbation is cut with
+        its own image's box after each step, and the images shown are the plain sum: the first ones
+        of a batch may leave the box by up to eps.
         """
         around = ball(x, self.eps, self.norm)
         delta = torch.zeros_like(x) if self._memory is None else self._memory.delta[: len(x)]
         for _ in range(self.replays):
             noisy = x + delta
-            images = noisy.clamp(0, 1).requires_grad_(True)
+            shown = noisy.clamp(0, 1) if self.box == "shown" else noisy
+            images = shown.detach().requires_grad_(True)
             learner.learn(x, Adversarial(images, 0, 0, steps=len(x)), y)
             assert images.grad is not None
             gradient = images.grad * (noisy == images.detach())
             around.shorten_(delta.add_(around.direction(gradient), alpha=self.eps))
+            if self.box == "stored":
+                delta.clamp_(-x, 1 - x)

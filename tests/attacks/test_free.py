@@ -50,32 +50,36 @@ class Plain:
                 p.grad = None
 
 
-def literal(batches, m):
+def literal(batches, m, box="shown"):
     """Free-m of docs/papers.md 7.1, by autograd through the clipping; also the images shown."""
     model, delta, seen = network(), torch.zeros(8, 1, 6, 6, dtype=torch.float64), []
     for x, y in batches:
         for _ in range(m):
             part = delta[: len(x)].clone().requires_grad_()
-            images = (x + part).clamp(0, 1)
+            images = (x + part).clamp(0, 1) if box == "shown" else x + part
             seen.append(images.detach())
             F.cross_entropy(model(images), y).backward()
             with torch.no_grad():
-                delta[: len(x)] = (part + EPS * part.grad.sign()).clamp(-EPS, EPS)
+                moved = (part + EPS * part.grad.sign()).clamp(-EPS, EPS)
+                if box == "stored":
+                    moved = moved.clamp(0 - x, 1 - x)
+                delta[: len(x)] = moved
                 for p in model.parameters():
                     p -= RATE * p.grad
                     p.grad = None
     return [p.detach() for p in model.parameters()], seen
 
 
+@pytest.mark.parametrize("box", ["shown", "stored"])
 @pytest.mark.parametrize("m", [1, 3])
-def test_it_is_the_literal_loop(batches, m):
-    attack = Free(eps=EPS, replays=m)
+def test_it_is_the_literal_loop(batches, m, box):
+    attack = Free(eps=EPS, replays=m, box=box)
     memory = attack.remember(Setting((1, 6, 6), 3, 8, 0))
     memory.delta = memory.delta.double()
     learner = Plain()
     for step, (x, y) in enumerate(batches):
         attack.at(Moment(1, 1, 1.0, step), memory).step(learner, x, y)
-    weights, seen = literal(batches, m)
+    weights, seen = literal(batches, m, box)
     for one, other in zip(learner.seen, seen, strict=True):
         torch.testing.assert_close(one, other)
     for one, other in zip(learner.model.parameters(), weights, strict=True):
@@ -100,6 +104,20 @@ def test_the_perturbation_lives_on_in_the_next_batch(batches):
         attack.at(Moment(1, 1, 1.0, step), memory).step(learner, x, y)
     assert torch.equal(learner.seen[0], batches[0][0])
     assert not torch.equal(learner.seen[1], batches[1][0])
+
+
+def test_a_pixel_that_the_box_cuts_stays_unless_the_box_cuts_what_is_kept():
+    """A black pixel that was made darker: nothing moves it again in the first form."""
+    images = torch.zeros(8, 1, 6, 6, dtype=torch.float64)
+    labels, kept = torch.arange(8) % 3, {}
+    for box in ("shown", "stored"):
+        attack = Free(eps=EPS, replays=4, box=box)
+        memory = attack.remember(Setting((1, 6, 6), 3, 8, 0))
+        memory.delta = torch.full_like(images, -EPS / 2)
+        attack.at(Moment(1, 1, 1.0, 0), memory).step(Plain(), images, labels)
+        kept[box] = memory.delta
+    assert (kept["shown"] == -EPS / 2).all()
+    assert (kept["stored"] >= 0).all() and (kept["stored"] > 0).any()
 
 
 def test_by_itself_it_is_fgsm(batches):
