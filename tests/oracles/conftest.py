@@ -43,8 +43,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     module = metafunc.module
     methods = RECORD.read(module.ROOM)
-    own = {name for names in module.ONLY.values() for name in names}
-    wanted = module.ONLY.get(metafunc.function.__name__, sorted(set(methods) - own))
+    only = getattr(module, "ONLY", {})
+    own = {name for names in only.values() for name in names}
+    wanted = only.get(metafunc.function.__name__, sorted(set(methods) - own))
     cases = [
         pytest.param(name, {**methods[name], "case": case}, id=f"{name}-{number}")
         for name in wanted
@@ -109,7 +110,7 @@ def draws(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[dict[str, Any]]], t
         return drawn
 
     def randperm(n: int, *, generator: Any = None) -> Tensor:
-        return take("randperm", (n,), generator)
+        return take("randperm", (n,), generator).long()  # none of none is float
 
     def randint(high: int, size: tuple[int, ...], *, generator: Any = None) -> Tensor:
         return take("randint", (high, *size), generator)

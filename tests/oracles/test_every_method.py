@@ -10,6 +10,8 @@ from rayat import registry
 
 ROOMS = {
     "attacks": registry.ATTACKS,
+    "objectives": registry.OBJECTIVES,
+    "pruning": registry.PRUNERS,
 }
 """The rooms that have vectors: name of the file under `vectors/`, registry."""
 
