@@ -20,9 +20,17 @@ from formulas._steps import batch, case
 
 
 def free(seed: int) -> list:
-    """m updates on each batch; delta lives on and is cut to the ball alone (papers 7.1)."""
+    """m updates on each batch; delta lives on and is cut to the ball (papers 7.1).
+
+    The box is applied to what is shown (ashafahi), or to the delta that is kept (locuslab).
+    """
     found = []
-    for eps, norm, replays in ((0.2, "linf", 1), (0.2, "linf", 3), (0.5, "l2", 2)):
+    for eps, norm, replays, box in (
+        (0.2, "linf", 1, "shown"),
+        (0.2, "linf", 3, "shown"),
+        (0.5, "l2", 2, "shown"),
+        (0.2, "linf", 2, "stored"),
+    ):
         rng, rate = np.random.RandomState(seed), 0.5
         net = network(seed)
         delta = np.zeros((4, PIXELS))
@@ -31,7 +39,7 @@ def free(seed: int) -> list:
             x, y = images(rng, n), rng.randint(0, 3, n)
             given.append({"x": x, "y": y})
             for _ in range(replays):
-                z = np.clip(x + delta[:n], 0, 1)
+                z = np.clip(x + delta[:n], 0, 1) if box == "shown" else x + delta[:n]
                 shown.append(z.copy())
                 error = (softmax(logits(net, z)) - onehot(y)) / n
                 # A pixel that the box cuts does not feel its perturbation.
@@ -40,7 +48,9 @@ def free(seed: int) -> list:
                 for name, slope_of in weight_gradient(net, z, error).items():
                     net[name] = net[name] - rate * slope_of
                 delta[:n] = into_ball(moved, eps, norm)
-        parameters = {"eps": eps, "norm": norm, "replays": replays}
+                if box == "stored":
+                    delta[:n] = np.clip(delta[:n], 0 - x, 1 - x)
+        parameters = {"eps": eps, "norm": norm, "replays": replays, "box": box}
         found.append(
             {
                 "parameters": parameters,
