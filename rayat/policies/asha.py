@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, PrivateAttr
 
 from rayat.policies.base import CONTINUE, Decision, TrialView
-from rayat.policies.groups import PeerPolicy, measured
+from rayat.policies.groups import TIE, PeerPolicy, measured
 from rayat.registry import POLICIES
 
 
@@ -56,7 +56,7 @@ class ASHA(PeerPolicy):
         better = len(held) - bisect_left(held, value)
         compared = len(held)
         insort(held, value)
-        if value >= cutoff:
+        if value >= cutoff - TIE:
             return CONTINUE
         return Decision(
             "stop",

@@ -16,6 +16,10 @@ from rayat.measurement import flat, key, measurement
 from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
 from rayat.registry import POLICIES
 
+TIE = 1e-9
+"""Bars are computed from accuracies, which are multiples of 1/n: a value that equals its bar must
+not lie below it by rounding."""
+
 
 class PeerPolicy(Policy, ABC):
     """A policy that judges a trial by its peers: the trials of the same comparison group.

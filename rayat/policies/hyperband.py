@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 from pydantic import Field, PrivateAttr
@@ -19,8 +20,8 @@ class Hyperband(PeerPolicy):
 
     Bracket s of s_max..0 has its first rung at epoch ceil(T / eta^s), or at `grace` where that is
     later, and is ASHA inside. s_max is the largest with eta^s <= T. Trials are dealt in the order
-    in which they first report, to the bracket that is furthest below its share; the shares are
-    Hyperband's, (s_max + 1) / (s + 1) * eta^s. Cost per report: ASHA's.
+    in which they first report, to the bracket that is furthest below its share, the boldest of
+    equals; the shares are Hyperband's, (s_max + 1) / (s + 1) * eta^s. Cost per report: ASHA's.
 
     Source: Li et al. 2018 (Hyperband), table 1, with the stopping-type rungs of Li et al. 2020;
     synchronous Hyperband would make every worker wait for the slowest trial of its bracket.
@@ -48,10 +49,13 @@ class Hyperband(PeerPolicy):
             powers.append(max(self.grace or 1, -(-epochs // self.eta ** len(powers))))
         return powers[::-1]
 
-    def shares(self, epochs: int) -> list[float]:
-        """Return the trials dealt to each bracket, relative to each other, the boldest first."""
+    def shares(self, epochs: int) -> list[Fraction]:
+        """Return the trials dealt to each bracket, relative to each other, the boldest first.
+
+        Exact: which of two brackets is further below its share must not be up to rounding.
+        """
         top = len(self.rungs(epochs))
-        return [top / (s + 1) * self.eta**s for s in range(top - 1, -1, -1)]
+        return [Fraction(top, s + 1) * self.eta**s for s in range(top - 1, -1, -1)]
 
     def _deal(self, trial: TrialView) -> ASHA:
         # Trainings of other lengths have other rungs, and are dealt apart.

@@ -11,11 +11,8 @@ from typing import Any
 from pydantic import Field, PrivateAttr
 
 from rayat.policies.base import CONTINUE, Decision, TrialView
-from rayat.policies.groups import PeerPolicy, measured
+from rayat.policies.groups import TIE, PeerPolicy, measured
 from rayat.registry import POLICIES
-
-TIE = 1e-9
-"""Running means are differences of sums: equal curves must not be told apart by rounding."""
 
 
 @dataclass

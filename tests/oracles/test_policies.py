@@ -1,0 +1,36 @@
+"""The policies against vectors of their rules (`formulas/policies.py`): every decision, exactly."""
+
+from __future__ import annotations
+
+import pytest
+
+from rayat.policies.base import TrialView
+from rayat.registry import POLICIES
+
+ROOM = "policies"
+METRIC = "val_robust_acc"
+
+
+def test_every_decision(method, recorded):
+    case = recorded["case"]
+    policy = POLICIES.build({"name": method, **case["given"]})
+    trials = []
+    for i, trial in enumerate(case["trials"]):
+        rates = tuple(trial["rates"]) if "rates" in trial else None
+        trials.append(TrialView(f"t{i}", trial["config"], trial["epochs"], rates=rates))
+    policy.expect(trials)
+    for number, (i, *report) in enumerate(case["events"]):
+        where = f"event {number}: trial t{i} reports {report}"
+        if report:
+            epoch, value, *clean = report
+            row = {METRIC: None if value is None else float(value)}
+            row["val_clean_acc"] = clean[0] if clean else None
+            found = policy.observe(trials[i], epoch, row, METRIC)
+            action, rule, by = case["decisions"].get(str(number), ("continue", "", {}))
+            assert (found.action, found.rule) == (action, rule), where
+            seen = {key: found.evidence[key] for key in by}
+            assert seen == pytest.approx(by, rel=1e-9, abs=1e-12), where
+        else:
+            policy.lost(f"t{i}")
+        due = {name: found.action for name, found in policy.verdicts().items()}
+        assert due == case["verdicts"].get(str(number), {}), where
