@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test that asks for `method` and `recorded` each case of the room its module names.
 
     `recorded` is the method's object with one of its `cases` as `case`. A test that is for some
-    methods alone says so in `metafunc.module.ONLY[name of the test]`.
+    methods alone says so in its module's `ONLY[name of the test]`, if there is one.
     """
     if "recorded" not in metafunc.fixturenames:
         return
