@@ -112,12 +112,12 @@ def dynamic(seed: int) -> list:
 
 def bullet_train(seed: int) -> list:
     """Groups by signed variance, their steps, and the running share R (papers 5.5)."""
-    net, x, y = batch(seed, n=8)
+    net, x, y = batch(seed, 3, 8)
     rng, found = np.random.RandomState(seed), []
     for share, start, eps, more in (
         (0.0, False, 0.2, {}),
-        (0.5, False, 0.2, {"robust_steps": 1, "robust_step_size": 0.11}),
-        (0.4, True, 0.3, {"momentum": 0.7, "discount": 0.9}),
+        (0.5, True, 0.2, {"robust_steps": 1, "robust_step_size": 0.11}),
+        (0.8, False, 0.3, {"momentum": 0.7, "discount": 0.9}),
     ):
         p = softmax(logits(net, x))
         s = np.where(wrong(net, x, y), -1, 1) * p.std(1)

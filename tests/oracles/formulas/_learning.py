@@ -40,7 +40,6 @@ def free(seed: int) -> list:
             given.append({"x": x, "y": y})
             for _ in range(replays):
                 z = np.clip(x + delta[:n], 0, 1) if box == "shown" else x + delta[:n]
-                shown.append(z.copy())
                 error = (softmax(logits(net, z)) - onehot(y)) / n
                 # A pixel that the box cuts does not feel its perturbation.
                 g = input_gradient(net, z, error) * (z == x + delta[:n])
@@ -50,6 +49,7 @@ def free(seed: int) -> list:
                 delta[:n] = into_ball(moved, eps, norm)
                 if box == "stored":
                     delta[:n] = np.clip(delta[:n], 0 - x, 1 - x)
+            shown.append(z)  # the last of the batch
         parameters = {"eps": eps, "norm": norm, "replays": replays, "box": box}
         found.append(
             {
@@ -58,7 +58,6 @@ def free(seed: int) -> list:
                 "batches": given,
                 "shown": shown,
                 "delta": delta,
-                "network": net,
             }
         )
     return found
@@ -110,3 +109,57 @@ def fgsm_sdi(seed: int) -> list:
         begin = np.array([-0.9, 0.4, 0.2])
         found.append(case(parameters, z, theta=begin, updates=steps, info=info))
     return found
+
+
+def generator(seed: int) -> dict:
+    """Return the release's generator at width 2 in evaluation mode: layers, and eta / eps.
+
+    Convolution, BN, ReLU; twice BN, PReLU, convolution, and what went in; BN; convolution; tanh
+    (papers 6.4). The first convolution has no bias, the later norms no weights.
+    """
+    rng = np.random.RandomState(seed)
+    net, x, y = batch(seed)
+    side = round(PIXELS**0.5)
+
+    def conv(inputs, outputs, bias=True):
+        made = {"weight": np.round(rng.normal(0, 0.5, (outputs, inputs, 3, 3)), 2)}
+        return {**made, "bias": np.round(rng.normal(0, 0.3, outputs), 2)} if bias else made
+
+    def norm(affine=False):
+        mean, var = np.round(rng.normal(0, 0.5, 2), 2), np.round(rng.uniform(0.3, 2, 2), 2)
+        made = {"running_mean": mean, "running_var": var}
+        if affine:
+            made |= {"weight": np.round(rng.uniform(0.5, 2, 2), 2), "bias": np.array([0.2, -0.3])}
+        return made
+
+    slope = {"weight": np.array([0.25])}
+    layers = [conv(2, 2, bias=False), norm(affine=True)]
+    layers += [norm(), slope, conv(2, 2), norm(), slope, conv(2, 2), norm(), conv(2, 1)]
+
+    def convolved(v, layer):
+        wide = np.pad(v, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        out = np.zeros((len(v), len(layer["weight"]), side, side))
+        for row in range(side):
+            for column in range(side):
+                patch = wide[:, :, row : row + 3, column : column + 3]
+                out[:, :, row, column] = np.tensordot(
+                    patch, layer["weight"], ((1, 2, 3), (1, 2, 3))
+                )
+        return out + np.reshape(layer.get("bias", 0), (1, -1, 1, 1))
+
+    def normed(v, layer, tiny=1e-5):
+        def each(a):
+            return np.reshape(a, (1, -1, 1, 1))
+
+        out = (v - each(layer["running_mean"])) / np.sqrt(each(layer["running_var"]) + tiny)
+        return out * each(layer.get("weight", [1, 1])) + each(layer.get("bias", [0, 0]))
+
+    s = np.sign(cross_entropy_gradient(net, x, y))
+    v = np.stack([x, s], 1).reshape(-1, 2, side, side)
+    v = np.maximum(normed(convolved(v, layers[0]), layers[1], 1e-3), 0)
+    inner = v
+    for first in (2, 5):
+        inner = normed(inner, layers[first])
+        inner = convolved(np.where(inner > 0, inner, 0.25 * inner), layers[first + 2])
+    out = np.tanh(convolved(normed(v + inner, layers[8]), layers[9]))
+    return {"layers": layers, "sign": s, "share": out.reshape(len(x), -1)}

@@ -24,8 +24,8 @@ def vectors() -> dict:
     """Return one object for each attack: the network, the images and the cases."""
     found = {}
     for name, (rule, seed) in RULES.items():
-        net, x, y = batch(
-            seed, 1 if name == "pgd-early" else 2, 8 if name == "bullet-train" else BATCH
-        )
+        turned = {"pgd-early": 1, "bullet-train": 3}.get(name, 2)
+        net, x, y = batch(seed, turned, 8 if name == "bullet-train" else BATCH)
         found[name] = {"network": net, "x": x, "y": y, "cases": rule(seed)}
+    found["fgsm-sdi"]["generator"] = _learning.generator(RULES["fgsm-sdi"][1])
     return found
