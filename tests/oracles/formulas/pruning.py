@@ -161,7 +161,7 @@ def grad_match(seed: int) -> dict:
         ("trades", 0.4, {"variant": "per-class", "rows": "all", "ridge": 0.0, "picks": 1}),
         ("madry", 0.9, {"variant": "per-class", "ridge": 0.0, "picks": 1}),
         ("mart", 0.5, {"variant": "per-class", "rows": "all", "picks": 3}),
-        ("dat", 0.5, {"variant": "per-class", "ridge": 0.1, "picks": 1}),
+        ("dat", 0.5, {"variant": "per-class", "ridge": 4.0, "picks": 1}),
     ):
         views = seen(given, "train", 0.1)
         g = gradients(given["network"], views, loss)
