@@ -8,6 +8,7 @@ import platform
 import socket
 import subprocess
 import sys
+import threading
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from rayat.errors import PlacementError
 CONNECT_SECONDS = 3.0
 PROBE_SECONDS = 11.0
 """Ray's own clients would try for minutes; a refusal comes within 15 s in all."""
+LOAD_SECONDS = 120.0
+"""How long Ray may take to be loaded, a second or two on a free machine, before it is asked."""
 START = "on the head `ray start --head --port=6379`, then give its host:6379"
 
 
@@ -136,13 +139,22 @@ def has_token() -> bool:
 def asked(address: str) -> dict[str, Any]:
     """Return what `probe` learns of the Ray at `address`; `{"error": ""}` if it is silent."""
     command = [sys.executable, "-m", "rayat.orchestration.probe", address]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
-        )
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    except (subprocess.TimeoutExpired, ValueError, IndexError):
-        return {"error": ""}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as probe:
+        assert probe.stdout is not None
+        late = threading.Timer(LOAD_SECONDS, probe.kill)
+        late.start()
+        first = (
+            probe.stdout.readline()
+        )  # it is loaded: only now does the time of the other side count
+        late.cancel()
+        try:
+            rest = probe.communicate(timeout=PROBE_SECONDS)[0]
+            found: dict[str, Any] = json.loads((first + rest).splitlines()[-1])
+        except (subprocess.TimeoutExpired, ValueError, IndexError):
+            probe.kill()
+            return {"error": ""}
     return found
 
 

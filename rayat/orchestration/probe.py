@@ -1,8 +1,9 @@
 """A script: ask the Ray at an address who it is. In a process of its own, since Ray's client
 writes to the terminal, retries for minutes and cannot be stopped.
 
-`probe.py HOST:PORT` prints a JSON object: `ray` and `python`, the cluster's versions, and `here`,
-whether this host has a node of it; or `error`, in Ray's words.
+`probe.py HOST:PORT` prints `asking` when Ray is loaded, which takes long on a busy machine, and
+then a JSON object: `ray` and `python`, the cluster's versions, and `here`, whether this host has a
+node of it; or `error`, in Ray's words.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from typing import Any
 
 TIMEOUT_S = 8
+ASKING = "asking"
 
 
 def ask(address: str) -> dict[str, Any]:
@@ -19,6 +21,7 @@ def ask(address: str) -> dict[str, Any]:
     from ray._private.services import find_node_ids
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
+    print(ASKING, flush=True)
     client = GcsClient(address=address)
     said = client.internal_kv_get(b"CLUSTER_METADATA", namespace=b"cluster", timeout=TIMEOUT_S)
     facts = json.loads(said or b"{}")

@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from rayat.data.sources import fashion_mnist
+from rayat.data.sources.digits import table_of_digits
 from rayat.errors import DataError
 from rayat.registry import SOURCES
 
@@ -43,6 +46,18 @@ class TestDigits:
         theirs = bunch.images * 255 / 16
         assert np.abs(np.sort(ours.ravel()) - np.sort(theirs.ravel())).max() <= 0.5
         assert ours.min() == 0 and ours.max() == 255
+
+    def test_it_is_read_without_loading_scikit_learn(self, monkeypatch):
+        bunch = load_digits()
+        expected = np.column_stack([bunch.data, bunch.target])
+        assert np.array_equal(table_of_digits(), expected)
+        code = (
+            "import sys; from rayat.data.sources.digits import table_of_digits; table_of_digits(); "
+            "sys.exit('sklearn' in sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+        monkeypatch.setattr("rayat.data.sources.digits.FILE", Path("elsewhere.csv.gz"))
+        assert np.array_equal(table_of_digits(), expected)
 
     def test_golden_checksum(self):
         assert (

@@ -48,7 +48,6 @@ def python(text: str, *arguments: str, **more: str) -> subprocess.CompletedProce
         env={**os.environ, **more},
         capture_output=True,
         text=True,
-        timeout=300,
     )
 
 
