@@ -17,7 +17,7 @@ FGSM_MARGIN = 0.10
 ERRORS = 2.0
 """Standard errors of a difference that count as noise."""
 WHITE_BOX = ("pgd", "cw", "apgd")
-OWN = ("not_finite", "zero_gradient", "bounded_outputs")
+OWN = ("not_finite", "zero_gradient", "bounded_outputs", "squashed_outputs")
 """Signs that one measurement shows by itself (`training.measure`)."""
 SAID = {
     "not_finite": "{images:.0f} images were not measured, as logits or gradients were not finite "
@@ -27,6 +27,9 @@ SAID = {
     "is too high",
     "bounded_outputs": "all outputs lie in [0, 1], like probabilities of a softmax or sigmoid, "
     "whose gradients vanish: attack the logits before it",
+    "squashed_outputs": "the largest and the smallest output of {of the images:.0%} of the images "
+    "are as far apart as they ever get ({apart:.3g}), as behind a tanh, a scaled sigmoid or a "
+    "clamp, whose gradients vanish: attack the logits before it",
     "fgsm_above_pgd": "FGSM leaves more than PGD",
     "square_below_white_box": "Square, which uses no gradient, leaves less than what does",
     "rises_with_eps": "PGD leaves more at a larger radius",

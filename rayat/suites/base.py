@@ -44,6 +44,39 @@ class Survey:
 
 
 @dataclass(frozen=True)
+class Ends:
+    """How a batch's images crowd at the widest spread of its logits, largest less smallest.
+
+    Behind a squashing function (tanh, a sigmoid of any scale, a clamp) the spread of sure images
+    piles up where the function saturates; without one it has a tail that few images reach. Adding a
+    number to an image's logits, as log-softmax does, changes no spread.
+
+    Attributes:
+        widest: spread, of the images whose logits are finite; 0 without any.
+        near: images within `NEAR` of it. classes: how many classes these are taken for.
+    """
+
+    widest: float
+    near: int
+    classes: int
+
+
+NEAR = 0.01
+"""How far below the widest spread counts as at it, a share of it."""
+
+
+def ends(logits: Tensor) -> Ends:
+    """Return how the rows of logits (B, classes) crowd at the widest spread."""
+    known = logits.detach()[finite(logits)].float()
+    if not len(known):
+        return Ends(0.0, 0, 0)
+    spread = known.amax(1) - known.amin(1)
+    widest = float(spread.max())
+    near = spread >= (1 - NEAR) * widest
+    return Ends(widest, int(near.sum()), len(set(known.argmax(1)[near].tolist())))
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a suite says of one batch.
 
@@ -55,6 +88,7 @@ class Verdict:
             the attack met logits or gradients that are not finite: neither robust nor not.
         flat: bool (B,): attacked from where there is no gradient (`Survey`); None: without one.
         bounded: whether all logits of the images as they are lie in [0, 1].
+        ends: how many of the images as they are reach the end of the logits' range.
     """
 
     clean: Tensor
@@ -64,6 +98,7 @@ class Verdict:
     unmeasured: Tensor
     flat: Tensor | None
     bounded: bool
+    ends: Ends
 
 
 class Suite(Part):
@@ -164,7 +199,7 @@ class Suite(Part):
                     flat = torch.zeros_like(clean)
                     flat[rows] = found.flat
         bounded = bool(((logits >= 0) & (logits <= 1)).all())
-        return Verdict(clean, robust, passes, unknown, unmeasured, flat, bounded)
+        return Verdict(clean, robust, passes, unknown, unmeasured, flat, bounded, ends(logits))
 
 
 def finite(values: Tensor) -> Tensor:

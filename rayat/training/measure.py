@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from torch import nn
 from rayat.attacks._view import attacked
 from rayat.data.base import Prepared
 from rayat.data.loader import eval_batches
-from rayat.suites.base import Suite, Verdict
+from rayat.suites.base import NEAR, Suite, Verdict
 from rayat.training.journal import Journal
 from rayat.training.streams import stream
 
@@ -25,6 +25,11 @@ Split = Literal["val", "test"]
 CPU_PART = 128
 """Images computed at a time on a CPU, like a training batch: 500 at once hold more memory than
 training does, 60 MB on Fashion-MNIST, and a process keeps it. It takes up to 6 % longer."""
+
+CROWDED, CROWD = 0.1, 5
+"""Share and number of images at the widest spread of the logits from which outputs count as
+squashed. Networks trained on digits with logits had at most 0.01, at least 0.2 behind functions
+that saturate (tests/suites/test_squashed.py)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def measure(model: nn.Module, prepared: Prepared, question: Question) -> dict[st
                 "data": [prepared.checksum, prepared.split_hash],
                 "suite": suite.spec(),
                 **{"eps": eps, "size": size, "batch_size": batch_size},
-                **{"seed": question.seed, "split": split, "counts": 2},
+                **{"seed": question.seed, "split": split, "counts": 3},
             },
         )
         done = journal.finished()
@@ -112,12 +117,12 @@ def measure(model: nn.Module, prepared: Prepared, question: Question) -> dict[st
         "seconds": total["seconds"],
         "unmeasured": unmeasured,
         "zero_gradient": flat,
-        "flags_json": _met(total, size, total["bounded"] == len(done)),
+        "flags_json": _met(total, size, total["bounded"] == len(done), list(done.values())),
     }
 
 
-def counts(verdict: Verdict) -> dict[str, int]:
-    """Return a batch's verdict as numbers whose sums are those of all batches."""
+def counts(verdict: Verdict) -> dict[str, float]:
+    """Return a batch's verdict as numbers; sums are those of all batches, but for its `Ends`."""
     flat = verdict.flat
     return {
         "clean": int(verdict.clean.sum()),
@@ -128,12 +133,17 @@ def counts(verdict: Verdict) -> dict[str, int]:
         "flat": 0 if flat is None else int(flat.sum()),
         "flat_robust": 0 if flat is None else int((flat & verdict.robust).sum()),
         "bounded": int(verdict.bounded),
+        "widest": verdict.ends.widest,
+        "near": verdict.ends.near,
+        "classes": verdict.ends.classes,
         "forward": verdict.passes.forward,
         "backward": verdict.passes.backward,
     }
 
 
-def _met(total: dict[str, Any], size: int, bounded: bool) -> str | None:
+def _met(
+    total: dict[str, Any], size: int, bounded: bool, batches: Sequence[Mapping[str, Any]]
+) -> str | None:
     """Return the signs that one measurement shows by itself, as `flags_json` holds them."""
     signs: dict[str, dict[str, float]] = {}
     if total["unmeasured"]:
@@ -149,7 +159,23 @@ def _met(total: dict[str, Any], size: int, bounded: bool) -> str | None:
         }
     if bounded:
         signs["bounded_outputs"] = {"of all outputs in [0, 1]": 1.0}
+    else:
+        signs |= _squashed(batches, size)
     return json.dumps(signs) if signs else None
+
+
+def _squashed(batches: Sequence[Mapping[str, Any]], size: int) -> dict[str, dict[str, float]]:
+    """Return the sign that outputs saturate at the ends of a range, from the batches' `Ends`.
+
+    Images of one class alone are no sign: a network that gives all images one answer has them too.
+    """
+    widest = max(batch["widest"] for batch in batches)
+    reaching = [batch for batch in batches if batch["widest"] >= (1 - NEAR) * widest]
+    near = sum(batch["near"] for batch in reaching)
+    classes = max(batch["classes"] for batch in reaching)
+    if near < max(CROWD, CROWDED * size) or classes < 2:
+        return {}
+    return {"squashed_outputs": {"of the images": near / size, "apart": widest}}
 
 
 def _fingerprint(model: nn.Module) -> str:

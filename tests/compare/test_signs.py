@@ -15,6 +15,7 @@ SIGNS = {
     "not_finite": {"images": 7.0, "robust at least": 0.4, "robust at most": 0.5},
     "zero_gradient": {"of those attacked": 0.9, "robust with one at least": 0.1},
     "bounded_outputs": {"of all outputs in [0, 1]": 1.0},
+    "squashed_outputs": {"of the images": 0.6, "apart": 2.0},
     "fgsm_above_pgd": {"fgsm at 0.1": 0.7, "pgd-20 at 0.1": 0.2},
 }
 
