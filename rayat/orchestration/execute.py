@@ -16,7 +16,6 @@ from rayat.orchestration import inprocess, several
 from rayat.orchestration.cluster import Capacity
 from rayat.orchestration.contexts import COLLECTIVE_TIMEOUT_S, Order, Placement
 from rayat.orchestration.driver import NEVER, Driver, Halts
-from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.orders import Orders
 from rayat.orchestration.overdue import Overdue
 from rayat.orchestration.pending import Pending
@@ -161,13 +160,8 @@ def _fit(
         ),
     )
 
-    def stop() -> None:
-        driver.interrupted = True
-        driver.observer.phase("interrupted: stopping the trials; again to leave at once")
-
     try:
-        with interruptible(stop):
-            tuner.fit()
+        tuner.fit()
     finally:
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         release_orphans()

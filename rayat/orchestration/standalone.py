@@ -102,7 +102,6 @@ def _carry_out(
         max_failures=ledger.info["study"]["max_failures"],
         final_eval=False,
     )
-    observer.begin(driver, 1)
     reasons: dict[str, str] = {}
     unmeasured: list[str] = []
     waiting = Pending(observer.phase)
@@ -113,6 +112,7 @@ def _carry_out(
 
     try:
         with interruptible(stop):
+            observer.begin(driver, 1)
             for _ in range(order.max_failures + 1):
                 training = TrainerRun(order, shared, name=f"train-{uuid.uuid4().hex[:8]}")
                 try:

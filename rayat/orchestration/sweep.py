@@ -223,14 +223,17 @@ def carry_out(
         options.halts,
     )
     unmeasured: list[str] = []
+
+    def stop() -> None:
+        driver.interrupted = True
+        driver.observer.phase("interrupted: stopping the trials; again to leave at once")
+
     try:
-        execute(ledger.folder, configs, driver, shared, capacity, options)
-        if study.get("final_eval", True) and not driver.interrupted:
-
-            def stop() -> None:
-                driver.interrupted = True
-
-            with interruptible(stop):
+        # Around all of it: between two handlers Python's own would raise in whatever code runs,
+        # and what raises in a callback of Ray's is lost.
+        with interruptible(stop):
+            execute(ledger.folder, configs, driver, shared, capacity, options)
+            if study.get("final_eval", True) and not driver.interrupted:
                 unmeasured = evaluate_trials(ledger.folder, configs, driver, shared, capacity)
         if driver.interrupted:
             driver.leave()

@@ -144,3 +144,14 @@ def test_the_whole_suite_runs_quickly_and_misses_nothing_that_it_could_not_judge
         "O3",
     }
     assert not [row for row in rows if row["passed"] is not None]
+    found = {row["name"]: {**row, **json.loads(row["context_json"])} for row in rows}
+    (run,) = (row for name, row in found.items() if name.startswith("O1"))
+    assert run["value"] > 0 and run["rounds"] == 1
+    assert run["trials"] == run["epochs"] == 2
+    assert [name for name in found if name.startswith("O3")] == ["O3.a", "O3.b", "O3.c", "O3.d"]
+    if found["O3.a"]["reason"]:
+        assert "fashion" in found["O3.a"]["reason"].lower()
+    else:
+        assert found["O3.a"]["trial_mb"]["rss"] > 100
+        assert 0 < found["O3.d"]["value"] < found["O3.a"]["value"]
+        assert found["O3.c"]["trials"] == [1, 2]

@@ -87,11 +87,9 @@ def test_the_benchmarks_of_the_room_are_listed():
     assert ORCHESTRATION["O4"].extra == "--long"
 
 
+# O1 and O3 run with the whole quick suite, in tests/cli/test_measuring.py.
 @pytest.mark.slow
-def test_a_run_is_compared_to_bare_processes(local_ray):
-    (row,) = bench_trials.o1(QUICK)
-    assert row.value > 0 and row.rounds == 1
-    assert row.context["trials"] == row.context["epochs"] == 2
+def test_a_long_run_has_no_bar_where_its_sizes_are_small(local_ray):
     (row,) = bench_trials.o4(Settings(rounds=1, quick=True))
     assert row.bar is None and row.value > 0
 
@@ -126,15 +124,3 @@ def test_what_ray_adds_is_measured(local_ray, config):
     found = overhead(config, epochs=3)
     assert found.process > 0
     assert math.isfinite(found.per_trial) and math.isfinite(found.per_epoch)
-
-
-@pytest.mark.slow
-def test_the_memory_of_live_trials_is_measured(local_ray):
-    rows = {row.name: row for row in bench_memory.o3(QUICK)}
-    assert list(rows) == ["O3.a", "O3.b", "O3.c", "O3.d"]
-    if rows["O3.a"].reason:
-        assert "fashion" in rows["O3.a"].reason.lower()
-    else:
-        assert rows["O3.a"].context["trial_mb"]["rss"] > 100
-        assert 0 < rows["O3.d"].value < rows["O3.a"].value
-        assert rows["O3.c"].context["trials"] == [1, 2]

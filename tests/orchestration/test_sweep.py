@@ -183,6 +183,19 @@ def test_an_interrupted_run_resumes_to_the_uninterrupted_table(local_ray, tiny, 
     assert len(read_run(tmp_path / "cut").evals) == 8
 
 
+class AtOnce(Observer):
+    """As a user does who sees at the first line that it is the wrong study."""
+
+    def begin(self, driver, at_once):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_run_that_is_interrupted_before_its_first_trial_starts_none(local_ray, tiny, tmp_path):
+    summary = run(tiny(seeds=(0, 1)), tmp_path / "run", observer=AtOnce())
+    assert summary.interrupted
+    assert summary.statuses == {"pending": 2}
+
+
 @pytest.mark.slow
 def test_asha_stops_trials_and_says_why(local_ray, tiny, tmp_path):
     study = tiny(
