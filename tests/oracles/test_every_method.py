@@ -10,6 +10,7 @@ from rayat import registry
 
 ROOMS = {
     "attacks": registry.ATTACKS,
+    "exchanges": registry.EXCHANGES,
     "objectives": registry.OBJECTIVES,
     "optimizers": registry.OPTIMIZERS,
     "policies": registry.POLICIES,

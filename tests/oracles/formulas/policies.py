@@ -31,8 +31,8 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
             case({}, sweep(4, 16, 12), lambda trials: Asha()),
             # Of ten earlier trials six are below the bar, 2/3 of the way: equal to it is enough.
             case({"grace": 1}, one_by_one(6, 1, [*BAR, 58, 57, 58]), lambda trials: Asha(grace=1)),
-            case({"eta": 2, **small}, sweep(5, 14, 17), lambda trials: Asha(2, grace=2)),
-            case(small, sweep(6, 16, 12, seeds=3), lambda trials: Asha(grace=2)),
+            case({"eta": 2, **small}, sweep(5, 10, 9), lambda trials: Asha(2, grace=2)),
+            case(small, sweep(35, 16, 12, seeds=3), lambda trials: Asha(grace=2)),
             case(
                 {"peers": "seeds", **small},
                 sweep(7, 14, 8, seeds=2),
@@ -40,7 +40,7 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
             ),
             case(
                 {"eta": 4, "compare_within": ["lr.shape"], **small},
-                sweep(8, 14, 10, within=True),
+                sweep(8, 12, 9, within=True),
                 lambda trials: Asha(4, grace=2),
             ),
         ],
@@ -48,7 +48,7 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
             case({}, sweep(9, 10, 13), lambda trials: Median()),
             case(
                 {"min_samples": 1, **small},
-                sweep(10, 8, 9, seeds=2),
+                sweep(35, 10, 8, seeds=2),
                 lambda trials: Median(1, grace=2),
             ),
             case(
@@ -67,33 +67,43 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
             ),
         ],
         "first-look": [
-            case({}, sweep(14, 9, 5), FirstLook),
+            case({}, sweep(14, 15, 5), FirstLook),
             case(
                 {"eta": 2, **small},
-                sweep(15, 12, 6, seeds=3),
+                sweep(34, 12, 6, seeds=3),
                 lambda trials: FirstLook(trials, 2, grace=2),
             ),
             case(
-                {"eta": 2, "compare_within": ["lr.shape"], "grace": 1},
-                sweep(16, 9, 60, 6, within=True),
-                lambda trials: FirstLook(trials, 2, grace=1),
+                {"eta": 2, "compare_within": ["lr.shape"]},
+                sweep(35, 9, 60, 6, within=True),
+                lambda trials: FirstLook(trials, 2),
             ),
         ],
         "accel": [
-            case({"filter": "none"}, courses(17, 5, 24), Accel),
-            case({}, courses(18, 7, 20), lambda trials: Accel(trials, Median())),
+            case({"filter": "none"}, courses(51, 5, 24), Accel),
             case(
-                {"filter": "asha", "grace": 3, "patience": 2, "kappa": 1.0, "gain": 0.01},
-                courses(19, 6, 18),
-                lambda trials: Accel(trials, Asha(grace=3), 2, 1.0, 0.01),
+                {"filter": "none", "kappa": 4.0},
+                courses(55, 6, 24),
+                lambda trials: Accel(trials, kappa=4.0),
+            ),
+            case(
+                {"filter": "none", "kappa": 0.0, "gain": 0.05},
+                courses(54, 5, 12),
+                lambda trials: Accel(trials, kappa=0.0, gain=0.05),
+            ),
+            case({}, courses(50, 7, 20), lambda trials: Accel(trials, Median())),
+            case(
+                {"filter": "asha", "grace": 3, "patience": 2, "kappa": 0.5, "gain": 0.02},
+                courses(77, 8, 16, seeds=2),
+                lambda trials: Accel(trials, Asha(grace=3), 2, 0.5, 0.02),
             ),
             case(
                 {"filter": "first-look", "grace": 1, "tau": 0.02},
-                courses(20, 6, 16),
+                courses(33, 6, 16),
                 lambda trials: Accel(trials, FirstLook(trials, grace=1), tau=0.02),
             ),
             # Longer than 96 epochs: blocks of two.
-            case({"filter": "none"}, courses(21, 2, 110), Accel),
+            case({"filter": "none"}, courses(40, 2, 110), Accel),
         ],
     }
     return {name: {"cases": found} for name, found in cases.items()}
@@ -144,21 +154,24 @@ def one_by_one(epochs: int, reports: int, percents: list[int]) -> dict[str, Any]
     return {"draw": InOrder(0), "trials": trials, "curves": curves, "reports": reports}
 
 
-def courses(seed: int, count: int, epochs: int) -> dict[str, Any]:
+def courses(seed: int, count: int, epochs: int, seeds: int = 1) -> dict[str, Any]:
     """Return trials with a learning rate that drops: a jump, then robust overfitting.
 
-    One learning rate is not known, one trial collapses.
+    Every third drops to a tenth, to nothing in a line, or to just a half. One learning rate is not
+    known, one trial collapses.
     """
     draw = random.Random(seed)
     trials, curves = [], []
     for i in range(count):
         at = draw.choice([epochs // 2, epochs // 3, 2 * epochs // 3, epochs])
-        rates = [1.0 if e <= at else 0.1 for e in range(1, epochs + 1)]
+        low = 0.5 if i % 3 == 2 else 0.1
+        rates = [1.0 if e <= at else low for e in range(1, epochs + 1)]
         if i % 3 == 1:
             rates = [round(1 - e / epochs, 3) for e in range(1, epochs + 1)]
-        trial = trial_of(i, {"attack": {"eps": 0.1}, "seed": 0, "width": i}, epochs)
+        number = i // seeds
+        trial = trial_of(i, {"seed": i % seeds, "width": number}, epochs)
         trial["rates"] = None if i == 4 else rates
-        trial["group"], trial["configuration"] = 0, i
+        trial["group"], trial["configuration"] = 0, number
         trials.append(trial)
         level, rows = draw.uniform(0.25, 0.45), []
         for e in range(1, epochs + 1):
