@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 import rayat
 from rayat.cli import (
@@ -21,7 +21,7 @@ from rayat.cli import (
     running,
 )
 from rayat.compare.text import printable
-from rayat.errors import LedgerError, RayatError
+from rayat.errors import ConfigError, LedgerError, RayatError
 
 WRONG_INPUT, LEDGER, TRIALS_LOST, INTERRUPTED = 2, 3, running.TRIALS_LOST, running.INTERRUPTED
 
@@ -51,6 +51,23 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
+
+
+class Verb(TyperCommand):
+    """A verb that refuses an option given twice of which the parser would keep the last alone."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line. Raises `ConfigError` for an option that is taken once."""
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for option in given:
+            once = isinstance(option, TyperOption) and not (option.multiple or option.count)
+            plain = once and option.is_flag and not option.secondary_opts  # again is the same
+            if once and not plain and given.count(option) > 1:
+                raise ConfigError(
+                    f"{option.opts[0]} is given {given.count(option)} times and only one value "
+                    "counts: give it once"
+                )
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(
@@ -103,4 +120,4 @@ _VERBS: dict[str, Callable[..., None]] = {
     "profile": measuring.profile,
 }
 for _verb, _command in _VERBS.items():
-    app.command(_verb)(_command)
+    app.command(_verb, cls=Verb)(_command)

@@ -107,6 +107,10 @@ def roles(given: Iterable[str]) -> dict[str, str]:
         role, equals, column = text.partition("=")
         if not (role and equals and column):
             raise ConfigError(f"--map takes ROLE=COLUMN, such as robust_acc=pgd, got {text!r}")
+        if role in found:
+            raise ConfigError(
+                f"--map names {role} twice, as {found[role]} and as {column}: give it once"
+            )
         found[role] = column
     return found
 
