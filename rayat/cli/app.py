@@ -60,9 +60,10 @@ class Verb(TyperCommand):
         """Parse the command line. Raises `ConfigError` for an option that is taken once."""
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for option in given:
-            once = isinstance(option, TyperOption) and not (option.multiple or option.count)
-            plain = once and option.is_flag and not option.secondary_opts  # again is the same
-            if once and not plain and given.count(option) > 1:
+            if not isinstance(option, TyperOption) or option.multiple or option.count:
+                continue
+            switch = option.is_flag and not option.secondary_opts  # given again, it is the same
+            if not switch and given.count(option) > 1:
                 raise ConfigError(
                     f"{option.opts[0]} is given {given.count(option)} times and only one value "
                     "counts: give it once"

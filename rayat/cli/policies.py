@@ -102,7 +102,7 @@ def roles(given: Iterable[str]) -> dict[str, str]:
     """Return `--map ROLE=COLUMN` texts as columns by role. Raises `ConfigError`."""
     from rayat.errors import ConfigError
 
-    found = {}
+    found: dict[str, str] = {}
     for text in given:
         role, equals, column = text.partition("=")
         if not (role and equals and column):
