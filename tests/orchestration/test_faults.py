@@ -41,11 +41,11 @@ OURS = (*RANK, *TRAINER, "_QueueActor")
 
 VICTIMS = {
     "ranks": (
-        [RANK[0], RANK[0], RANK[1], RANK[0], RANK[1], RANK[1]],
+        [RANK[0], RANK[0], RANK[1]],
         [*[RANK[0]] * 5, RANK[1], *[RANK[0]] * 4, RANK[1], RANK[1]],
     ),
     "trainer": (
-        [TRAINER[0], TRAINER[0], TRAINER[1], TRAINER[2], TRAINER[1]],
+        [TRAINER[0], TRAINER[0], TRAINER[1], TRAINER[2]],
         [*[TRAINER[0]] * 4, TRAINER[1], TRAINER[0], TRAINER[2], TRAINER[1]],
     ),
 }
