@@ -22,9 +22,9 @@ def test_every_decision(method, recorded):
     for number, (i, *report) in enumerate(case["events"]):
         where = f"event {number}: trial t{i} reports {report}"
         if report:
-            epoch, value, *clean = report
+            epoch, value, *more = report
             row = {METRIC: None if value is None else float(value)}
-            row["val_clean_acc"] = clean[0] if clean else None
+            row.update(zip(("val_clean_acc", "lr"), more, strict=False))
             found = policy.observe(trials[i], epoch, row, METRIC)
             action, rule, by = case["decisions"].get(str(number), ("continue", "", {}))
             assert (found.action, found.rule) == (action, rule), where

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from formulas._peers import Answer, Rule, Trial, Value
+from formulas.shapes import accelat
 
 MEAN = np.array(
     [
@@ -108,11 +109,13 @@ class Accel(Rule):
 
     def __init__(
         self, trials: list[Trial], filter: Any = None, patience: int | None = None,
-        kappa: float = 1.3, gain: float = 0.003, tau: float = 0.006,
+        kappa: float = 1.3, gain: float = 0.003, tau: float = 0.006, cut_first: bool = False,
     ) -> None:  # fmt: skip
         self.filter, self.kappa, self.gain, self.tau = filter, kappa, gain, tau
+        self.cut_first = cut_first
         self.patience = patience or (5 if filter else 3)
         self.model, self.tracks, self.live, self.since = Model(), {}, set(), 0
+        self.seen: dict[int, dict[int, tuple[Fraction, float]]] = {}
         self.trials = {trial["id"]: trial for trial in trials}
         self.near = math.inf
         """How close a decision ever was to the other one, in accuracy: vectors must not be."""
@@ -120,6 +123,8 @@ class Accel(Rule):
     def report(self, trial: Trial, epoch: int, value: Value, row: dict[str, Any]) -> Answer:
         stop = None
         if value is not None:
+            if trial.get("accelat"):
+                trial = self.followed(trial, epoch, value, row["lr"])
             sound, stop = self.limit(trial, epoch, float(value), row.get("clean"))
             if not sound and stop is None:
                 return None
@@ -181,7 +186,44 @@ class Accel(Rule):
         if len(track["ends"]) < 4:
             return True, None
         stop = self.reach(trial, track, phi, stride) or self.wait(trial, track, phi, stride)
+        if stop is not None and self.cut_first and trial.get("accelat"):
+            stop = self.after_a_cut(trial, track, stop)
         return True, stop
+
+    def followed(self, trial: Trial, epoch: int, value: Fraction, lr: float) -> Trial:
+        """The rates so far as reported, then as if accuracy stayed flat, in the reported unit."""
+        seen = self.seen.setdefault(trial["id"], {})
+        seen[epoch] = (value, lr)
+        history = [seen[e][0] if e in seen else None for e in range(1, epoch + 1)]
+        path = accelat(history, trial["epochs"], **trial["accelat"])["rates"]
+        past = [seen[e][1] if e in seen else path[e - 1] for e in range(1, epoch + 1)]
+        unit = past[-1] / path[epoch - 1]
+        return {**trial, "rates": past + [rate * unit for rate in path[epoch:]]}
+
+    def after_a_cut(self, trial: Trial, track: dict[str, Any], stop: Answer) -> Answer:
+        """A limit waits for the shape's own next cut, and for `patience` blocks from it on."""
+        now, rates = track["ends"][-1], trial["rates"]
+        cuts = [e for e in range(2, len(rates) + 1) if rates[e - 1] < rates[e - 2] * (1 - 1e-6)]
+        blocks = list(zip(track["ends"], track["robust"], strict=True))
+        if (warned := track.get("warned")) is not None:
+            cut = next((e for e in cuts if e > warned), None)
+            if cut is None:
+                return stop
+            if cut > now:
+                return None
+            after = [r for end, r in blocks if end >= cut]
+            if len(after) < self.patience:
+                return None
+            before = max(r for end, r in blocks if end <= warned)
+            self.near = min(self.near, abs(max(after) - before - self.gain))
+            if max(after) <= before + self.gain:
+                by = {"cut_epoch": cut, "before_cut": before, "after_cut": max(after)}
+                return stop[0], stop[1], {**stop[2], **by}
+            track["warned"] = None
+        if not any(e > now for e in cuts):
+            return stop
+        track["warned"] = now
+        return None
 
     def reach(self, trial: Trial, track: dict[str, Any], phi: np.ndarray, stride: int) -> Answer:
         """The optimistic forecast of what is left, against the best so far and `gain`."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
+from formulas import shapes
 from formulas._accel import Accel
 from formulas._peers import Asha, FirstLook, Hyperband, Median, Patience, Rule, Trial
 
@@ -102,6 +104,11 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
                 courses(33, 6, 16),
                 lambda trials: Accel(trials, FirstLook(trials, grace=1), tau=0.02),
             ),
+            case(
+                {"filter": "none", "cut_first": True, "kappa": 0.5},
+                adaptive(90, 26),
+                lambda trials: Accel(trials, kappa=0.5, cut_first=True),
+            ),
             # Longer than 96 epochs: blocks of two.
             case({"filter": "none"}, courses(40, 2, 110), Accel),
         ],
@@ -189,6 +196,38 @@ def courses(seed: int, count: int, epochs: int, seeds: int = 1) -> dict[str, Any
     return {"draw": draw, "trials": trials, "curves": curves, "reports": 0}
 
 
+def adaptive(seed: int, epochs: int) -> dict[str, Any]:
+    """Return three trials of AccelAT, whose rates are reported, and one of a shape that is known.
+
+    Every cut of the first one's rate brings a little; rates are reported as twice the shape's, as a
+    scaled batch size would have it.
+    """
+    draw = random.Random(seed)
+    rule = {"window": 2, "quiet": 3, "threshold": Fraction(1, 100), "factor": Fraction(9, 10)}
+    rule["peak"] = Fraction(1, 10)
+    trials, curves = [], []
+    for i in range(4):
+        spec = {"shape": "accelat", **shapes.plain(rule)} if i else {"shape": "linear", "peak": 0.2}
+        trial = trial_of(i, {"lr": spec, "seed": 0, "width": i}, epochs)
+        trial["group"], trial["configuration"], trial["accelat"] = 0, i, rule if i else None
+        known = [] if i else shapes.steps(shapes.linear, epochs)["rates"]
+        trial["rates"], trial["told"] = known or None, False
+        level, rows, history = draw.uniform(0.3, 0.45), [], []
+        for e in range(1, epochs + 1):
+            rates = shapes.accelat(history, epochs, **rule)["rates"] if history else [0.1]
+            lr = known[e - 1] if known else rates[len(history)]
+            cuts = sum(b < a for a, b in pairwise(rates[:e])) if i == 1 else 0
+            value = level * (1 - 2 ** (-14 * e / epochs)) + 0.012 * cuts
+            value -= 0.3 * max(0, e / epochs - 0.4)
+            value = measured(draw, value + draw.gauss(0, 0.003), 2000, 0.03)
+            history.append(value if isinstance(value, Fraction) else None)
+            clean = round(0.8 * (1 - 2 ** (-9 * e / epochs)), 3)
+            rows.append({"value": value, "clean": clean, "lr": 2 * lr})
+        trials.append(trial)
+        curves.append(rows)
+    return {"draw": draw, "trials": trials, "curves": curves, "reports": 0}
+
+
 def trial_of(number: int, config: dict[str, Any], epochs: int) -> Trial:
     return {
         "id": number,
@@ -196,6 +235,7 @@ def trial_of(number: int, config: dict[str, Any], epochs: int) -> Trial:
         "epochs": epochs,
         "seed": config["seed"],
         "rates": None,
+        "told": True,
     }
 
 
@@ -212,8 +252,8 @@ def measured(draw: random.Random, value: float, images: int, holes: float = 0.06
 def case(given: dict[str, Any], runs: dict[str, Any], make: Any) -> Case:
     """Let drawn trials report until nobody is left, and record what the rule says.
 
-    An event is [trial, epoch, value, clean], or [trial] for a trial that has ended otherwise than
-    by the policy: at its last epoch, or because it diverged.
+    An event is [trial, epoch, value, clean, lr], or [trial] for a trial that has ended otherwise
+    than by the policy: at its last epoch, or because it diverged.
     """
     draw, trials, curves = runs["draw"], runs["trials"], runs["curves"]
     rule, state = make(trials), ["run"] * len(trials)
@@ -226,7 +266,7 @@ def case(given: dict[str, Any], runs: dict[str, Any], make: Any) -> Case:
         value = row["value"] if isinstance(row["value"], Fraction) else None
         answer = rule.report(trial, at[i], value, row)
         shown = float(row["value"]) if value is not None else row["value"]
-        events.append([i, at[i], shown, *([row["clean"]] if "clean" in row else [])])
+        events.append([i, at[i], shown, *(row[key] for key in ("clean", "lr") if key in row)])
         if answer is not None:
             state[i] = answer[0]
             decisions[str(len(events) - 1)] = [*answer[:2], plain(answer[2])]
@@ -241,7 +281,10 @@ def case(given: dict[str, Any], runs: dict[str, Any], make: Any) -> Case:
     assert "pause" not in state
     return {
         "given": given,
-        "trials": [{k: t[k] for k in ("config", "epochs", "rates") if t[k]} for t in trials],
+        "trials": [
+            {k: t[k] for k in ("config", "epochs", "rates")[: 2 + t["told"]] if t[k]}
+            for t in trials
+        ],
         "events": events,
         "decisions": decisions,
         "verdicts": verdicts,

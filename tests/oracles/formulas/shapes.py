@@ -212,7 +212,8 @@ def accelat(history: Sequence[Fraction | None], epochs: int, **given: Any) -> Ca
     factor, floor = given.get("factor", Fraction(4, 5)), given.get("floor", Fraction(1, 10**6))
     peak, warmup = given.get("peak", Fraction(1, 1000)), given.get("warmup", Fraction(0))
     measured = [value for value in history if value is not None]
-    a = [*history, *[measured[-1]] * (epochs - len(history))]
+    flat = measured[-1] if measured else Fraction(0)
+    a = [*history, *[flat] * (epochs - len(history))]
     rate, last, rates = peak, None, []
     for e in range(epochs):
         ramp = min(Fraction(1), Fraction(e + 1, epochs) / warmup) if warmup else Fraction(1)
