@@ -104,7 +104,8 @@ class FirstLook(PeerPolicy):
         for name in sorted(held, key=lambda name: self._order[name]):
             looked.setdefault(self._ranked_as.get(name, name), []).append(name)
         means = {which: fmean(held[n][0] for n in names) for which, names in looked.items()}
-        ranked = sorted(means, key=lambda which: -means[which])  # stable: equal ones as declared
+        # Stable: equal ones as declared, and no rounding of a mean tells them apart.
+        ranked = sorted(means, key=lambda which: -round(means[which], 9))
         places = math.ceil(len(ranked) / self.eta)
         bar = means[ranked[places - 1]]
         what = "trials" if len(ranked) == len(held) else "configurations"

@@ -19,8 +19,8 @@ Case = dict[str, Any]
 Array = np.ndarray
 
 WORLD = 3
-SHAPES = [[4, 5], [4], [2, 2, 2], [0], []]
-"""Layers: 20 + 4 + 8 + 0 + 1 = 33 coordinates."""
+SHAPES = [[4, 5], [5], [2, 2, 2], [0], []]
+"""Layers: 20 + 5 + 8 + 0 + 1 = 34 coordinates, no multiple of three."""
 SIZES = [math.prod(shape) for shape in SHAPES]
 TOTAL = sum(SIZES)
 MARGIN = 1e-3

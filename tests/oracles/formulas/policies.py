@@ -60,7 +60,7 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
             ),
         ],
         "hyperband": [
-            case({}, sweep(12, 20, 10), lambda trials: Hyperband()),
+            case({}, sweep(12, 14, 9), lambda trials: Hyperband()),
             case({"eta": 2, **small}, sweep(13, 16, 9), lambda trials: Hyperband(2, grace=2)),
             # The 36th trial finds two brackets as far below their shares; the bolder one takes it,
             # and ends it at epoch 2.
@@ -70,6 +70,12 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
         ],
         "first-look": [
             case({}, sweep(14, 15, 5), FirstLook),
+            # Two configurations whose seeds' means are equal: the one declared first goes on.
+            case(
+                {"eta": 2, "grace": 1},
+                one_by_one(6, 2, [15, 15, 10, 20], seeds=2),
+                lambda trials: FirstLook(trials, 2, grace=1),
+            ),
             case(
                 {"eta": 2, **small},
                 sweep(34, 12, 6, seeds=3),
@@ -152,11 +158,12 @@ class InOrder(random.Random):
         return seq[0]
 
 
-def one_by_one(epochs: int, reports: int, percents: list[int]) -> dict[str, Any]:
+def one_by_one(epochs: int, reports: int, percents: list[int], seeds: int = 1) -> dict[str, Any]:
     """Return trials of which each reports the same value a few times before the next one does."""
-    trials = [trial_of(i, {"seed": 0, "width": i}, epochs) for i in range(len(percents))]
-    for trial in trials:
-        trial["group"], trial["configuration"] = 0, trial["id"]
+    trials = []
+    for i in range(len(percents)):
+        trials.append(trial_of(i, {"seed": i % seeds, "width": i // seeds}, epochs))
+        trials[-1]["group"], trials[-1]["configuration"] = 0, i // seeds
     curves = [[{"value": Fraction(p, 100)}] * reports for p in percents]
     return {"draw": InOrder(0), "trials": trials, "curves": curves, "reports": reports}
 
