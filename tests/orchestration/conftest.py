@@ -64,7 +64,7 @@ class Head:
             **{k: v for k, v in os.environ.items() if not k.startswith("RAY_")},
             LOOPBACK_SWITCH: "0",
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_worker_niceness": os.environ["RAY_worker_niceness"],  # tests/conftest.py says why
+            "RAY_worker_niceness": os.environ["RAY_worker_niceness"],  # noqa: SIM112 - Ray spells it so
             "RAY_TMPDIR": str(self.root),
             "RAY_AUTH_MODE": "token" if token else "disabled",
             **({"RAY_AUTH_TOKEN": token} if token else {}),
