@@ -215,7 +215,9 @@ def _source(text: str) -> Source:
 
     folder = Path(text)
     if folder.is_dir():
-        kind = "folder" if (folder / "test.parquet").is_file() else "imagefolder"
+        from rayat.data.sources.folder import holds
+
+        kind = "folder" if holds(folder) else "imagefolder"
         return cast("Source", SOURCES.build({"name": kind, "path": text}))
     return cast("Source", SOURCES.build(text))
 

@@ -39,6 +39,10 @@ class Group:
     images: int = 0
     final: tuple[int, int] = (0, 0)
     """Most forward and backward passes of a trial's final evaluation."""
+    data: str = ""
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Of the data: its name, the original label of 0, 1, 2, ..., what to know of it."""
 
 
 def plan(
@@ -149,7 +153,9 @@ def measure(trials: Sequence[Trial], local: bool = True) -> list[Group]:
             rehearse(config, prepared[source], config.workers if local else 1)
             cost = measured_cost(config, prepared[source])
         data = prepared[source]
-        groups.append(Group(tuple(group), cost, len(data.train), final_passes(config, data)))
+        final = final_passes(config, data)
+        named_data = (data.name, data.classes, data.notes)
+        groups.append(Group(tuple(group), cost, len(data.train), final, *named_data))
     return groups
 
 
@@ -253,6 +259,10 @@ def _facts(
     at_once = max(min(slots[t.trial_id], len(trials)) * t.config.workers for t in trials)
     return {
         "study": study.name,
+        "data": [
+            {"name": name, "labels": list(labels)}
+            for name, labels in dict.fromkeys((group.data, group.labels) for group in groups)
+        ],
         "trials": len(trials),
         "arms": len({trial.arm for trial in trials}),
         "seeds": list(study.seeds),
@@ -285,12 +295,21 @@ def _facts(
         "memory_free_bytes": memory_bytes()[1] if capacity.nodes == 1 else None,
         "warnings": [
             *study.notes(),
+            *dict.fromkeys(note for group in groups for note in group.notes),
             *advise((t.arm, t.config, group.images) for group in groups for t in group.trials),
             *costly_validation(groups),
             *slow_threads(trials, slots),
         ],
         "feasible": True,
     }
+
+
+def _mapped(labels: Sequence[str]) -> str:
+    """Return such as `labels 0 cat, 1 dog`; of many the first and the last."""
+    if list(labels) == [str(place) for place in range(len(labels))]:
+        return f"labels 0 to {len(labels) - 1}, as in the files"
+    places = [f"{place} {printable(label)}" for place, label in enumerate(labels)]
+    return "labels " + ", ".join(places if len(places) <= 12 else [*places[:5], "...", places[-1]])
 
 
 def _table(facts: Mapping[str, Any]) -> str:
@@ -325,6 +344,7 @@ def _table(facts: Mapping[str, Any]) -> str:
     advice = f"; only {size(free)} free: lower --concurrency" if tight else ""
     totals = [
         ("study", facts["study"]),
+        *(("data", f"{data['name']}: {_mapped(data['labels'])}") for data in facts["data"]),
         ("trials", f"{facts['trials']}: {facts['arms']} arms, seeds {seeds}"),
         ("epochs", f"{facts['epochs']} at most{stopped}"),
         ("passes", f"{count(facts['passes'])} forward and backward, validation included"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,14 @@ Split = tuple[NDArray[Any], NDArray[Any]]
 """Images (N, H, W, C) or (N, H, W), and labels (N,)."""
 
 
-def assemble(name: str, train: Split, test: Split, classes: Sequence[str]) -> DataSet:
+def assemble(
+    name: str, train: Split, test: Split, classes: Sequence[str], notes: Sequence[str] = ()
+) -> DataSet:
     """Check both splits and return them as a data set with its checksum.
 
     Args:
         name: the source's name. train, test: images (gray ones may lack the last axis), labels.
-        classes: class names; a label is a place in them.
+        classes: class names; a label is a place in them. notes: what the source itself noted.
 
     Raises:
         DataError: an empty split, fewer than two classes, pixels that are not whole numbers of
@@ -61,8 +63,39 @@ def assemble(name: str, train: Split, test: Split, classes: Sequence[str]) -> Da
             "(height, width, channels); they must be equal"
         )
     return DataSet(
-        name, arrays["training"], arrays["test"], tuple(classes), checksum(*arrays.values())
+        name,
+        arrays["training"],
+        arrays["test"],
+        tuple(classes),
+        checksum(*arrays.values()),
+        (*notes, *_doubts(name, arrays["training"], arrays["test"], classes)),
     )
+
+
+def _doubts(name: str, train: Arrays, test: Arrays, classes: Sequence[str]) -> list[str]:
+    """Return what makes figures on the test split worth less than they look."""
+    found = []
+    wanted = set(_digests(test))
+    both = wanted.intersection(_digests(train))
+    if both:
+        again = sum(digest in both for digest in _digests(test))
+        found.append(
+            f"data {name!r}: {again} of {len(test)} test images are also in the training set, "
+            "pixel for pixel: accuracies on them are of images that were learnt"
+        )
+    lacking = [str(classes[label]) for label in np.setdiff1d(train.y, test.y)]
+    if lacking:
+        shown = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
+        found.append(
+            f"data {name!r}: the test split has no image of {len(lacking)} of the training "
+            f"split's classes ({shown}): its accuracies say nothing of them"
+        )
+    return found
+
+
+def _digests(part: Arrays) -> Iterator[bytes]:
+    for image in part.x:
+        yield hashlib.blake2b(image.data, digest_size=16).digest()
 
 
 def checksum(*parts: Arrays) -> str:

@@ -32,7 +32,9 @@ class DataSet:
     """A whole data set as its source holds it, before any split.
 
     Attributes:
+        classes: the original label or folder name of each label 0, 1, 2, ...
         checksum: hex SHA-256 over both splits' images and labels.
+        notes: what a user should know of it before its figures, a sentence without a stop each.
     """
 
     name: str
@@ -40,6 +42,7 @@ class DataSet:
     test: Arrays
     classes: tuple[str, ...]
     checksum: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Prepared:
     Attributes:
         train, val, test: the splits; `val` is cut from the source's training set.
         mean, std: per channel, of the training pixels in [0, 1].
-        classes: class names. name: the source's name.
+        classes, notes: as in `DataSet`. name: the source's name.
         checksum: of the source's arrays. split_hash: hex SHA-256 of the chosen row numbers.
         windows: what random crops are cut from: uint8 (N, M, H + 2 padding, W + 2 padding, C), the
             zero-padded training images and, if M = 2, their mirror images; None: no augmentation.
@@ -65,6 +68,7 @@ class Prepared:
     checksum: str
     split_hash: str
     windows: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

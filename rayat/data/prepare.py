@@ -44,6 +44,7 @@ def prepare(source: Source) -> Prepared:
         checksum=data.checksum,
         split_hash=_split_hash(train, val, *([train[hidden]] if len(hidden) else [])),
         windows=pad(chosen.x, source),
+        notes=data.notes,
     )
 
 

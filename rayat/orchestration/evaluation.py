@@ -352,6 +352,8 @@ def evaluate_network(
     with guest():
         net = load_network(factory, weights, request.device, weights_key, tell)
         prepared = prepare(source)
+        for note in prepared.notes:
+            tell(f"warning: {note}")
         for suite, eps in questions:
             suite.sized(eps)
             suite.fits(prepared.shape, len(prepared.classes))

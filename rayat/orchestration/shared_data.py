@@ -62,7 +62,7 @@ class SharedData:
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:
-    """Return what identifies a prepared data set: its name, checksums and sizes."""
+    """Return what a run records of a prepared data set: name, checksums, sizes, labels, notes."""
     return {
         "name": prepared.name,
         "checksum": prepared.checksum,
@@ -72,4 +72,6 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "test": len(prepared.test),
         "shape": list(prepared.shape),
         "classes": len(prepared.classes),
+        "labels": list(prepared.classes),  # the original one of 0, 1, 2, ...
+        "notes": list(prepared.notes),
     }

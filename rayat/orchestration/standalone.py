@@ -74,7 +74,8 @@ def train(
     with where.joined(folder) as capacity:
         concurrency(Need.of(config), capacity)
         shared, data = SharedData.put([config.data], read)
-        warnings = advise([(trial.arm, config, next(iter(data.values()))["train"])])
+        (entry,) = data.values()
+        warnings = [*entry["notes"], *advise([(trial.arm, config, entry["train"])])]
         for text in warnings:
             (observer or Observer()).phase(f"warning: {text}")
         info = run_info(study, list(data.values()), capacity, command, origin)

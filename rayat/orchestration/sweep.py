@@ -102,9 +102,11 @@ def run(
             concurrency(Need.of(trial.config), capacity)
         shared, data = SharedData.put((trial.config.data for trial in trials), read)
         del read  # the node's copy is the one that stays
-        warnings = study.notes() + advise(
-            (t.arm, t.config, data[source_key(t.config.data)]["train"]) for t in trials
-        )
+        warnings = [
+            *study.notes(),
+            *(note for entry in data.values() for note in entry["notes"]),
+            *advise((t.arm, t.config, data[source_key(t.config.data)]["train"]) for t in trials),
+        ]
         for text in warnings:
             (observer or Observer()).phase(f"warning: {text}")
         info = run_info(study, list(data.values()), capacity, command)

@@ -197,3 +197,34 @@ def test_a_run_has_a_folder_of_its_own(tmp_path, monkeypatch):
 def test_a_run_cannot_live_in_an_object_store(out):
     with pytest.raises(StudyError, match=r"then `rayat copy RUN URI`"):
         run_folder("s", Path(out), None)
+
+
+def test_which_label_is_which_and_what_the_data_lacks_is_said_and_kept(rayat, study, tmp_path):
+    from PIL import Image
+
+    from rayat.data.prepare import prepare
+    from rayat.orchestration.shared_data import describe
+    from rayat.registry import SOURCES
+
+    text = rayat("plan", study, "--cpus", 2).stdout
+    assert "digits: labels 0 to 9, as in the files" in text
+    for name, shift in (("cat", 0), ("dog", 40), ("emu", 80)):
+        for split, count in (("train", 8), ("test", 2)):
+            if (name, split) != ("emu", "test"):
+                (tmp_path / "pets" / split / name).mkdir(parents=True)
+                for i in range(count):
+                    picture = Image.new("L", (8, 8), shift + i)
+                    picture.save(tmp_path / "pets" / split / name / f"{i}.png")
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from rayat.study import Study\n"
+        "study = Study(name='own', seeds=(0,), space={}, base={'epochs': 1, 'model': 'cnn', "
+        f"'batch_size': 8, 'data': {{'name': 'imagefolder', 'path': {str(tmp_path / 'pets')!r}, "
+        "'val_size': 3}})\n"
+    )
+    text = rayat("plan", own, "--cpus", 1).stdout
+    assert "imagefolder:pets: labels 0 cat, 1 dog, 2 emu" in text
+    assert "4 of 4 test images are also in the training set" in text
+    assert "no image of 1 of the training split's classes (emu)" in text
+    kept = describe(prepare(SOURCES.build({"name": "imagefolder", "path": str(tmp_path / "pets")})))
+    assert kept["labels"] == ["cat", "dog", "emu"] and len(kept["notes"]) == 2

@@ -82,3 +82,18 @@ def test_mixed_keeps_images_with_their_labels():
     mixed_x, mixed_y = mixed((x, y))
     np.testing.assert_array_equal(mixed_x[:, 0, 0], mixed_y)
     assert np.bincount(mixed_y).tolist() == [10] * 5 and mixed_y.tolist() != y.tolist()
+
+
+def test_test_images_that_are_also_trained_on_are_counted():
+    x = np.arange(60, dtype=np.uint8).reshape(10, 2, 3)
+    y = np.arange(10) % 2
+    assert assemble("a", (x[:6], y[:6]), (x[6:], y[6:]), ["u", "v"]).notes == ()
+    (note,) = assemble("a", (x[:6], y[:6]), (x[[5, 6, 5, 0]], y[:4]), ["u", "v"], []).notes
+    assert "3 of 4 test images are also in the training set" in note
+
+
+def test_classes_that_the_test_lacks_are_named_behind_what_the_source_says():
+    x = np.arange(60, dtype=np.uint8).reshape(10, 2, 3)
+    y = np.array([0, 1, 2, 3, 0, 1, 0, 2, 0, 2])
+    first, note = assemble("a", (x[:6], y[:6]), (x[6:], y[6:]), list("uvwx"), ["said"]).notes
+    assert first == "said" and "no image of 2 of the training split's classes (v, x)" in note

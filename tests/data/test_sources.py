@@ -244,6 +244,17 @@ class TestImageFolder:
         with pytest.raises(DataError, match="one class, pets; its folders cat, dog look like"):
             SOURCES.build(f"imagefolder:{image_root}").read()
 
+    def test_files_that_are_no_images_are_counted_and_named(self, image_root):
+        before = SOURCES.build(f"imagefolder:{image_root}").read().notes
+        (image_root / "train" / "labels.csv").write_text("a")
+        for name in ("a.npy", "b.txt", "c.gif", ".DS_Store"):
+            (image_root / "test" / "dog" / name).write_text("a")
+        shutil.copy(image_root / "train" / "dog" / "00.png", image_root / "train" / "loose.png")
+        note, *others = SOURCES.build(f"imagefolder:{image_root}").read().notes
+        assert tuple(others) == before
+        assert "5 files are left out" in note
+        assert "(train/labels.csv, train/loose.png, test/dog/a.npy, ...)" in note
+
     def test_damaged_image_is_named(self, image_root):
         cut(image_root / "test" / "dog" / "03.png")
         with pytest.raises(DataError, match=r"dog/03.png cannot be decoded"):

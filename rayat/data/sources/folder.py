@@ -15,6 +15,7 @@ from pydantic import Field
 from rayat.data.assemble import Split, assemble, mixed
 from rayat.data.base import DataSet, Source
 from rayat.data.images import decode_all
+from rayat.data.nearby import nearby
 from rayat.errors import DataError, nearest
 from rayat.registry import SOURCES
 
@@ -93,8 +94,14 @@ def _files(root: Path, splits: Sequence[str]) -> list[Path]:
             return [shards[number][1] for number in sorted(shards)]
     raise DataError(
         f"data 'folder' has no {root / splits[0]}.parquet; give the folder that holds it, or "
-        f"{splits[0]}-00000-of-00001.parquet in it or its data/, as data.path"
+        f"{splits[0]}-00000-of-00001.parquet in it or its data/, as data.path{nearby(root, holds)}"
     )
+
+
+def holds(root: Path) -> bool:
+    """Return whether a folder, or its `data/`, has a training split's files."""
+    names = ("train.parquet", "train-*-of-*.parquet")
+    return any(any(place.glob(name)) for place in (root, root / "data") for name in names)
 
 
 def _numbered(train: Split, test: Split) -> tuple[Split, Split, list[str]]:

@@ -11,11 +11,14 @@ from pydantic import Field
 from rayat.data.assemble import assemble, mixed
 from rayat.data.base import DataSet, Source
 from rayat.data.images import decode_all
+from rayat.data.nearby import nearby
 from rayat.errors import DataError, nearest
 from rayat.registry import SOURCES
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
 """The endings that torchvision's ImageFolder reads."""
+TESTS = ("test", "val")
+"""Names of the test's folder, the first that is there."""
 
 
 @SOURCES.register("imagefolder")
@@ -38,12 +41,12 @@ class ImageFolder(Source):
             DataError: no such folder, no images, an unknown class, or a damaged image.
         """
         root = Path(self.path).expanduser()
-        test = next((root / n for n in ("test", "val") if (root / n).is_dir()), None)
-        if test is None or not (root / "train").is_dir():
+        if not holds(root):
             raise DataError(
                 f"data 'imagefolder' needs {root}/train/CLASS/ and {root}/test/CLASS/ "
-                "(or val/CLASS/) with image files"
+                f"(or val/CLASS/) with image files{nearby(root, holds)}"
             )
+        test = next(root / name for name in TESTS if (root / name).is_dir())
         classes = [p.name for p in _folders(root / "train")]
         if len(classes) == 1:
             inner = [p.name for p in _folders(root / "train" / classes[0])]
@@ -63,7 +66,32 @@ class ImageFolder(Source):
             images = ((str(path), path) for path, _ in listed)
             x, mode = decode_all(images, len(listed), self.size, mode)
             splits.append((x, np.array([label for _, label in listed], dtype=np.int64)))
-        return assemble(f"imagefolder:{root.name}", splits[0], mixed(splits[1]), classes)
+        name = f"imagefolder:{root.name}"
+        return assemble(name, splits[0], mixed(splits[1]), classes, _left_out(name, root, test))
+
+
+def holds(root: Path) -> bool:
+    """Return whether a folder has the layout: `train/` and `test/` or `val/`."""
+    return (root / "train").is_dir() and any((root / name).is_dir() for name in TESTS)
+
+
+def _left_out(name: str, root: Path, test: Path) -> list[str]:
+    """Return a note that names the files of both splits that are no images, [] without any."""
+    files = [
+        str(path.relative_to(root))
+        for folder in (root / "train", test)
+        for path in sorted(folder.rglob("*"))
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and (path.suffix.lower() not in SUFFIXES or path.parent == folder)
+        and path.is_file()
+    ]
+    if not files:
+        return []
+    shown = ", ".join(files[:3]) + (", ..." if len(files) > 3 else "")
+    return [
+        f"data {name!r}: {len(files)} files are left out, as they are no images by their ending or "
+        f"lie in no class's folder ({shown})"
+    ]
 
 
 def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
