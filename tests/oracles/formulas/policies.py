@@ -112,7 +112,7 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
             ),
             case(
                 {"filter": "none", "cut_first": True, "kappa": 0.5},
-                adaptive(90, 26),
+                adaptive(165, 26),
                 lambda trials: Accel(trials, kappa=0.5, cut_first=True),
             ),
             # Longer than 96 epochs: blocks of two.
@@ -224,7 +224,7 @@ def adaptive(seed: int, epochs: int) -> dict[str, Any]:
             rates = shapes.accelat(history, epochs, **rule)["rates"] if history else [0.1]
             lr = known[e - 1] if known else rates[len(history)]
             cuts = sum(b < a for a, b in pairwise(rates[:e])) if i == 1 else 0
-            value = level * (1 - 2 ** (-14 * e / epochs)) + 0.012 * cuts
+            value = level * (1 - 2 ** (-14 * e / epochs)) + 0.03 * cuts
             value -= 0.3 * max(0, e / epochs - 0.4)
             value = measured(draw, value + draw.gauss(0, 0.003), 2000, 0.03)
             history.append(value if isinstance(value, Fraction) else None)
