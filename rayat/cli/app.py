@@ -33,6 +33,7 @@ Exit codes:
   3    a run's folder is damaged, missing, or written by another driver;
        or its cluster's head died: the command that goes on is printed
   4    the run ended, but some trials failed or were lost;
+       for import, some were left out;
        for verify, a decision differs; for bench --strict, a bar was missed
   130  interrupted; the command that goes on is printed"""
 

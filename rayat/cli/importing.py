@@ -15,6 +15,7 @@ from rayat.cli.text import as_json
 from rayat.compare.text import plural, printable
 from rayat.errors import ConfigError, nearest, quoted
 
+LEFT_OUT = 4
 KINDS = ("robust-overfitting", "ray", "table")
 
 
@@ -35,6 +36,9 @@ def import_(
             help="Name a column that is not recognised, such as robust_acc=pgd.",
         ),
     ] = None,
+    percent: Annotated[
+        bool, typer.Option("--percent", help="Accuracies are given in percent: 43.1, not 0.431.")
+    ] = False,
     out: options.Out = None,
     json: options.Json = False,
 ) -> None:
@@ -42,7 +46,8 @@ def import_(
 
     robust-overfitting: the logs in a clone of locuslab/robust_overfitting.
     ray: the folder of an experiment of Ray Tune. table: a CSV or Parquet file
-    with one row per trial and epoch.
+    with one row per trial and epoch. Trials that cannot be read are named and
+    left out; the exit code is then 4.
     """
     from rayat.imports import base, ray_results, robust_overfitting, table
     from rayat.imports.table import known_roles
@@ -59,19 +64,22 @@ def import_(
     if kind == "robust-overfitting":
         if columns:
             raise ConfigError("--map names columns of a table; these logs have their own")
-        found = robust_overfitting.read(source)
+        found = robust_overfitting.read(source, percent)
     else:
-        found = (ray_results if kind == "ray" else table).read(source, columns)
+        found = (ray_results if kind == "ray" else table).read(source, columns, percent)
     folder = run_folder(f"import-{kind}", out, None)
     base.write(found, source, folder, ["rayat", *sys.argv[1:]])
+    for name, reason in found.skipped.items():
+        typer.echo(printable(f"skipped {name}: {reason}"), err=True)
+    for note in found.notes:
+        typer.echo(printable(f"note: {note}"), err=True)
     epochs = sum(len(trial.rows) for trial in found.trials)
     if json:
         facts = {"folder": str(folder), "trials": len(found.trials), "epochs": epochs}
-        typer.echo(as_json({**facts, "skipped": dict(found.skipped)}))
-        return
-    for name, reason in found.skipped.items():
-        typer.echo(printable(f"skipped {name}: {reason}"), err=True)
-    place = printable(short(folder))
-    typer.echo(f"{place}: {plural(len(found.trials), 'trial')}, {plural(epochs, 'epoch')}")
-    first = quoted(found.trials[0].arm)
-    typer.echo(f"next: rayat replay {place}\n      rayat compare {place} --baseline {first}")
+        typer.echo(as_json({**facts, "skipped": dict(found.skipped), "notes": list(found.notes)}))
+    else:
+        place, first = printable(short(folder)), quoted(found.trials[0].arm)
+        typer.echo(f"{place}: {plural(len(found.trials), 'trial')}, {plural(epochs, 'epoch')}")
+        typer.echo(f"next: rayat replay {place}\n      rayat compare {place} --baseline {first}")
+    if found.skipped:
+        raise typer.Exit(LEFT_OUT)

@@ -29,6 +29,7 @@ class Imported:
         rows: the epochs, keys as in the ledger's `epochs` table; gaps are filled with nulls.
         planned: epochs that it should have had.
         measured_on: `val`, `test` or `unknown`: what its accuracies were measured on.
+        shifted: whether its epochs were counted from 0. sorted: whether they stood out of order.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Imported:
     rows: Sequence[Mapping[str, Any]]
     planned: int
     measured_on: str = "unknown"
+    shifted: bool = False
+    sorted: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,27 @@ class Source:
 
     Attributes:
         kind: the importer. files: every file that was read. skipped: what was not, and why.
+        notes: what was read otherwise than it stands there, a sentence without a stop each.
     """
 
     kind: str
     trials: Sequence[Imported]
     files: Sequence[Path]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def order_notes(trials: Sequence[Imported]) -> list[str]:
+    """Return a note on trials whose epochs were counted from 0, and one on those out of order."""
+    notes = []
+    for found, what in (
+        ([t.name for t in trials if t.shifted], "counted from 0: here epoch 0 is epoch 1"),
+        ([t.name for t in trials if t.sorted], "out of order: they are sorted here"),
+    ):
+        if found:
+            names = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+            notes.append(f"the epochs of {len(found)} of {len(trials)} trials are {what} ({names})")
+    return notes
 
 
 def write(source: Source, root: Path, folder: str | Path, command: Sequence[str]) -> None:
@@ -94,6 +112,7 @@ def write(source: Source, root: Path, folder: str | Path, command: Sequence[str]
                 for path in source.files
             },
             "skipped": dict(source.skipped),
+            "notes": list(source.notes),
         },
     }
     ids = _ids([trial.name for trial in source.trials])

@@ -11,8 +11,8 @@ import pandas as pd
 
 from rayat.config import flatten
 from rayat.errors import LedgerError
-from rayat.imports.base import Imported, Source, arm_label
-from rayat.imports.table import trials
+from rayat.imports.base import Imported, Source, arm_label, order_notes
+from rayat.imports.table import counts_from, refuse_fractions, trials
 from rayat.ledger.files import located
 from rayat.replay.curves import KNOWN, column_roles
 
@@ -23,11 +23,14 @@ PERSONAL = ("seed",)
 """Configuration keys that tell no arms apart."""
 
 
-def read(folder: str | Path, columns: Mapping[str, str]) -> Source:
+def read(folder: str | Path, columns: Mapping[str, str], percent: bool = False) -> Source:
     """Read every trial below a folder. Only JSON and CSV are read: Tune's pickles run code.
 
     An iteration that a trial reported twice (it was restarted) counts once, by its last report.
     A trial whose figures no ledger takes is skipped with the reason.
+
+    Args:
+        columns: columns by role, where they are not recognised. percent: accuracies are percents.
 
     Raises:
         LedgerError: no trial there, or no column for a role (name it in `columns`).
@@ -49,8 +52,17 @@ def read(folder: str | Path, columns: Mapping[str, str]) -> Source:
         if epoch in frame:
             frame = frame.drop_duplicates(epoch, keep="last")
         configs[name] = _config(path)
+        if "seed" not in columns and not _is_seed(configs[name].get("seed")):
+            given = configs.pop(name)["seed"]
+            skipped[name] = (
+                f"its seed in params.json is {given!r}; a seed is one whole number from 0"
+            )
+            continue
         frames.append(frame.assign(**{TRIAL: name}))
         files[name] = path
+    if not frames and skipped:
+        name, reason = next(iter(skipped.items()))
+        raise LedgerError(f"{folder}: no trial can be imported; {name}: {reason}")
     if not frames:
         raise LedgerError(
             f"{folder}: no trial with a {' or '.join(RESULTS)} that holds results; give the folder "
@@ -66,19 +78,22 @@ def read(folder: str | Path, columns: Mapping[str, str]) -> Source:
         table["seed"] = [configs[name].get("seed") or 0 for name in table[TRIAL]]
     # Which column has which role is decided for all trials together, then each is judged alone.
     roles |= column_roles(table, {r: c for r, c in roles.items() if r in KNOWN}, str(folder))
+    if percent:
+        refuse_fractions(table, roles, str(folder))
+    begin = counts_from(table[roles["epoch"]])
     arms, good, failed = _arms(configs), list[Imported](), list[LedgerError]()
     for key, part in table.groupby(TRIAL, sort=False):
         name = str(key)
         where = f"{folder}: {name}"
         try:
-            good += trials(part.reset_index(drop=True), roles, where, configs, arms)
+            good += trials(part.reset_index(drop=True), roles, where, configs, arms, percent, begin)
         except LedgerError as error:
             skipped[name] = str(error)
             failed.append(error)
             del files[name]
     if failed and not good:
         raise failed[0]
-    return Source(KIND, good, list(files.values()), skipped)
+    return Source(KIND, good, list(files.values()), skipped, order_notes(good))
 
 
 def _results(folder: Path) -> list[Path]:
@@ -112,6 +127,14 @@ def _config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return flatten(found) if isinstance(found, dict) else {}
+
+
+def _is_seed(value: Any) -> bool:
+    """Return whether a configuration's seed is none, or a whole number from 0."""
+    if value is None:
+        return True
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and value >= 0 and value % 1 == 0
 
 
 def _arms(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.errors import LedgerError
-from rayat.imports.base import Imported, Source, arm_label
+from rayat.imports.base import Imported, Source, arm_label, order_notes
 from rayat.ledger.files import located
 
 KIND = "robust-overfitting"
@@ -33,8 +33,11 @@ COLUMNS = {
 NEEDED = ("Epoch", "Test Robust Acc")
 
 
-def read(folder: str | Path) -> Source:
+def read(folder: str | Path, percent: bool = False) -> Source:
     """Read every `output.log` below a folder; logs of another form are skipped with a reason.
+
+    Args:
+        percent: accuracies are percents, and are divided by 100.
 
     Raises:
         LedgerError: no such folder, or no log in it.
@@ -50,14 +53,16 @@ def read(folder: str | Path) -> Source:
     for path in paths:
         name = str(path.parent.relative_to(folder))
         try:
-            trials.append(read_log(path.read_text(encoding="utf-8", errors="replace"), name))
+            trials.append(
+                read_log(path.read_text(encoding="utf-8", errors="replace"), name, percent)
+            )
         except ValueError as error:
             skipped[name] = str(error)
     read_from = [path for path in paths if str(path.parent.relative_to(folder)) not in skipped]
-    return Source(KIND, trials, read_from, skipped)
+    return Source(KIND, trials, read_from, skipped, order_notes(trials))
 
 
-def read_log(text: str, name: str) -> Imported:
+def read_log(text: str, name: str, percent: bool = False) -> Imported:
     """Return the training that one log describes.
 
     Raises:
@@ -94,10 +99,13 @@ def read_log(text: str, name: str) -> Imported:
             rows[number].update(validated[number])
     for number, row in sorted(rows.items()):
         for key, value in row.items():
-            if key.endswith("_acc") and not 0 <= value <= 1:
+            if key.endswith("_acc") and not 0 <= value <= (100 if percent else 1):
                 raise ValueError(
-                    f"{key} of epoch {number} is {value:g}; accuracies are fractions of 0..1"
+                    f"{key} of epoch {number} is {value:g}; accuracies are "
+                    + ("percents of 0..100" if percent else "fractions of 0..1, or give --percent")
                 )
+    if percent:
+        _of_percents(rows)
     return Imported(
         name=name,
         arm=arm_label("run", name),
@@ -106,7 +114,20 @@ def read_log(text: str, name: str) -> Imported:
         rows=[rows[number] for number in sorted(rows)],
         planned=_planned(arguments, max(rows)),
         measured_on="val" if on_val else "test",
+        shifted=True,
     )
+
+
+def _of_percents(rows: dict[int, dict[str, Any]]) -> None:
+    """Divide accuracies by 100, in place. Raises `ValueError` where they look like fractions."""
+    values = [value for row in rows.values() for key, value in row.items() if key.endswith("_acc")]
+    if 0 < max(values) <= 1:
+        raise ValueError(
+            f"accuracies run from {min(values):g} to {max(values):g}, which looks like fractions "
+            "of 0..1: leave --percent out"
+        )
+    for row in rows.values():
+        row.update({key: value / 100 for key, value in row.items() if key.endswith("_acc")})
 
 
 def _arguments(text: str) -> dict[str, Any]:

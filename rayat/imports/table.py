@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from rayat.errors import LedgerError, nearest
-from rayat.imports.base import Imported, Source, arm_label
+from rayat.imports.base import Imported, Source, arm_label, order_notes
 from rayat.ledger.files import located
 from rayat.replay.curves import KNOWN, column_roles
 
@@ -36,8 +36,11 @@ ACCURACIES = ("robust_acc", "clean_acc", "train_robust_acc")
 """Roles whose values are fractions; a ledger never holds percents."""
 
 
-def read(path: str | Path, columns: Mapping[str, str]) -> Source:
+def read(path: str | Path, columns: Mapping[str, str], percent: bool = False) -> Source:
     """Read a table; `columns` names columns by role where they are not recognised.
+
+    Args:
+        percent: its accuracies are percents, and are divided by 100.
 
     Raises:
         LedgerError: no such file, not a table, a column that is missing.
@@ -49,7 +52,8 @@ def read(path: str | Path, columns: Mapping[str, str]) -> Source:
         raise LedgerError(f"{path}: no such file; give a CSV or Parquet file") from None
     except (OSError, ValueError, pa.ArrowException) as error:
         raise LedgerError(f"{path}: not a readable CSV or Parquet file ({error})") from None
-    return Source(KIND, trials(table, columns, str(path)), [path])
+    found = trials(table, columns, str(path), percent=percent)
+    return Source(KIND, found, [path], notes=order_notes(found))
 
 
 def trials(
@@ -58,6 +62,8 @@ def trials(
     name: str,
     configs: Mapping[str, Mapping[str, Any]] | None = None,
     arms: Mapping[str, str] | None = None,
+    percent: bool = False,
+    first: int | None = None,
 ) -> list[Imported]:
     """Return the trials of a table in the order in which they stand.
 
@@ -65,6 +71,8 @@ def trials(
         columns: columns by role; `replay.curves.KNOWN` and `EXTRA` say which are recognised.
         name: of the table, for errors.
         configs, arms: by trial, where they are known from elsewhere.
+        percent: accuracies are percents, with or without the sign, and are divided by 100.
+        first: what the first epoch is called, 0 or 1; None: `counts_from` of this table.
 
     Raises:
         LedgerError: a column that is missing, an epoch twice, accuracies outside [0, 1], text
@@ -84,32 +92,38 @@ def trials(
             extra[role] = found[0]
     plain = {role: column for role, column in columns.items() if role not in EXTRA}
     roles = {**column_roles(table, plain, name), **extra}
+    if percent:
+        if first is None:
+            refuse_fractions(table, roles, name)
+        for column in dict.fromkeys(roles[role] for role in ACCURACIES if role in roles):
+            table = table.assign(**{column: _of_percents(table[column], name)})
     for role in ("epoch", *[role for role in ROWS if role in roles]):
         table = table.assign(**{roles[role]: _numbers(table[roles[role]], name)})
     for role in (role for role in ACCURACIES if role in roles):
         _fractions(table[roles[role]], name)
     _whole(table, roles, name)
     used = {*roles.values()}
+    shift = 1 - (counts_from(table[roles["epoch"]]) if first is None else first)
     result = []
     for trial, part in table.groupby(roles["trial"], sort=False):
+        rising = part[roles["epoch"]].is_monotonic_increasing
         part = part.sort_values(roles["epoch"])
         epochs = part[roles["epoch"]].to_numpy(int)
         if len(set(epochs.tolist())) < len(epochs):
             raise LedgerError(f"{name}: trial {trial!r} has an epoch twice; give one row per epoch")
-        first = part.iloc[0]
-        shift = 1 - min(1, int(epochs[0]))
+        top = part.iloc[0]
         rows = [
             {"epoch": int(epoch) + shift}
             | {key: _plain(row[roles[role]]) for role, key in ROWS.items() if role in roles}
             for epoch, (_, row) in zip(epochs, part.iterrows(), strict=True)
         ]
-        seed = int(first[roles["seed"]]) if "seed" in roles else 0
+        seed = int(top[roles["seed"]]) if "seed" in roles else 0
         constant = (configs or {}).get(str(trial)) or {
-            column: _plain(first[column])
+            column: _plain(top[column])
             for column in map(str, table.columns)
             if column not in used and part[column].nunique(dropna=False) == 1
         }
-        arm = str(first[roles["arm"]]) if "arm" in roles else ""
+        arm = str(top[roles["arm"]]) if "arm" in roles else ""
         result.append(
             Imported(
                 name=str(trial),
@@ -118,6 +132,8 @@ def trials(
                 config={"imported": constant, "seed": seed},
                 rows=rows,
                 planned=len(rows) and int(rows[-1]["epoch"]),
+                shifted=shift > 0,
+                sorted=not rising,
             )
         )
     return result
@@ -130,7 +146,7 @@ def _numbers(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     if len(wrong):
         text = str(wrong.iloc[0])
         cure = (
-            "write percents as fractions, divided by 100"
+            "give --percent where accuracies are percents"
             if text.strip().endswith("%")
             else "leave the cell empty where nothing was measured"
         )
@@ -141,11 +157,45 @@ def _numbers(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     return numbers.astype(float)
 
 
+def _of_percents(values: pd.Series[Any], name: str) -> pd.Series[Any]:
+    """Return percents such as 43.1 or `43.1%` as fractions; refuse what is none."""
+    numbers = _numbers(values.map(_bare), name)
+    wrong = numbers[numbers.notna() & ~numbers.between(0, 100)]
+    if len(wrong):
+        raise LedgerError(
+            f"{name}: column {values.name!r} has {wrong.iloc[0]:g} in row {wrong.index[0] + 1}, "
+            "percents are numbers of 0..100: look at how it was measured"
+        )
+    return numbers / 100
+
+
+def _bare(value: Any) -> Any:
+    return value.strip().removesuffix("%") if isinstance(value, str) else value
+
+
+def refuse_fractions(table: pd.DataFrame, roles: Mapping[str, str], name: str) -> None:
+    """Refuse accuracies none of which is above 1 as percents: divided they would be wrong."""
+    columns = dict.fromkeys(roles[role] for role in ACCURACIES if role in roles)
+    highest = max(
+        (pd.to_numeric(table[c].map(_bare), errors="coerce").max() for c in columns), default=0.0
+    )
+    if 0 < highest <= 1:
+        raise LedgerError(
+            f"{name}: no accuracy is above {highest:g}, which looks like fractions of 0..1: "
+            "leave --percent out"
+        )
+
+
+def counts_from(epochs: pd.Series[Any]) -> int:
+    """Return 0 where an epoch of any trial is 0, else 1: all trials of a table count alike."""
+    return 0 if bool((pd.to_numeric(epochs, errors="coerce") == 0).any()) else 1
+
+
 def _fractions(values: pd.Series[Any], name: str) -> None:
     wrong = values[values.notna() & ~values.between(0, 1)]
     if len(wrong):
         cure = (
-            "it holds percents; divide it by 100"
+            "it holds percents; give --percent"
             if values.dropna().between(0, 100).all()
             else "look at how it was measured"
         )

@@ -94,7 +94,7 @@ SURFACE = {
         "--json",
     ],
     "compare-policies": ["runs", "--baseline", "--markdown", "--json"],
-    "import": ["kind", "source", "--map", "--out", "--json"],
+    "import": ["kind", "source", "--map", "--percent", "--out", "--json"],
     "verify": ["run", "--json"],
     "repair": ["run", "--json"],
     "copy": ["run", "to", "--json"],

@@ -1,0 +1,111 @@
+"""Figures as others write them: percents, epochs from 0, rows in any order; what is left out."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from rayat.cli.app import app
+from rayat.errors import LedgerError
+from rayat.imports import robust_overfitting, table
+from rayat.ledger.reader import read_run
+
+CURVES = pd.DataFrame(
+    {
+        "run": ["a", "a", "a", "b", "b"],
+        "epoch": [0, 1, 2, 1, 2],
+        "seconds": 1.0,
+        "robust_acc": [10.0, 20.0, 30.0, 0.5, 43.5],
+        "clean_acc": [50.0, 60.0, 70.0, 80.0, 90.0],
+    }
+)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["import", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("written", [float, lambda value: f"{value} %"])
+def test_percents_become_fractions_where_they_are_said_to_be_percents(tmp_path, written):
+    curves = CURVES.assign(robust_acc=[written(value) for value in CURVES["robust_acc"]])
+    curves.to_csv(tmp_path / "t.csv", index=False)
+    done = run("table", tmp_path / "t.csv", "--percent", "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.stderr
+    epochs = read_run(tmp_path / "run").epochs
+    found = epochs["val_robust_acc"].dropna().tolist()
+    assert found == pytest.approx([0.1, 0.2, 0.3, 0.005, 0.435])
+    assert epochs["val_clean_acc"].dropna().max() == pytest.approx(0.9)
+    refused = run("table", tmp_path / "t.csv", "--out", tmp_path / "other")
+    assert refused.exit_code == 3 and "give --percent" in refused.stderr
+
+
+def test_fractions_and_what_is_above_a_hundred_are_no_percents():
+    fractions = CURVES.assign(robust_acc=0.4, clean_acc=0.9)
+    with pytest.raises(LedgerError, match=r"no accuracy is above 0.9.*leave --percent out"):
+        table.trials(fractions, {}, "t", percent=True)
+    with pytest.raises(LedgerError, match=r"has 101 in row 1, percents are numbers of 0\.\.100"):
+        table.trials(CURVES.assign(robust_acc=101.0), {}, "t", percent=True)
+
+
+def test_all_trials_of_a_table_count_their_epochs_alike(tmp_path):
+    """Trial b lacks epoch 0: its first row is the second epoch, as in trial a."""
+    curves = CURVES.assign(robust_acc=0.1, clean_acc=0.2).iloc[[0, 1, 2, 4, 3]]
+    curves.to_csv(tmp_path / "t.csv", index=False)
+    done = run("table", tmp_path / "t.csv", "--out", tmp_path / "run")
+    assert "the epochs of 2 of 2 trials are counted from 0: here epoch 0 is epoch 1" in done.stderr
+    assert "the epochs of 1 of 2 trials are out of order: they are sorted here (b)" in done.stderr
+    measured = read_run(tmp_path / "run").epochs.dropna(subset="val_robust_acc")
+    assert measured["epoch"].tolist() == [1, 2, 3, 2, 3]
+    notes = json.loads((tmp_path / "run" / "run.json").read_text())["imported"]["notes"]
+    assert len(notes) == 2
+    plain = CURVES.assign(robust_acc=0.1, clean_acc=0.2, epoch=[1, 2, 3, 1, 2])
+    plain.to_csv(tmp_path / "t.csv", index=False)
+    assert run("table", tmp_path / "t.csv", "--out", tmp_path / "two").stderr == ""
+
+
+def tune(folder, epochs, **params):
+    folder.mkdir(parents=True)
+    rows = [{"epoch": e, "time_this_iter_s": 1.0, "robust_acc": 10.0 + e} for e in epochs]
+    (folder / "result.json").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "params.json").write_text(json.dumps(params))
+
+
+def test_trials_of_ray_tune_that_are_left_out_are_named_and_are_exit_code_4(tmp_path):
+    tune(tmp_path / "exp" / "a", [0, 1, 2], lr=0.1)
+    tune(tmp_path / "exp" / "b", [1, 2], lr=0.2, seed=3)
+    ask = ("ray", tmp_path / "exp", "--percent")
+    assert run(*ask, "--out", tmp_path / "one").exit_code == 0
+    measured = read_run(tmp_path / "one").epochs.dropna(subset="val_robust_acc")
+    assert measured["epoch"].tolist() == [1, 2, 3, 2, 3]
+    assert measured["val_robust_acc"].tolist() == pytest.approx([0.1, 0.11, 0.12, 0.11, 0.12])
+    for name, seed in (("c", [1, 2]), ("d", "x"), ("e", True), ("f", 1.5), ("g", -1)):
+        tune(tmp_path / "exp" / name, [1, 2], lr=0.3, seed=seed)
+    done = run(*ask, "--out", tmp_path / "two", "--json")
+    assert done.exit_code == 4
+    assert sorted(json.loads(done.stdout)["skipped"]) == ["c", "d", "e", "f", "g"]
+    assert "skipped c: its seed in params.json is [1, 2]; a seed is one whole" in done.stderr
+    assert read_run(tmp_path / "two").trials["seed"].tolist() == [0, 3]
+
+
+def test_an_experiment_whose_seeds_are_all_lists_is_one_sentence(tmp_path):
+    tune(tmp_path / "exp" / "a", [1, 2], seed=[1, 2])
+    done = run("ray", tmp_path / "exp", "--out", tmp_path / "run")
+    assert done.exit_code == 3 and done.stderr.count("\n") == 1
+    assert "its seed in params.json is [1, 2]" in done.stderr
+
+
+def test_a_log_in_percents_is_read_with_the_option_alone():
+    names = "Epoch \t LR \t Test Acc \t Test Robust Acc"
+    lines = [names, "0 \t 0.1 \t 80.0 \t 41.5", "1 \t 0.1 \t 82.0 \t 43.5"]
+    text = "".join(f"[x] - {line}\n" for line in lines)
+    found = robust_overfitting.read_log(text, "a", percent=True)
+    assert [row["val_robust_acc"] for row in found.rows] == pytest.approx([0.415, 0.435])
+    with pytest.raises(ValueError, match="or give --percent"):
+        robust_overfitting.read_log(text, "a")
+    tiny = text.replace("80.0", "0.8").replace("82.0", "0.8")
+    tiny = tiny.replace("41.5", "0.4").replace("43.5", "0.4")
+    with pytest.raises(ValueError, match="leave --percent out"):
+        robust_overfitting.read_log(tiny, "a", percent=True)
