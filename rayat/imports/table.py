@@ -16,6 +16,8 @@ from rayat.ledger.files import located
 from rayat.replay.curves import KNOWN, column_roles
 
 KIND = "table"
+LARGEST = {"epoch": 10**6, "seed": 2**53}
+"""More epochs are steps or a time; larger whole numbers are not told apart in a table of floats."""
 EXTRA = {
     "arm": ("arm",),
     "seed": ("seed",),
@@ -215,11 +217,13 @@ def _whole(table: pd.DataFrame, roles: Mapping[str, str], name: str) -> None:
         )
     for role in ("epoch", *(["seed"] if "seed" in roles else [])):
         numbers = _numbers(table[roles[role]], name).to_numpy()
-        wrong = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0) & (numbers % 1 == 0)))
+        whole = (numbers >= 0) & (numbers <= LARGEST[role])  # false where it is missing
+        whole[whole] = numbers[whole] % 1 == 0
+        wrong = np.flatnonzero(~whole)
         if len(wrong):
             raise LedgerError(
                 f"{name}: column {roles[role]!r} has {numbers[wrong[0]]:g} in row {wrong[0] + 1}; "
-                f"{role}s are whole numbers from 0"
+                f"{role}s are whole numbers from 0 to {LARGEST[role]:,}"
             )
 
 

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -104,12 +104,30 @@ def test_bytes_that_are_no_data_are_refused(planned, tmp_path_factory, content):
 
 
 WRONG = st.sampled_from(
-    [None, -1, 0.5, 101, "0.5", "30.1%", "None", "nan", "", "a", "[1]", "1e400", float("inf")]
+    [
+        None,
+        -1,
+        0.5,
+        101,
+        "0.5",
+        "30.1%",
+        "None",
+        "nan",
+        "",
+        "a",
+        "[1]",
+        "1e400",
+        1e300,
+        float("inf"),
+    ]
 )
 COLUMNS = ("trial_id", "epoch", "val_robust_acc", "val_clean_acc", "seconds", "seed")
 
 
 @FEW
+@example(lengths=[1], faults=[(0, "epoch", "1e400")])
+@example(lengths=[1], faults=[(0, "seed", 1e300)])
+@example(lengths=[1], faults=[(0, "epoch", 1e12)])
 @given(
     lengths=st.lists(st.integers(1, 4), min_size=1, max_size=3),
     faults=st.lists(st.tuples(st.integers(0, 11), st.sampled_from(COLUMNS), WRONG), max_size=2),
