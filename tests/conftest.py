@@ -24,6 +24,9 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # of a core, and a start takes minutes.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
+# Nor does Ray start workers before there is work: most starts here have none for them.
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+
 import psutil  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402

@@ -51,6 +51,10 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+OURS = ("RAY_worker_niceness", "RAY_prestart_worker_first_driver")
+"""What tests/conftest.py tells every Ray of the tests, and why."""
+
+
 class Head:
     """`ray start --head` as a user starts it, on loopback; `address` is where to join it.
 
@@ -61,10 +65,9 @@ class Head:
         self.root = Path(tempfile.mkdtemp(prefix="rt-", dir="/tmp"))
         self.address = f"127.0.0.1:{free_port()}"
         self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("RAY_")},
+            **{k: v for k, v in os.environ.items() if not k.startswith("RAY_") or k in OURS},
             LOOPBACK_SWITCH: "0",
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_worker_niceness": os.environ["RAY_worker_niceness"],  # noqa: SIM112 - Ray spells it so
             "RAY_TMPDIR": str(self.root),
             "RAY_AUTH_MODE": "token" if token else "disabled",
             **({"RAY_AUTH_TOKEN": token} if token else {}),
