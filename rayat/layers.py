@@ -105,6 +105,25 @@ def layered(
     return merged
 
 
+def refuse_twice(values: Mapping[str, Any]) -> None:
+    """Refuse a layer that gives a key by its dots and, with another value, in a mapping.
+
+    Raises:
+        ConfigError: naming the key and both values.
+    """
+    for dotted, value in values.items():
+        steps = dotted.split(".")
+        for n in range(1, len(steps)):
+            inside: Any = plain(values.get(".".join(steps[:n])))
+            for step in steps[n:]:
+                inside = inside.get(step, value) if isinstance(inside, Mapping) else value
+            if inside is not value and inside != value:
+                raise ConfigError(
+                    f"{dotted} is given twice, as {value!r} and as {inside!r} in "
+                    f"{'.'.join(steps[:n])!r}; take one of them out"
+                )
+
+
 def has(registry: Registry[Any], name: object, parameter: str) -> bool:
     """Return whether the method has a parameter; true where the method is not known itself."""
     if not isinstance(name, str):
@@ -167,6 +186,8 @@ class _Part:
         self.merged, self.head, self.registry, self.default = merged, head, registry, default
         self.spec: Any = None
         self.given: dict[str, int] = {}
+        self.exact: dict[str, int] = {}
+        """The layer of every value in `spec`, by its whole key below the part."""
         self.free: list[tuple[int, str, Any]] = []
 
     def take(self, layers: Sequence[Layer]) -> None:
@@ -186,12 +207,20 @@ class _Part:
         for number, tail, value in self.free:
             if self.spec is None:
                 self.spec = self.default(self.head)
+            if self._is_over(number, tail):
+                continue
             if self._misses(layers[number], tail):
                 self.merged.left_out.append((number, f"{self.head}.{tail}"))
             else:
                 self._set(number, tail, value)
         self.merged.tree[self.head] = self.spec
         self.merged.given.update({f"{self.head}.{k}": n for k, n in self.given.items()})
+
+    def _is_over(self, number: int, tail: str) -> bool:
+        """Return whether a later layer gives this parameter, or a mapping that it lies in."""
+        steps = tail.split(".")
+        places = (".".join(steps[:n]) for n in range(1, len(steps) + 1))
+        return any(self.exact.get(place, -1) > number for place in places)
 
     def _misses(self, layer: Layer, tail: str) -> bool:
         """Return whether an optional parameter has no place in the method as it is now."""
@@ -212,6 +241,7 @@ class _Part:
             if layers[layer].lasting and tail.partition(".")[0] not in keys
         ]
         self.given = dict.fromkeys(keys, number)
+        self.exact = dict(self.given)
 
     def _rename(self, number: int, value: Any) -> None:
         key = self.registry.key
@@ -223,6 +253,7 @@ class _Part:
             kept = self.registry.common(str(value).partition(":")[0])
             self.spec = {name: v for name, v in self.spec.items() if name in kept}
             self.given = {name: n for name, n in self.given.items() if name in kept}
+            self.exact = {k: n for k, n in self.exact.items() if k.partition(".")[0] in kept}
         self.spec, self.given = {**self.spec, key: value}, {**self.given, key: number}
 
     def _set(self, number: int, tail: str, value: Any) -> None:
@@ -231,6 +262,7 @@ class _Part:
             raise ConfigError(f"unknown key {dotted!r}: {self.head!r} is a value, not a group")
         self.spec = put(self.spec, tail, value, dotted)
         self.given[tail.partition(".")[0]] = number
+        self.exact[tail] = number
 
 
 def put(tree: Mapping[str, Any], tail: str, value: Any, dotted: str) -> dict[str, Any]:

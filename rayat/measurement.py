@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
+
+from rayat.errors import StudyError
 
 Values = Mapping[str, Any]
 """What was measured, by the name of each setting."""
@@ -84,3 +87,32 @@ def unlike(arms: Mapping[str, Values]) -> str:
         f"arms are measured by different settings ({said}), so verdicts are made only between "
         f"arms of the same{cure}"
     )
+
+
+def refuse_target(metric: str, target: float) -> None:
+    """Refuse a target that no training can reach, or that all of them have.
+
+    Raises:
+        StudyError: it is not finite, or an accuracy outside (0, 1].
+    """
+    if not math.isfinite(target):
+        raise StudyError(f"a target is a finite value of {metric}, got {target}")
+    if metric.endswith("_acc") and not 0 < target <= 1:
+        meant = f", {target / 100:g} if {target:g} percent are meant" if 1 < target < 100 else ""
+        raise StudyError(
+            f"a target of {metric} is a share of the images above 0 and at most 1{meant}, "
+            f"got {target:g}"
+        )
+
+
+def chance(classes: int, images: int) -> float:
+    """Return the accuracy that a network may have which says one class for every image.
+
+    Args:
+        classes: of the data. images: on which the accuracy is measured.
+
+    Returns:
+        One over the classes and three standard errors: what that share is at most on these images.
+    """
+    share = 1 / classes
+    return share + 3 * math.sqrt(share * (1 - share) / images)

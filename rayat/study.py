@@ -19,8 +19,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rayat.errors import StudyError, nearest
+from rayat.layers import refuse_twice
 from rayat.ledger.schema import REPORT_KEYS
-from rayat.measurement import unlike
+from rayat.measurement import refuse_target, unlike
 from rayat.registry import POLICIES, SEARCHERS, Part, explain
 from rayat.search.arms import Arm
 from rayat.search.axes import (
@@ -123,6 +124,8 @@ class Study(BaseModel):
         if "arm" in self.space:
             raise StudyError("'arm' is no configuration key: name the methods in `arms`")
         refuse_nested(self.base, self.arms, self.space)
+        for layer in (self.base, self.sets, *self.arms.values()):
+            refuse_twice(layer)
         for axis, domain in self.space.items():
             refuse_empty(axis, domain)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
@@ -130,6 +133,8 @@ class Study(BaseModel):
         if self.metric not in REPORT_KEYS:
             known = nearest(self.metric, REPORT_KEYS)
             raise StudyError(f"unknown metric {self.metric!r}{known}")
+        if self.target is not None:
+            refuse_target(self.metric, self.target)
         for axis in (*(self.scientific or ()), *(self.nuisance or ())):
             if axis not in self.space:
                 raise StudyError(f"axis {axis!r} is not in the space{nearest(axis, self.space)}")

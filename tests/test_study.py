@@ -153,6 +153,9 @@ def test_grid_values_may_be_whole_parts():
             {"metric": "val_robust_accuracy"},
             "unknown metric 'val_robust_accuracy' (did you mean 'val_robust_acc'?)",
         ),
+        ({"target": 70}, "above 0 and at most 1, 0.7 if 70 percent are meant, got 70"),
+        ({"target": float("nan")}, "a target is a finite value of val_robust_acc, got nan"),
+        ({"target": 0}, "above 0 and at most 1, got 0"),
         (
             {"scientific": ("lr.shap",)},
             "axis 'lr.shap' is not in the space (did you mean 'lr.shape'?)",

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from rayat.compare.accuracy import Accuracies
 from rayat.compare.masking import said, signs
 from rayat.compare.measured import Group, differing, shown
@@ -13,6 +15,7 @@ from rayat.compare.speedup import CUT
 from rayat.compare.text import plural, printable
 from rayat.ledger.reader import Run
 from rayat.ledger.state import UNFINISHED
+from rayat.measurement import chance
 
 if TYPE_CHECKING:
     from rayat.compare.table import Row
@@ -68,9 +71,16 @@ def _verdict(rows: Sequence[Row], baseline: str) -> str:
     )
 
 
-def notes(run: Run, rows: Sequence[Row], quality: Accuracies, groups: Sequence[Group]) -> list[str]:
+def notes(
+    run: Run,
+    rows: Sequence[Row],
+    quality: Accuracies,
+    groups: Sequence[Group],
+    target: float | None,
+) -> list[str]:
     """Return what a reader must know before believing the table."""
     study, found = run.info["study"], []
+    found += _too_easy(run, target)
     if len(groups) > 1:
         found.append(
             f"Evaluations differ in {', '.join(printable(k) for k in apart(groups))}: accuracies "
@@ -148,3 +158,21 @@ def _masked(run: Run, rows: Sequence[Row]) -> list[str]:
             for text, trials in seen.values()
         ]
     return found
+
+
+def _too_easy(run: Run, target: float | None) -> list[str]:
+    """Return a note where a network that says one class for every image may reach the target."""
+    if target is None or not str(run.info["metric"]).endswith("_acc"):
+        return []
+    data = [d for d in run.info.get("data") or () if d.get("classes") and d.get("val")]
+    if not data:
+        return []
+    sizes = run.trials.get("cfg.eval.size", pd.Series(dtype=float)).dropna()
+    size = int(min([*sizes, *(d["val"] for d in data)]))
+    limit = chance(max(d["classes"] for d in data), size)
+    if target > limit:
+        return []
+    return [
+        f"The target of {target:.3f} is no more than chance: saying one class for every one of "
+        f"{size} images gives up to {limit:.3f}. Costs to it and speed-ups mean nothing."
+    ]

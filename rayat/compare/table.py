@@ -25,9 +25,8 @@ from rayat.compare.speedup import (
 from rayat.compare.summary import apart, headline, notes
 from rayat.compare.text import plural, printable
 from rayat.compare.verdict import HEADLINE, sentence, word
-from rayat.errors import StudyError
 from rayat.ledger.reader import Run, require_reports
-from rayat.measurement import Values, key
+from rayat.measurement import Values, key, refuse_target
 
 
 @dataclass(frozen=True)
@@ -147,12 +146,12 @@ def compare(
 
     Raises:
         LedgerError: the run holds no report.
-        StudyError: no arm or more than one matches the baseline; the target is not finite.
+        StudyError: no arm or more than one matches the baseline; the target is impossible.
     """
     require_reports(run)
     study = run.info["study"]
-    if target is not None and not math.isfinite(target):
-        raise StudyError(f"a target is a finite value of {run.info['metric']}, got {target}")
+    if target is not None:
+        refuse_target(run.info["metric"], target)
     choices = choose(run)
     name, name_origin = _baseline(run, baseline, choices)
     quality = accuracies(run, suite)
@@ -176,7 +175,7 @@ def compare(
         accuracy_source=quality.source,
         tested=quality.tested,
         headline=headline(rows, groups, name),
-        notes=tuple(notes(run, rows, quality, groups)),
+        notes=tuple(notes(run, rows, quality, groups, main[0])),
         rows=tuple(rows),
     )
 

@@ -205,11 +205,23 @@ def test_without_a_baseline_the_first_arm_is_it(known):
     assert compare(known, baseline="lr=cyclic").baseline == "lr.shape=cyclic"
 
 
+def test_a_target_that_one_class_for_every_image_reaches_is_said(builder):
+    """Ten classes and 100 images: 0.1, and three standard errors of 0.03 above it."""
+    pair(builder, [EARLY] * 3, [LATE] * 3)
+    run = builder.build(target=None)
+    run.info["data"] = [{"classes": 10, "val": 100}]
+    notes = [" ".join(compare(run, target=target).notes) for target in (0.19, 0.2)]
+    assert "The target of 0.190 is no more than chance" in notes[0] and "up to 0.190" in notes[0]
+    assert "chance" not in notes[1]
+
+
 def test_wrong_questions_are_refused(known):
     with pytest.raises(StudyError, match=r"no arm matches 'lr\.shape=cubic'"):
         compare(known, baseline="lr.shape=cubic")
     with pytest.raises(StudyError, match="finite value of val_robust_acc, got nan"):
         compare(known, target=math.nan)
+    with pytest.raises(StudyError, match=r"above 0 and at most 1, 0\.7 if 70 percent are meant"):
+        compare(known, target=70)
     with pytest.raises(LedgerError, match="holds no reports yet"):
         compare(replace(known, epochs=known.epochs.head(0)))
 

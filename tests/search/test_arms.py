@@ -57,6 +57,52 @@ def test_the_name_comes_before_its_parameters_in_every_pair_of_layers(base, spac
     assert (trial.config.lr.kind, trial.config.lr.rise) == ("trapezoid", 0.3)
 
 
+@pytest.mark.parametrize(
+    ("base", "space", "arms", "peaks"),
+    [
+        ({"lr.peak": 0.1}, {"lr.shape": GRID(["cosine"]), "lr.peak": GRID([0.2, 0.3])}, {}, [2, 3]),
+        ({"lr.peak": 0.1}, {"lr.shape": GRID(["cosine"]), "lr.peak": tune.choice([0.2])}, {}, [2]),
+        ({"lr.peak": 0.1}, {}, {"a": {"lr.shape": "cosine", "lr.peak": 0.3}}, [3]),
+        ({"lr.peak": 0.1}, {}, {"a": {"lr": {"shape": "cosine", "peak": 0.3}}}, [3]),
+        ({"lr.peak": 0.1}, {}, {"a": {"lr.shape": "cosine"}}, [1]),
+        ({"lr": {"peak": 0.1}}, {"lr.shape": GRID(["cosine"]), "lr.peak": GRID([0.2])}, {}, [2]),
+    ],
+)
+def test_a_later_layer_wins_also_over_a_parameter_that_stood_alone(base, space, arms, peaks):
+    """The first edit of the first example: a rate in the base, and then an axis of rates."""
+    trials = expand(base=base, space=space, arms=arms)
+    assert [(t.config.lr.kind, round(10 * t.config.lr.peak)) for t in trials] == [
+        ("cosine", peak) for peak in peaks
+    ]
+
+
+def test_what_set_gives_wins_over_a_parameter_that_stood_alone():
+    (trial,) = expand(
+        base={"attack.eps": 0.1},
+        space={"lr.shape": GRID(["cosine"])},
+        sets={"attack.name": "fgsm", "attack.eps": 0.3},
+    )
+    assert (trial.config.attack.kind, trial.config.attack.eps) == ("fgsm", 0.3)
+
+
+def test_a_deeper_parameter_alone_is_not_hidden_by_a_name_beside_it():
+    stages = {"attack_schedule.name": "switch", "attack_schedule.to.name": "pgd"}
+    (trial,) = expand(
+        base={"attack": {"name": "fgsm", "eps": 0.2}, "attack_schedule.to.eps": 0.2},
+        arms={"a": {**stages, "attack_schedule.at": 0.5}},
+    )
+    assert trial.config.attack_schedule.to["eps"] == 0.2
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_layer_that_gives_a_key_two_values_is_refused(turned):
+    base = {"lr.peak": 0.1, "lr": {"shape": "constant", "peak": 0.3}}
+    with pytest.raises(RayatError, match=r"lr\.peak is given twice, as 0\.1 and as 0\.3 in 'lr'"):
+        expand(base=dict(reversed(base.items())) if turned else base)
+    same_value = {"lr.peak": 0.3, "lr": {"shape": "constant", "peak": 0.3}}
+    assert expand(base=same_value)[0].config.lr.peak == 0.3
+
+
 def test_a_constant_outlives_the_parts_that_arms_give_whole():
     arms = {"pgd": {"attack": {"name": "pgd", "steps": 3}}, "fgsm": {"attack": "fgsm"}}
     trials = expand(arms=arms, space={"attack.eps": 0.2})
