@@ -53,8 +53,8 @@ def spoken(facts: Mapping[str, Any]) -> str:
     from rayat.cli.text import duration
 
     parts = {
-        "of training and validation": facts["trial_seconds"],
-        "of final evaluation at most": facts["final_seconds"],
+        "of training and validation over all trials": facts["trial_seconds"],
+        "of final evaluation at most over all trials": facts["final_seconds"],
         "of Ray": facts["ray_seconds"],
     }
     return ", ".join(f"{duration(seconds)} {what}" for what, seconds in parts.items() if seconds)

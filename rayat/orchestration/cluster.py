@@ -131,22 +131,48 @@ def _start_local(
     cores = len(os.sched_getaffinity(0))
     before = os.umask(0o077)  # the started processes write for this user only
     try:
-        _patiently(
-            address="local",  # without it Ray follows the address that it finds around it
-            num_cpus=cpus or cores,
-            num_gpus=gpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="CRITICAL",
-            object_store_memory=object_store_bytes,
-            namespace="rayat",
-            _temp_dir=str(folder),
-        )
+        with _own_groups():
+            _patiently(
+                address="local",  # without it Ray follows the address that it finds around it
+                num_cpus=cpus or cores,
+                num_gpus=gpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="CRITICAL",
+                object_store_memory=object_store_bytes,
+                namespace="rayat",
+                _temp_dir=str(folder),
+            )
     finally:
         os.umask(before)
     token = Path.home() / ".ray" / "auth_token"
     if token.exists():
         token.chmod(0o600)
+
+
+@contextlib.contextmanager
+def _own_groups() -> Iterator[None]:
+    """Let Ray's processes be started in groups of their own.
+
+    What stops a run by a signal to its whole group (`timeout`, a scheduler, a container) would stop
+    the Ray under it first, and the run could not end in order. The kernel ends them with this
+    process; where it cannot, Ray needs them in one group to do so, and they stay there.
+    """
+    services: Any = ray._private.services
+    plain = services.ConsolePopen
+    if not ray._private.utils.detect_fate_sharing_support():
+        yield
+        return
+
+    class Apart(plain):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            super().__init__(*arguments, process_group=0, **settings)
+
+    services.ConsolePopen = Apart
+    try:
+        yield
+    finally:
+        services.ConsolePopen = plain
 
 
 def _patiently(**settings: Any) -> None:

@@ -96,7 +96,8 @@ def test_run_then_status_compare_report_refit(tmp_path):
     assert json.loads(refitted.stdout)["statuses"] == {"finished": 1}
 
 
-def test_ctrl_c_says_how_to_go_on_and_resume_goes_on(tmp_path):
+def test_a_stop_of_the_whole_group_says_how_to_go_on_and_resume_goes_on(tmp_path):
+    """As `timeout`, a scheduler and a container stop a run: everything in its group at once."""
     (tmp_path / "small.py").write_text(STUDY)
     arguments = "run small.py --cpus 2 --out cut --concurrency 1 --set epochs=30"
     process = subprocess.Popen(
@@ -104,13 +105,15 @@ def test_ctrl_c_says_how_to_go_on_and_resume_goes_on(tmp_path):
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     assert process.stderr is not None
     first = process.stderr.readline()  # said when the driver has begun
     log = tmp_path / "cut" / "log" / "000001.rlog"
     while b'"kind":"report"' not in log.read_bytes():
-        assert process.poll() is None
-    os.kill(process.pid, signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+    os.killpg(process.pid, signal.SIGTERM)
     _, rest = process.communicate()
     assert "2 of 2 trials to run, 1 at once" in first
     assert process.returncode == 130, rest

@@ -42,4 +42,4 @@ def test_rays_seconds_are_shared_by_what_runs_together():
 
 def test_what_takes_no_time_is_not_said():
     facts = {"trial_seconds": 90.0, "final_seconds": 0.0, "ray_seconds": 20.0}
-    assert spoken(facts) == "1 min 30 s of training and validation, 20 s of Ray"
+    assert spoken(facts) == "1 min 30 s of training and validation over all trials, 20 s of Ray"
