@@ -164,3 +164,21 @@ def test_the_tables_of_the_documents_are_what_their_commands_print(script, argum
         if row.startswith("| ") and "---" not in row:
             cells = [re.escape(cell.strip()) for cell in row.strip("| ").split("|") if cell.strip()]
             assert any(re.search(r".*\| ".join(cells), line) for line in lines), row
+
+
+@pytest.mark.parametrize(
+    ("folder", "page"),
+    [
+        ("lr_shapes", "README.md"),
+        ("methods", "docs/methods-study.md"),
+        ("methods_mended", "docs/methods-study.md"),
+        ("free_box", "docs/methods-study.md"),
+    ],
+)
+def test_the_results_of_the_documents_are_what_compare_prints(folder, page):
+    from rayat.compare.table import compare
+    from rayat.ledger.reader import read_run
+
+    printed = compare(read_run(ROOT / "results" / folder)).markdown().splitlines()
+    missing = set(printed) - set((ROOT / page).read_text().splitlines())
+    assert not [line for line in missing if line.startswith("| ")]
