@@ -174,7 +174,8 @@ def report(
 def repair(run: options.Run, json: options.Json = False) -> None:
     """Rebuild a run's tables from its log.
 
-    A damaged log keeps the records before the damage; as it was, it is set aside.
+    A damaged log keeps the records before the damage; as it was, it is set aside. So are
+    tables that hold more than the log.
     """
     from rayat.ledger.repair import repair as repair_run
 

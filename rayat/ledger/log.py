@@ -149,8 +149,16 @@ class Log:
         self._clean = extent.torn == 0
 
     @classmethod
-    def open(cls, folder: Path, visit: Callable[[Record], object]) -> Self:
+    def open(
+        cls,
+        folder: Path,
+        visit: Callable[[Record], object],
+        check: Callable[[Extent], object] = lambda extent: None,
+    ) -> Self:
         """Open or create the log of a run, show every record to `visit`, cut a torn tail.
+
+        Args:
+            check: called with what the file holds before anything is changed; it may refuse it.
 
         Raises:
             LedgerError: a damaged or foreign file, with the place and the cure.
@@ -163,6 +171,7 @@ class Log:
                 f"{extent.damage}; `rayat repair {quoted(folder)}` keeps the {extent.records} "
                 "records before it and sets the damaged file aside"
             )
+        check(extent)
         with naming(path, "open"):
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | NEW, FILE_MODE)
         log = cls(path, descriptor, extent)

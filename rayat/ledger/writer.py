@@ -14,8 +14,9 @@ from rayat.errors import LedgerError, nearest, quoted
 from rayat.ledger.files import create_file, located, make_folder
 from rayat.ledger.info import RUN, read_info, run_json
 from rayat.ledger.lock import RunLock
-from rayat.ledger.log import LOG, Log
+from rayat.ledger.log import LOG, Extent, Log
 from rayat.ledger.publish import MANIFEST, publish, read_manifest, settle
+from rayat.ledger.reach import reach, restore_log, tables_there
 from rayat.ledger.rows import VALUES, decision_row, eval_row, plain, report_row, text, trial_row
 from rayat.ledger.schema import REPORT_KEYS, SCHEMA_VERSION
 from rayat.ledger.state import ENDINGS, EVAL_KEY, RETRY, UNFINISHED, UNREPORTED, State
@@ -100,9 +101,8 @@ class Ledger:
         _check_log(folder)
         settle(folder)
         info, state = read_info(folder), State()
-        log = Log.open(folder, state.apply)
+        log = Log.open(folder, state.apply, lambda extent: _check_reach(folder, extent, state))
         try:
-            _check_reach(folder, log.bytes)
             lock.raise_fence(state.fence + 1)
             ledger = cls(folder, lock, log, state)
             if state.info is None:
@@ -368,21 +368,20 @@ class Ledger:
 
 
 def _check_log(folder: Path) -> None:
-    if (folder / MANIFEST).exists() and not (folder / LOG).exists():
+    if tables_there(folder) and not (folder / LOG).exists():
         raise LedgerError(
             f"{folder / LOG}: missing; the tables of this run can be read, but without its log it "
-            "cannot go on"
+            f"cannot go on; {restore_log(folder)}"
         )
 
 
-def _check_reach(folder: Path, log_bytes: int) -> None:
+def _check_reach(folder: Path, extent: Extent, state: State) -> None:
     """Refuse a log that is shorter than the tables were made from. Raises `LedgerError`."""
-    if not (folder / MANIFEST).exists():
-        return
-    stands_for = read_manifest(folder / MANIFEST)["log"]["bytes"]
-    if log_bytes < stands_for:
+    if (folder / MANIFEST).exists():
+        read_manifest(folder / MANIFEST)
+    said = reach(folder).beyond(extent, state)
+    if said:
         raise LedgerError(
-            f"{folder / 'log'}: holds {log_bytes} bytes of records, the tables were made from "
-            f"{stands_for}: acknowledged records are missing; put the log back, or "
-            f"`rayat repair {quoted(folder)}` to go on from what is left"
+            f"{folder}: {said}; {restore_log(folder)}, or `rayat repair {quoted(folder)}` to set "
+            "the tables aside and go on from what is left"
         )

@@ -12,6 +12,7 @@ from typing import Any
 from rayat.errors import LedgerError, quoted
 from rayat.ledger.files import located
 from rayat.ledger.log import LOG, Record, read_log
+from rayat.ledger.reach import reach, restore_log, tables_there
 from rayat.ledger.rows import VALUES, plain
 from rayat.ledger.state import UNREPORTED, State
 from rayat.policies.base import REPORTED_ENDS, Decision, TrialView
@@ -36,18 +37,23 @@ def verify(folder: str | Path) -> Verification:
     """Make all decisions of a run again, in the order of its log.
 
     Raises:
-        LedgerError: no log, or a damaged one.
+        LedgerError: no log, a damaged one, or one that holds less than the tables.
     """
     folder = located(folder)
     path = folder / LOG
     if not path.is_file():
-        raise LedgerError(f"{path}: missing; decisions can be verified from a run's log only")
+        cure = f"; the tables are there: {restore_log(folder)}" if tables_there(folder) else ""
+        raise LedgerError(f"{path}: missing; decisions can be verified from a run's log only{cure}")
+    tables = reach(folder)  # before the log, which a living run's driver writes first
     again = _Again()
     extent = read_log(path, again.record)
     if extent.damage:
         raise LedgerError(
             f"{extent.damage}; `rayat repair {quoted(folder)}` keeps what is before it"
         )
+    said = tables.beyond(extent, again.state)
+    if said:
+        raise LedgerError(f"{folder}: {said}; {restore_log(folder)}")
     made = sum(map(len, again.made.values()))
     difference = again.difference(finished=extent.torn == 0)
     return Verification(str(folder), len(again.state.observed), made, difference)

@@ -106,3 +106,77 @@ def test_what_cannot_be_repaired_is_left_alone(finished, tmp_path):
 def test_a_living_run_is_not_repaired(ledger):
     with pytest.raises(LockedError, match="is being written by process"):
         repair(ledger.folder)
+
+
+def cut(folder, share=2 / 3):
+    """Leave the first part of the log, as a partial copy does; return what is left."""
+    data = (folder / LOG).read_bytes()
+    (folder / LOG).write_bytes(data[: int(len(data) * share)])
+    return (folder / LOG).read_bytes()
+
+
+def test_a_cut_log_does_not_replace_tables_that_hold_more(finished):
+    whole, log = read_run(finished), (finished / LOG).read_bytes()
+    tables = contents(finished)
+    left = cut(finished)
+    report = repair(finished)
+    assert report.kept == finished / "tables.kept-1"
+    assert contents(report.kept) == tables
+    assert read_run(report.kept).epochs.equals(whole.epochs)
+    assert report.set_aside.read_bytes() == left and report.torn_bytes == 0
+    held = len(read_run(finished).epochs)
+    assert 0 < held < 3
+    assert f"the log holds {held} reports and 0 decisions and 0 evaluations" in str(report)
+    assert "the tables 3 and 1 and 1: the log was cut." in str(report)
+    assert "copy" in str(report) and "acknowledged" not in str(report)
+    (finished / LOG).write_bytes(log)  # where it was whole
+    assert repair(finished).kept is None
+    assert contents(finished) == tables
+
+
+def test_a_log_cut_between_two_records_is_seen_by_its_end_alone(finished):
+    data = (finished / LOG).read_bytes()
+    (finished / LOG).write_bytes(data[: data.rindex(b'{"fence":') - 8])
+    report = repair(finished)
+    assert report.kept and report.set_aside is None
+    assert "records, the tables were made from" in str(report)
+
+
+def test_without_a_manifest_the_rows_of_the_tables_count(finished):
+    (finished / MANIFEST).unlink()
+    rows = (finished / "epochs.parquet").read_bytes()
+    left = cut(finished)
+    with pytest.raises(LedgerError, match=r"reports and 0 decisions .* the log was cut; copy"):
+        Ledger.open(finished)
+    assert (finished / LOG).read_bytes() == left
+    assert (finished / "epochs.parquet").read_bytes() == rows
+    assert (repair(finished).kept / "epochs.parquet").read_bytes() == rows
+
+
+def test_tables_kept_once_are_not_overwritten(finished):
+    for number, share in ((1, 0.8), (2, 0.6)):
+        cut(finished, share)
+        assert repair(finished).kept.name == f"tables.kept-{number}"
+    assert len(read_run(finished / "tables.kept-1").evals) == 1
+
+
+def test_tables_older_than_the_log_are_rebuilt_and_not_kept(ledger, make_row):
+    ledger.report("t", 1, make_row(1))
+    ledger.log.close()  # as a crash leaves it: nothing was projected since the start
+    ledger.lock.release()
+    ledger._closed = True
+    with (ledger.folder / LOG).open("ab") as file:
+        file.write(b"\x05\0")
+    report = repair(ledger.folder)
+    assert report.kept is None and report.cut is None and report.torn_bytes == 2
+    assert "before it is acknowledged" in str(report)
+    assert "epochs.parquet" in report.rebuilt
+    assert len(read_run(ledger.folder).epochs) == 1
+
+
+def test_damage_keeps_tables_that_hold_more(finished):
+    tables = contents(finished)
+    data = bytearray((finished / LOG).read_bytes())
+    data[data.index(b'"epoch":3') + 20] ^= 1
+    (finished / LOG).write_bytes(data)
+    assert contents(repair(finished).kept) == tables

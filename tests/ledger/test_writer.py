@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import stat
 import statistics
 import time
@@ -171,7 +172,7 @@ def test_a_torn_tail_is_cut_and_told(finished):
 def test_a_log_shorter_than_the_tables_is_refused(finished):
     data = (finished / LOG).read_bytes()
     (finished / LOG).write_bytes(data[: data.rindex(b'{"fence":') - 8])
-    with pytest.raises(LedgerError, match="acknowledged records are missing; put the log back"):
+    with pytest.raises(LedgerError, match=r"the log was cut; copy .*rlog again from where it is"):
         Ledger.open(finished)
 
 
@@ -180,6 +181,24 @@ def test_tables_without_a_log_cannot_go_on(finished):
     with pytest.raises(LedgerError, match="missing; the tables of this run can be read"):
         Ledger.open(finished)
     assert len(read_run(finished).epochs) == 3
+    assert not (finished / LOG).exists()
+
+
+def test_a_refused_log_and_its_tables_stay_to_the_byte(finished):
+    (finished / LOG).write_bytes((finished / LOG).read_bytes()[:-300])
+    before = {p: p.read_bytes() for p in (finished / LOG, *finished.glob("*.parquet"))}
+    with pytest.raises(LedgerError, match="the log was cut"):
+        Ledger.open(finished)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_tables_without_log_and_manifest_are_not_begun_again(finished):
+    (finished / MANIFEST).unlink()
+    shutil.rmtree(finished / "log")
+    before = (finished / "epochs.parquet").read_bytes()
+    with pytest.raises(LedgerError, match=r"missing; the tables .* copy .* again from where it is"):
+        Ledger.open(finished)
+    assert (finished / "epochs.parquet").read_bytes() == before
     assert not (finished / LOG).exists()
 
 

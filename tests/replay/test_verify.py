@@ -7,6 +7,7 @@ import json
 import pytest
 
 from rayat.errors import LedgerError
+from rayat.ledger.log import LOG
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.driver import Driver
 from rayat.policies.base import TrialView
@@ -72,3 +73,16 @@ def test_a_forged_number_is_found(tmp_path, monkeypatch):
 def test_a_folder_without_a_log_is_refused(tmp_path):
     with pytest.raises(LedgerError, match="missing; decisions can be verified"):
         verify(tmp_path)
+
+
+def test_a_log_that_holds_less_than_the_tables_is_not_said_to_hold(tmp_path):
+    make(tmp_path / "run", "none")
+    log = tmp_path / "run" / LOG
+    data = log.read_bytes()
+    log.write_bytes(data[: len(data) * 2 // 3])
+    said = r"the log holds \d+ reports, the tables 60: the log was cut; copy .* from where it is"
+    with pytest.raises(LedgerError, match=said):
+        verify(tmp_path / "run")
+    log.unlink()
+    with pytest.raises(LedgerError, match="from a run's log only; the tables are there: copy"):
+        verify(tmp_path / "run")
