@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,8 +61,12 @@ class Source:
     notes: Sequence[str] = ()
 
 
-def order_notes(trials: Sequence[Imported]) -> list[str]:
-    """Return a note on trials whose epochs were counted from 0, and one on those out of order."""
+def reading_notes(trials: Sequence[Imported]) -> list[str]:
+    """Return what is read otherwise than it stands there, or may be meant otherwise.
+
+    Epochs that were counted from 0 or out of order, seconds that look like a clock that runs on,
+    and trials of one arm that share a seed.
+    """
     notes = []
     for found, what in (
         ([t.name for t in trials if t.shifted], "counted from 0: here epoch 0 is epoch 1"),
@@ -69,7 +75,25 @@ def order_notes(trials: Sequence[Imported]) -> list[str]:
         if found:
             names = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
             notes.append(f"the epochs of {len(found)} of {len(trials)} trials are {what} ({names})")
+    clocks = [_rises([row.get("train_seconds") for row in t.rows]) for t in trials if t.rows[2:]]
+    if clocks and all(clocks):
+        notes.append(
+            "the seconds rise at every epoch of every trial, as a clock that runs on does, and are "
+            "read as what each epoch took: if it is a clock, give the differences"
+        )
+    twice = Counter((trial.arm, trial.seed) for trial in trials)
+    for (arm, seed), number in [item for item in twice.items() if item[1] > 1][:1]:
+        notes.append(
+            f"arm {arm!r} has {number} trials of seed {seed}, of which comparisons show the best "
+            "alone: give each its seed (--map seed=COLUMN of a table)"
+        )
     return notes
+
+
+def _rises(values: Sequence[Any]) -> bool:
+    """Return whether all values are known and each is above the one before."""
+    known = [value for value in values if value is not None and value == value]
+    return len(known) == len(values) and all(a < b for a, b in itertools.pairwise(known))
 
 
 def write(source: Source, root: Path, folder: str | Path, command: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rayat.config import flatten
 from rayat.errors import LedgerError
-from rayat.imports.base import Imported, Source, arm_label, order_notes
+from rayat.imports.base import Imported, Source, arm_label, reading_notes
 from rayat.imports.table import counts_from, refuse_fractions, trials
 from rayat.ledger.files import located
 from rayat.replay.curves import KNOWN, column_roles
@@ -93,7 +93,7 @@ def read(folder: str | Path, columns: Mapping[str, str], percent: bool = False) 
             del files[name]
     if failed and not good:
         raise failed[0]
-    return Source(KIND, good, list(files.values()), skipped, order_notes(good))
+    return Source(KIND, good, list(files.values()), skipped, reading_notes(good))
 
 
 def _results(folder: Path) -> list[Path]:

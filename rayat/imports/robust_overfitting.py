@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.errors import LedgerError
-from rayat.imports.base import Imported, Source, arm_label, order_notes
+from rayat.imports.base import Imported, Source, arm_label, reading_notes
 from rayat.ledger.files import located
 
 KIND = "robust-overfitting"
@@ -59,7 +59,7 @@ def read(folder: str | Path, percent: bool = False) -> Source:
         except ValueError as error:
             skipped[name] = str(error)
     read_from = [path for path in paths if str(path.parent.relative_to(folder)) not in skipped]
-    return Source(KIND, trials, read_from, skipped, order_notes(trials))
+    return Source(KIND, trials, read_from, skipped, reading_notes(trials))
 
 
 def read_log(text: str, name: str, percent: bool = False) -> Imported:

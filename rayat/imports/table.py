@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from rayat.errors import LedgerError, nearest
-from rayat.imports.base import Imported, Source, arm_label, order_notes
+from rayat.imports.base import Imported, Source, arm_label, reading_notes
 from rayat.ledger.files import located
 from rayat.replay.curves import KNOWN, column_roles
 
@@ -55,7 +55,7 @@ def read(path: str | Path, columns: Mapping[str, str], percent: bool = False) ->
     except (OSError, ValueError, pa.ArrowException) as error:
         raise LedgerError(f"{path}: not a readable CSV or Parquet file ({error})") from None
     found = trials(table, columns, str(path), percent=percent)
-    return Source(KIND, found, [path], notes=order_notes(found))
+    return Source(KIND, found, [path], notes=reading_notes(found))
 
 
 def trials(

@@ -109,3 +109,30 @@ def test_a_log_in_percents_is_read_with_the_option_alone():
     tiny = tiny.replace("41.5", "0.4").replace("43.5", "0.4")
     with pytest.raises(ValueError, match="leave --percent out"):
         robust_overfitting.read_log(tiny, "a", percent=True)
+
+
+def test_a_clock_for_the_seconds_and_one_seed_for_several_trials_are_said(tmp_path):
+    table = pd.DataFrame(
+        [
+            (f"{arm}{seed}", epoch, arm, seed, 0.1 * epoch, 10.0 * epoch)
+            for arm in "ab"
+            for seed in (0, 1)
+            for epoch in (1, 2, 3)
+        ],
+        columns=["trial_id", "epoch", "arm", "seed", "robust_acc", "seconds"],
+    )
+    said = {}
+    for name, changes in {
+        "clock": {},
+        "each": {"seconds": 10.0},
+        "one seed": {"seconds": 10.0, "seed": 0},
+        "no seed": {"seconds": 10.0, "seed": None},
+    }.items():
+        changed = table.assign(**changes)
+        changed = changed.drop(columns="seed") if name == "no seed" else changed
+        changed.to_csv(tmp_path / "t.csv", index=False)
+        said[name] = run("table", tmp_path / "t.csv", "--out", tmp_path / name).stderr
+    assert "the seconds rise at every epoch of every trial, as a clock" in said["clock"]
+    assert said["each"] == ""
+    for name in ("one seed", "no seed"):
+        assert "arm 'a' has 2 trials of seed 0, of which comparisons show the best" in said[name]
