@@ -38,13 +38,24 @@ class Remove(Observer):
         self.phases += 1
     def changed(self, trial_id, what):
         if what == "report" and not self.done and self.driver.ledger.reported(trial_id) == 3:
+            # Of one worker: the node of the trial that reports, since the other one's may only be
+            # starting; one of the two is not on the head, which stays.
+            at = place(self.driver._starts[trial_id][0]) if self.phases == 1 else None
+            found = [node for node in nodes if used(node) and at in (None, node.node_id)]
+            if not found:
+                return
             self.done = True
-            victim = next(node for node in nodes if used(node))
+            victim = found[0]
             nodes.remove(victim)
             print("removed", self.phases, flush=True)
             cluster.remove_node(victim, allow_graceful=False)
             if self.phases == 1:
                 nodes.append(cluster.add_node(num_cpus=1))
+
+def place(start):
+    pid = int(start.split(":")[1])
+    actors = ray._private.state.actors().values()
+    return next(actor["Address"]["NodeID"] for actor in actors if actor["Pid"] == pid)
 
 def used(node):
     free = ray._private.state.available_resources_per_node().get(node.node_id, {})
