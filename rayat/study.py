@@ -124,7 +124,8 @@ class Study(BaseModel):
         if "arm" in self.space:
             raise StudyError("'arm' is no configuration key: name the methods in `arms`")
         refuse_nested(self.base, self.arms, self.space)
-        for layer in (self.base, self.sets, *self.arms.values()):
+        constants = {k: v for k, v in self.space.items() if not is_domain(v)}
+        for layer in (self.base, constants, self.sets, *self.arms.values()):
             refuse_twice(layer)
         for axis, domain in self.space.items():
             refuse_empty(axis, domain)

@@ -145,9 +145,8 @@ def asked(address: str) -> dict[str, Any]:
         assert probe.stdout is not None
         late = threading.Timer(LOAD_SECONDS, probe.kill)
         late.start()
-        first = (
-            probe.stdout.readline()
-        )  # it is loaded: only now does the time of the other side count
+        first = probe.stdout.readline()
+        # It is loaded: only from now on does the time count that the other side takes.
         late.cancel()
         try:
             rest = probe.communicate(timeout=PROBE_SECONDS)[0]

@@ -28,8 +28,8 @@ training does, 60 MB on Fashion-MNIST, and a process keeps it. It takes up to 6 
 
 CROWDED, CROWD = 0.1, 5
 """Share and number of images at the widest spread of the logits from which outputs count as
-squashed. Networks trained on digits with logits had at most 0.01, at least 0.2 behind functions
-that saturate (tests/suites/test_squashed.py)."""
+squashed: between networks trained on digits with plain logits and the same ones behind functions
+that saturate, both in tests/suites/test_squashed.py; other data were not looked at."""
 
 
 @dataclass(frozen=True)

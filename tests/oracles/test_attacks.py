@@ -21,13 +21,14 @@ ONLY = {
 TIGHT = {"atol": 1e-12, "rtol": 1e-10}
 
 
+def given(recorded, torched):
+    """Return what was recorded: the case, the network, the images and their labels."""
+    network, x, y = recorded["network"], recorded["x"], recorded["y"]
+    return recorded["case"], torched.network(network), torched.picture(x), torched.tensor(y)
+
+
 def test_the_images_are_those_of_the_rule(method, recorded, draws, torched):
-    case = recorded["case"]
-    model, x, y = (
-        torched.network(recorded["network"]),
-        torched.picture(recorded["x"]),
-        torched.tensor(recorded["y"]),
-    )
+    case, model, x, y = given(recorded, torched)
     attack = ATTACKS.get(method)(**case["parameters"])
     if "epoch" in case:
         attack = attack.at(Moment(case["epoch"], case["epochs"], 1.0))
@@ -42,12 +43,7 @@ def test_the_images_are_those_of_the_rule(method, recorded, draws, torched):
 
 
 def test_bullet_train_is_its_rule(method, recorded, draws, torched):
-    case = recorded["case"]
-    model, x, y = (
-        torched.network(recorded["network"]),
-        torched.picture(recorded["x"]),
-        torched.tensor(recorded["y"]),
-    )
+    case, model, x, y = given(recorded, torched)
     attack = ATTACKS.get(method)(**case["parameters"])
     memory = attack.remember(Setting((1, 3, 3), 3, len(x), 0))
     memory.load_state_dict({"robust": case["share"]})
@@ -95,12 +91,7 @@ def test_free_is_its_rule(method, recorded, torched):
 
 def test_fgsm_sdi_is_its_rule(method, recorded, torched, monkeypatch):
     """The generator is recorded too: `a x + b s + c`. Its optimiser is rayat's own."""
-    case = recorded["case"]
-    model, x, y = (
-        torched.network(recorded["network"]),
-        torched.picture(recorded["x"]),
-        torched.tensor(recorded["y"]),
-    )
+    case, model, x, y = given(recorded, torched)
     theta = torched.tensor(case["theta"])
     tiny = nn.Conv2d(2, 1, 1).double()
     with torch.no_grad():

@@ -39,8 +39,7 @@ class Digits(Source):
 def table_of_digits() -> np.ndarray:
     """Return (1797, 65) numbers: each image's 64 intensities 0..16 in row order, and its digit.
 
-    Read from scikit-learn's folder without importing scikit-learn, which takes each worker longer
-    than a short trial does.
+    From scikit-learn's folder, without importing scikit-learn, which takes every worker seconds.
     """
     spec = importlib.util.find_spec("sklearn")
     places = [] if spec is None else list(spec.submodule_search_locations or ())
