@@ -15,6 +15,8 @@ from rayat.errors import StudyError, nearest, quoted
 from rayat.ledger.reader import Run
 
 CHECKPOINTS = ("best", "last")
+VALIDATION = "validation"
+"""The source of accuracies where no test is recorded: the split that chose the best epoch."""
 MEASURED = {"n": "test images", "precision": "precision of the test", "eps": "eps of the test"}
 """Columns of a test evaluation that must be equal where accuracies are compared, by their names."""
 
@@ -110,7 +112,9 @@ def accuracies(run: Run, suite: str | None = None) -> Accuracies:
     tests = _at_own_radius(run, run.evals[run.evals["split"] == "test"])
     tests = _most_shared(tests)
     if suite is None and tests.empty:
-        return Accuracies("validation", False, _validation(run))
+        imported = run.info.get("imported")
+        kind = f"imported, {measured_on(imported)}" if imported else VALIDATION
+        return Accuracies(kind, False, _validation(run))
     if suite is None:
         suites = tests.groupby("suite")["robust_acc"].agg(["count", "mean"]).reset_index()
         suites["other"] = ~suites["suite"].str.startswith("autoattack")
@@ -133,6 +137,12 @@ def accuracies(run: Run, suite: str | None = None) -> Accuracies:
             None if pd.isna(v) else round(v, 9) if isinstance(v, float) else v for v in table[key]
         ]
     return Accuracies(f"test, {suite}", True, table)
+
+
+def measured_on(imported: Mapping[str, Any]) -> str:
+    """Return on what an imported run's accuracies were measured, in words."""
+    words = {"val": "validation data", "test": "test data", "unknown": "data of an unknown split"}
+    return " and ".join(words.get(kind, kind) for kind in imported["measured_on"])
 
 
 def _most_shared(tests: pd.DataFrame) -> pd.DataFrame:

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from rayat.compare.render import where
+from rayat.compare.speedup import AXES, counts_passes
 from rayat.compare.table import Comparison, Row
-from rayat.compare.text import count, printable, short_arms
+from rayat.compare.text import count, printable, seconds, short_arms
 from rayat.errors import RayatError, nearest
 from rayat.ledger.reader import Run
 
@@ -108,17 +109,20 @@ def draw_curves(run: Run, comparison: Comparison) -> Figure:
 def draw_cost(run: Run, comparison: Comparison) -> Figure:
     """Draw the mean robust accuracy against cumulative passes, and where the target is reached.
 
+    Where no passes were recorded (an imported run) the axis is seconds.
+
     Arms that were measured differently have a panel of their own: their accuracies share no axis.
     """
+    axis, unit = ("passes", count) if counts_passes(run) else ("seconds", seconds)
     with rc_context(STYLE):
         figure, panels, heading, names = _panels(comparison)
         for axes, rows in panels:
             for row in rows:
                 color, line = looks(comparison)[row.arm]
                 values = _common(_table(run, row, comparison.metric)).mean(axis=1)
-                spent = _table(run, row, "passes_cum").mean(axis=1).reindex(values.index)
+                spent = _table(run, row, AXES[axis]).mean(axis=1).reindex(values.index)
                 axes.plot(spent, values, color=color, ls=line, linewidth=1.6, label=names[row.arm])
-                paid = row.costs["passes"]
+                paid = row.costs[axis]
                 if paid is not None and row.target is not None:
                     axes.plot(
                         paid.mean, row.target, "o", color=color, markersize=6, mew=0, zorder=3
@@ -135,11 +139,13 @@ def draw_cost(run: Run, comparison: Comparison) -> Figure:
                     color=INK,
                 )
             axes.set_xlim(left=0)
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: unit(value)))
             axes.set_ylabel(_label(comparison.metric))
             _legend(figure, axes, heading)
         panels[-1][0].set_xlabel(
             "forward and backward passes of single images, attack and validation included"
+            if axis == "passes"
+            else "seconds as recorded; passes were not"
         )
         return figure
 

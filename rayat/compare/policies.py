@@ -12,19 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rayat.compare.accuracy import MeanSd, accuracies
+from rayat.compare.accuracy import VALIDATION, MeanSd, accuracies
 from rayat.compare.bootstrap import Estimate, mean_difference, ratio_of_means
 from rayat.compare.select import best_trial
 from rayat.compare.text import count, fraction, plural, printable, seconds
 from rayat.compare.verdict import interval, robust_interval
 from rayat.errors import StudyError, nearest, quoted
 from rayat.ledger.reader import Run, require_reports
-from rayat.ledger.state import UNFINISHED
+from rayat.ledger.state import PASSES, UNFINISHED
 from rayat.registry import POLICIES
 
-PASSES = ("fwd_passes", "bwd_passes", "eval_fwd_passes", "eval_bwd_passes")
-VALIDATION = "validation"
-"""The source of an accuracy that no test confirms."""
 COSTS = ("wall", "passes", "seconds")
 """Wall-clock seconds of the sweep, passes of all its trials, seconds of all its trials."""
 
@@ -225,7 +222,7 @@ def _sweep(run: Run) -> Sweep:
         policy=label(run.info["study"]["policy"]),
         repetition=hashlib.sha256(names.encode()).hexdigest(),
         wall=(trials["ended_at"].max() - trials["started_at"].min()).total_seconds(),
-        passes=float(trials[list(PASSES)].sum().sum()),
+        passes=float(trials[list(PASSES)].sum(min_count=1).sum(min_count=1)),
         seconds=float(trials["seconds"].sum()),
         epochs=int(trials["epochs_run"].sum()),
         chosen=chosen,

@@ -10,6 +10,7 @@ import numpy as np
 
 from rayat.compare.bootstrap import Estimate, ratio_of_means
 from rayat.ledger.reader import Run
+from rayat.ledger.state import PASSES
 
 AXES = {"passes": "passes_cum", "seconds": "seconds_cum", "epochs": "epoch"}
 """Cost axes and their column of the epochs table. Passes and seconds hold the attack, selection and
@@ -67,6 +68,7 @@ def costs(run: Run, trial_ids: Iterable[str], target: float) -> list[Cost]:
     target was reached, divergence included, does not change its cost.
     """
     trials = run.trials.set_index("trial_id")
+    counted = counts_passes(run)
     seeds, statuses = trials["seed"].to_dict(), trials["status"].to_dict()
     trial_ids, found = list(trial_ids), []
     reports = run.epochs[run.epochs["trial_id"].isin(trial_ids)].sort_values("epoch")
@@ -77,7 +79,7 @@ def costs(run: Run, trial_ids: Iterable[str], target: float) -> list[Cost]:
         at = int(hits[0]) if len(hits) else len(rows) - 1
         paid = {
             axis: float(rows[column].to_numpy(float, na_value=math.nan)[at])
-            if at >= 0
+            if at >= 0 and (axis != "passes" or trial_id in counted)
             else math.nan
             for axis, column in AXES.items()
         }
@@ -91,6 +93,12 @@ def costs(run: Run, trial_ids: Iterable[str], target: float) -> list[Cost]:
             )
         )
     return sorted(found, key=lambda cost: cost.seed)
+
+
+def counts_passes(run: Run) -> set[str]:
+    """Return the trials whose passes were recorded; an imported one's are unknown, not 0."""
+    known = run.trials[list(PASSES)].notna().any(axis=1)
+    return set(run.trials.loc[known, "trial_id"])
 
 
 def paired(baseline: Iterable[Cost], arm: Iterable[Cost]) -> list[tuple[Cost, Cost]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from rayat.compare.accuracy import Accuracies
+from rayat.compare.accuracy import Accuracies, measured_on
 from rayat.compare.masking import said, signs
 from rayat.compare.measured import Group, differing, shown
 from rayat.compare.speedup import CUT
@@ -89,10 +89,10 @@ def notes(
     statuses = run.trials["status"]
     imported = run.info.get("imported")
     if imported:
-        where = " and ".join(imported["measured_on"])
         found.append(
-            f"Imported ({imported['from']}): accuracies were measured on {where} data; costs are "
-            "as recorded."
+            f"Imported ({imported['from']}): accuracies were measured on "
+            f"{measured_on(imported)}, and an arm's best epoch was chosen by the same figures, "
+            "which flatters it; costs are as recorded."
         )
     elif study.get("protocol") == "as-published":
         found.append("Protocol as-published: decisions may have seen the test set.")
@@ -127,7 +127,7 @@ def notes(
             f"Each arm speaks through the best of its {tried} configurations, chosen by the mean "
             f"best {run.info['metric']} over the same seeds: slightly optimistic for all alike."
         )
-    if not quality.tested:
+    if not quality.tested and not imported:
         found.append(
             "No test evaluation is recorded: accuracies are those of the validation split that "
             "chose the best epoch, which flatters them."

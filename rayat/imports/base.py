@@ -6,9 +6,9 @@ import hashlib
 import itertools
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class Imported:
     """One training that was recorded elsewhere.
 
     Attributes:
-        name: becomes the trial's id. arm: the label it is compared under. seed: of the training.
+        name: becomes the trial's id. arm: the label it is compared under.
+        seed: of the training; None where it is not recorded, and becomes a number (`gather`).
         config: what is known of its configuration, as plain values.
         rows: the epochs, keys as in the ledger's `epochs` table; gaps are filled with nulls.
         planned: epochs that it should have had.
@@ -36,7 +37,7 @@ class Imported:
 
     name: str
     arm: str
-    seed: int
+    seed: int | None
     config: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
     planned: int
@@ -61,11 +62,45 @@ class Source:
     notes: Sequence[str] = ()
 
 
-def reading_notes(trials: Sequence[Imported]) -> list[str]:
+def gather(
+    kind: str,
+    trials: Sequence[Imported],
+    files: Sequence[Path],
+    skipped: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> Source:
+    """Return the source that an importer has read, with a number for every unknown seed.
+
+    Trials whose seed is not recorded are numbered within their arm, in the order in which they
+    stand, leaving out the seeds that the arm has: with one seed for all, a comparison would take
+    the best of them for the arm.
+    """
+    numbered, taken = [], defaultdict[str, set[int]](set)
+    for trial in trials:
+        if trial.seed is not None:
+            taken[trial.arm].add(trial.seed)
+    for trial in trials:
+        seed = trial.seed
+        if seed is None:
+            seed = next(n for n in itertools.count() if n not in taken[trial.arm])
+            taken[trial.arm].add(seed)
+        numbered.append(replace(trial, seed=seed, config={**trial.config, "seed": seed}))
+    unknown = [trial for trial in trials if trial.seed is None]
+    said = list(notes)
+    if len(unknown) > len({trial.arm for trial in unknown}):
+        said.append(
+            f"the seeds of {len(unknown)} of {len(trials)} trials are not recorded: the trials of "
+            "an arm are numbered from 0 in the order in which they stand, and a comparison pairs "
+            "equal numbers"
+        )
+    return Source(kind, numbered, files, skipped or {}, [*said, *_reading_notes(numbered)])
+
+
+def _reading_notes(trials: Sequence[Imported]) -> list[str]:
     """Return what is read otherwise than it stands there, or may be meant otherwise.
 
     Epochs that were counted from 0 or out of order, seconds that look like a clock that runs on,
-    and trials of one arm that share a seed.
+    and trials of one arm that share a recorded seed.
     """
     notes = []
     for found, what in (
@@ -79,7 +114,8 @@ def reading_notes(trials: Sequence[Imported]) -> list[str]:
     if clocks and all(clocks):
         notes.append(
             "the seconds rise at every epoch of every trial, as a clock that runs on does, and are "
-            "read as what each epoch took: if it is a clock, give the differences"
+            "read as what each epoch took: if it is a clock, name its column with "
+            "--map seconds_cum=COLUMN"
         )
     twice = Counter((trial.arm, trial.seed) for trial in trials)
     for (arm, seed), number in [item for item in twice.items() if item[1] > 1][:1]:
@@ -147,6 +183,8 @@ def write(source: Source, root: Path, folder: str | Path, command: Sequence[str]
 
 def _write_trial(ledger: Ledger, index: int, trial_id: str, trial: Imported) -> None:
     text = json.dumps(trial.config, sort_keys=True, separators=(",", ":"))
+    if trial.seed is None:
+        raise LedgerError(f"trial {trial.name!r} has no seed; `gather` numbers those without one")
     other = {key: value for key, value in trial.config.items() if key != "seed"}
     identity = json.dumps([trial.arm, other], sort_keys=True)
     ledger.trial(

@@ -11,14 +11,15 @@ import pandas as pd
 
 from rayat.config import flatten
 from rayat.errors import LedgerError
-from rayat.imports.base import Imported, Source, arm_label, reading_notes
-from rayat.imports.table import counts_from, refuse_fractions, trials
+from rayat.imports.base import Imported, Source, arm_label, gather
+from rayat.imports.table import counts_from, fractions, trials
 from rayat.ledger.files import located
-from rayat.replay.curves import KNOWN, column_roles
+from rayat.replay.curves import CLOCK, KNOWN, column_roles
 
 KIND = "ray"
 RESULTS = ("result.json", "progress.csv")
 TRIAL, ITERATION, SECONDS = "rayat_trial", "training_iteration", "time_this_iter_s"
+TOTAL = "time_total_s"
 PERSONAL = ("seed",)
 """Configuration keys that tell no arms apart."""
 
@@ -72,28 +73,33 @@ def read(folder: str | Path, columns: Mapping[str, str], percent: bool = False) 
     roles = {"trial": TRIAL, **columns}
     if "epoch" not in roles and "epoch" not in table:
         roles["epoch"] = ITERATION
-    if "seconds" not in roles and SECONDS in table:
-        roles["seconds"] = SECONDS
+    if not {"seconds", CLOCK} & set(roles):
+        roles |= {"seconds": SECONDS} if SECONDS in table else {}
+        roles |= {CLOCK: TOTAL} if SECONDS not in table and TOTAL in table else {}
     if "seed" not in roles:
-        table["seed"] = [configs[name].get("seed") or 0 for name in table[TRIAL]]
+        table["seed"] = pd.Series([configs[name].get("seed") for name in table[TRIAL]], dtype=float)
     # Which column has which role is decided for all trials together, then each is judged alone.
     roles |= column_roles(table, {r: c for r, c in roles.items() if r in KNOWN}, str(folder))
-    if percent:
-        refuse_fractions(table, roles, str(folder))
+    wrong = fractions(table, roles) if percent else {}
+    if None in wrong:
+        raise LedgerError(f"{folder}: {wrong[None]}")
     begin = counts_from(table[roles["epoch"]])
     arms, good, failed = _arms(configs), list[Imported](), list[LedgerError]()
     for key, part in table.groupby(TRIAL, sort=False):
         name = str(key)
         where = f"{folder}: {name}"
         try:
-            good += trials(part.reset_index(drop=True), roles, where, configs, arms, percent, begin)
+            if name in wrong:
+                raise LedgerError(f"{where}: {wrong[name]}")
+            rows = part.reset_index(drop=True)
+            good += trials(rows, roles, where, configs, arms, percent, begin)[0]
         except LedgerError as error:
             skipped[name] = str(error)
             failed.append(error)
             del files[name]
     if failed and not good:
         raise failed[0]
-    return Source(KIND, good, list(files.values()), skipped, reading_notes(good))
+    return gather(KIND, good, list(files.values()), skipped)
 
 
 def _results(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.errors import LedgerError
-from rayat.imports.base import Imported, Source, arm_label, reading_notes
+from rayat.imports.base import Imported, Source, arm_label, gather
 from rayat.ledger.files import located
 
 KIND = "robust-overfitting"
@@ -59,7 +59,7 @@ def read(folder: str | Path, percent: bool = False) -> Source:
         except ValueError as error:
             skipped[name] = str(error)
     read_from = [path for path in paths if str(path.parent.relative_to(folder)) not in skipped]
-    return Source(KIND, trials, read_from, skipped, reading_notes(trials))
+    return gather(KIND, trials, read_from, skipped)
 
 
 def read_log(text: str, name: str, percent: bool = False) -> Imported:
@@ -110,7 +110,7 @@ def read_log(text: str, name: str, percent: bool = False) -> Imported:
         name=name,
         arm=arm_label("run", name),
         seed=int(arguments.get("seed", 0)),
-        config={"imported": arguments, "seed": int(arguments.get("seed", 0))},
+        config={"imported": arguments},
         rows=[rows[number] for number in sorted(rows)],
         planned=_planned(arguments, max(rows)),
         measured_on="val" if on_val else "test",

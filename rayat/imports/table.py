@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 
 from rayat.errors import LedgerError, nearest
-from rayat.imports.base import Imported, Source, arm_label, reading_notes
+from rayat.imports.base import Imported, Source, arm_label, gather
 from rayat.ledger.files import located
-from rayat.replay.curves import KNOWN, column_roles
+from rayat.replay.curves import KNOWN, column_roles, with_seconds
 
 KIND = "table"
 LARGEST = {"epoch": 10**6, "seed": 2**53}
@@ -54,8 +54,8 @@ def read(path: str | Path, columns: Mapping[str, str], percent: bool = False) ->
         raise LedgerError(f"{path}: no such file; give a CSV or Parquet file") from None
     except (OSError, ValueError, pa.ArrowException) as error:
         raise LedgerError(f"{path}: not a readable CSV or Parquet file ({error})") from None
-    found = trials(table, columns, str(path), percent=percent)
-    return Source(KIND, found, [path], notes=reading_notes(found))
+    found, notes = trials(table, columns, str(path), percent=percent)
+    return gather(KIND, found, [path], notes=notes)
 
 
 def trials(
@@ -66,8 +66,8 @@ def trials(
     arms: Mapping[str, str] | None = None,
     percent: bool = False,
     first: int | None = None,
-) -> list[Imported]:
-    """Return the trials of a table in the order in which they stand.
+) -> tuple[list[Imported], list[str]]:
+    """Return the trials of a table in the order in which they stand, and what was left out.
 
     Args:
         columns: columns by role; `replay.curves.KNOWN` and `EXTRA` say which are recognised.
@@ -78,7 +78,7 @@ def trials(
 
     Raises:
         LedgerError: a column that is missing, an epoch twice, accuracies outside [0, 1], text
-            in place of numbers, a row without a trial.
+            in place of numbers, a row without a trial, a trial with two arms or seeds.
     """
     if table.empty:
         raise LedgerError(f"{name}: holds no rows; give a table with one row per trial and epoch")
@@ -96,7 +96,8 @@ def trials(
     roles = {**column_roles(table, plain, name), **extra}
     if percent:
         if first is None:
-            refuse_fractions(table, roles, name)
+            for reason in fractions(table, roles).values():
+                raise LedgerError(f"{name}: {reason}")
         for column in dict.fromkeys(roles[role] for role in ACCURACIES if role in roles):
             table = table.assign(**{column: _of_percents(table[column], name)})
     for role in ("epoch", *[role for role in ROWS if role in roles]):
@@ -104,41 +105,64 @@ def trials(
     for role in (role for role in ACCURACIES if role in roles):
         _fractions(table[roles[role]], name)
     _whole(table, roles, name)
+    table, roles = with_seconds(table, roles, name)
     used = {*roles.values()}
     shift = 1 - (counts_from(table[roles["epoch"]]) if first is None else first)
-    result = []
+    result, changing = [], dict[str, None]()
     for trial, part in table.groupby(roles["trial"], sort=False):
         rising = part[roles["epoch"]].is_monotonic_increasing
         part = part.sort_values(roles["epoch"])
         epochs = part[roles["epoch"]].to_numpy(int)
         if len(set(epochs.tolist())) < len(epochs):
             raise LedgerError(f"{name}: trial {trial!r} has an epoch twice; give one row per epoch")
-        top = part.iloc[0]
+        one = {
+            role: _one(part[roles[role]], role, str(trial), name)
+            for role in ("arm", "seed")
+            if role in roles
+        }
         rows = [
             {"epoch": int(epoch) + shift}
             | {key: _plain(row[roles[role]]) for role, key in ROWS.items() if role in roles}
             for epoch, (_, row) in zip(epochs, part.iterrows(), strict=True)
         ]
-        seed = int(top[roles["seed"]]) if "seed" in roles else 0
-        constant = (configs or {}).get(str(trial)) or {
-            column: _plain(top[column])
-            for column in map(str, table.columns)
-            if column not in used and part[column].nunique(dropna=False) == 1
-        }
-        arm = str(top[roles["arm"]]) if "arm" in roles else ""
+        others = [column for column in map(str, table.columns) if column not in used]
+        steady = [column for column in others if part[column].nunique(dropna=False) == 1]
+        known = (configs or {}).get(str(trial))
+        if known is None:
+            changing.update(dict.fromkeys(column for column in others if column not in steady))
+        constant = known or {column: _plain(part[column].iloc[0]) for column in steady}
+        seed, arm = one.get("seed"), one.get("arm")
         result.append(
             Imported(
                 name=str(trial),
-                arm=arm or (arms or {}).get(str(trial)) or arm_label("trial", str(trial)),
-                seed=seed,
-                config={"imported": constant, "seed": seed},
+                arm=str(arm or (arms or {}).get(str(trial)) or arm_label("trial", str(trial))),
+                seed=None if seed is None else int(seed),
+                config={"imported": constant},
                 rows=rows,
                 planned=len(rows) and int(rows[-1]["epoch"]),
                 shifted=shift > 0,
                 sorted=not rising,
             )
         )
-    return result
+    notes = []
+    if changing:
+        notes.append(
+            f"columns that change within a trial are no part of its configuration and are left "
+            f"out: {', '.join(changing)}"
+        )
+    return result, notes
+
+
+def _one(values: pd.Series[Any], role: str, trial: str, name: str) -> Any:
+    """Return the one value that a trial's rows have, None where every cell is empty."""
+    found = values.dropna().unique().tolist()
+    if len(found) > 1:
+        raise LedgerError(
+            f"{name}: trial {trial!r} has {role}s {found[0]!r} and {found[1]!r} in column "
+            f"{values.name!r}; a trial has one {role}: name the column that tells trials apart "
+            "with --map trial=COLUMN"
+        )
+    return found[0] if found else None
 
 
 def _numbers(values: pd.Series[Any], name: str) -> pd.Series[Any]:
@@ -175,17 +199,39 @@ def _bare(value: Any) -> Any:
     return value.strip().removesuffix("%") if isinstance(value, str) else value
 
 
-def refuse_fractions(table: pd.DataFrame, roles: Mapping[str, str], name: str) -> None:
-    """Refuse accuracies none of which is above 1 as percents: divided they would be wrong."""
-    columns = dict.fromkeys(roles[role] for role in ACCURACIES if role in roles)
-    highest = max(
-        (pd.to_numeric(table[c].map(_bare), errors="coerce").max() for c in columns), default=0.0
-    )
+def fractions(table: pd.DataFrame, roles: Mapping[str, str]) -> dict[str | None, str]:
+    """Return what of a table that is said to hold percents looks like fractions of 0..1, and why.
+
+    Divided by 100 these would be wrong. Looked at are all accuracies together, each column over
+    all trials, and each trial over all its columns: a single low column of a trial is what a
+    collapse looks like.
+
+    Returns:
+        The reason by trial; the key None where it holds for more than single trials.
+    """
+    columns = list(dict.fromkeys(roles[role] for role in ACCURACIES if role in roles))
+    values = pd.DataFrame({c: pd.to_numeric(table[c].map(_bare), errors="coerce") for c in columns})
+    by_column = values.max()
+    by_trial = values.max(axis=1).groupby(table[roles["trial"]], sort=False).max()
+    highest = by_column.max()
     if 0 < highest <= 1:
-        raise LedgerError(
-            f"{name}: no accuracy is above {highest:g}, which looks like fractions of 0..1: "
-            "leave --percent out"
-        )
+        return {
+            None: f"no accuracy is above {highest:g}, which looks like fractions of 0..1: leave "
+            "--percent out"
+        }
+    cure = "give all accuracies in one unit"
+    for column, most in by_column.items():
+        if 0 < most <= 1:
+            return {
+                None: f"no value of column {column!r} is above {most:g}, which looks like "
+                f"fractions of 0..1 beside percents: {cure}"
+            }
+    return {
+        str(trial): f"no accuracy of trial {trial!r} is above {most:g}, which looks like fractions "
+        f"of 0..1 beside trials in percent: {cure}"
+        for trial, most in by_trial.items()
+        if 0 < most <= 1
+    }
 
 
 def counts_from(epochs: pd.Series[Any]) -> int:
@@ -208,7 +254,10 @@ def _fractions(values: pd.Series[Any], name: str) -> None:
 
 
 def _whole(table: pd.DataFrame, roles: Mapping[str, str], name: str) -> None:
-    """Refuse rows that belong to no trial, and epochs and seeds that are no whole numbers."""
+    """Refuse rows that belong to no trial, and epochs and seeds that are no whole numbers.
+
+    A seed's cell may be empty: that it was not recorded is no mistake.
+    """
     lost = np.flatnonzero(table[roles["trial"]].isna())
     if len(lost):
         raise LedgerError(
@@ -219,7 +268,7 @@ def _whole(table: pd.DataFrame, roles: Mapping[str, str], name: str) -> None:
         numbers = _numbers(table[roles[role]], name).to_numpy()
         whole = (numbers >= 0) & (numbers <= LARGEST[role])  # false where it is missing
         whole[whole] = numbers[whole] % 1 == 0
-        wrong = np.flatnonzero(~whole)
+        wrong = np.flatnonzero(~whole & ~(np.isnan(numbers) & (role == "seed")))
         if len(wrong):
             raise LedgerError(
                 f"{name}: column {roles[role]!r} has {numbers[wrong[0]]:g} in row {wrong[0] + 1}; "

@@ -25,16 +25,21 @@ Array = NDArray[np.float64]
 METRIC = "val_robust_acc"
 """The key under which a recorded robust accuracy is reported to policies."""
 KNOWN = {
-    "trial": ("trial_id", "run", "config_id"),
+    "trial": ("trial_id", "trial", "run", "config_id"),
     "epoch": ("epoch",),
     "seconds": ("seconds", "train_seconds"),
+    "seconds_cum": ("seconds_cum",),
     "lr": ("lr_now", "lr"),
     "clean_acc": ("clean_acc", "val_clean_acc"),
     "robust_acc": ("robust_acc", "val_robust_acc"),
     "truth": ("test_robust_acc",),
     "lr_shape": ("lr_shape", "lr_schedule"),
 }
-"""Columns that are recognised, the first that holds a value counts."""
+"""Columns that are recognised, the first that holds a value counts.
+
+`seconds` is what an epoch took, `seconds_cum` a clock that runs on through a trial; one is needed.
+"""
+CLOCK, CLOCK_COLUMN = "seconds_cum", "seconds of each epoch"
 NEEDED = ("trial", "epoch", "seconds", "robust_acc")
 SMOOTH = 3
 """Epochs of the centred mean that stands for the truth where none was measured apart."""
@@ -89,7 +94,7 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None) -> l
 
 def table_curves(table: pd.DataFrame, columns: Mapping[str, str], name: str) -> list[Curve]:
     """Return the curves of a table with one row per trial and epoch; see `read_curves`."""
-    roles = column_roles(table, columns, name)
+    table, roles = with_seconds(table, column_roles(table, columns, name), name)
     curves = []
     for trial_id, part in table.groupby(roles["trial"], sort=False):
         rows = part.sort_values(roles["epoch"])
@@ -115,9 +120,11 @@ def column_roles(table: pd.DataFrame, columns: Mapping[str, str], name: str) -> 
     roles = dict(columns)
     for role, names in KNOWN.items():
         found = [n for n in names if n in table and table[n].notna().any()]
-        if role not in roles and found:
+        if role not in roles and found and not (role == "seconds" and CLOCK in columns):
             roles[role] = found[0]
-    missing = [role for role in NEEDED if role not in roles]
+    missing = [
+        role for role in NEEDED if role not in roles and not (role == "seconds" and CLOCK in roles)
+    ]
     if missing:
         role = missing[0]
         raise LedgerError(
@@ -125,6 +132,41 @@ def column_roles(table: pd.DataFrame, columns: Mapping[str, str], name: str) -> 
             f"name it with --map {role}=COLUMN; there are {', '.join(map(str, table.columns))}"
         )
     return roles
+
+
+def with_seconds(
+    table: pd.DataFrame, roles: Mapping[str, str], name: str
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return a table and its roles with what each epoch took, made from a clock if need be.
+
+    Args:
+        roles: columns by role; where `seconds` is among them nothing is made.
+
+    Raises:
+        LedgerError: a clock that runs backwards within a trial, or holds text.
+    """
+    if "seconds" in roles or CLOCK not in roles:
+        return table, dict(roles)
+    clock = pd.to_numeric(table[roles[CLOCK]], errors="coerce").astype(float)
+    text = table[roles[CLOCK]][clock.isna() & table[roles[CLOCK]].notna()]
+    if len(text):
+        raise LedgerError(
+            f"{name}: column {roles[CLOCK]!r} holds {str(text.iloc[0])!r}, which is no number; "
+            "leave the cell empty where no time was taken"
+        )
+    took = pd.Series(np.nan, index=table.index)
+    ordered = table.assign(**{CLOCK_COLUMN: clock}).sort_values(roles["epoch"], kind="stable")
+    for trial, part in ordered.groupby(roles["trial"], sort=False):
+        known = part[CLOCK_COLUMN].dropna()
+        steps = np.diff(known.to_numpy(), prepend=0.0)
+        if (steps < 0).any():
+            epoch = part.loc[known.index[int(np.argmax(steps < 0))], roles["epoch"]]
+            raise LedgerError(
+                f"{name}: column {roles[CLOCK]!r} of trial {trial!r} falls at epoch {epoch}; a "
+                "clock runs on: give what each epoch took with --map seconds=COLUMN"
+            )
+        took[known.index] = steps
+    return table.assign(**{CLOCK_COLUMN: took}), {**roles, "seconds": CLOCK_COLUMN}
 
 
 def _curve(trial_id: str, part: pd.DataFrame, roles: Mapping[str, str], name: str) -> Curve:

@@ -9,9 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from rayat.cli.app import app
+from rayat.compare import plots
+from rayat.compare.table import compare
 from rayat.errors import LedgerError
 from rayat.imports import robust_overfitting, table
 from rayat.ledger.reader import read_run
+from rayat.replay.curves import read_curves
 
 CURVES = pd.DataFrame(
     {
@@ -48,6 +51,102 @@ def test_fractions_and_what_is_above_a_hundred_are_no_percents():
         table.trials(fractions, {}, "t", percent=True)
     with pytest.raises(LedgerError, match=r"has 101 in row 1, percents are numbers of 0\.\.100"):
         table.trials(CURVES.assign(robust_acc=101.0), {}, "t", percent=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (
+            {"robust_acc": [10.0, 20.0, 30.0, 0.3, 0.435], "clean_acc": [50, 60, 70, 0.8, 0.9]},
+            "'b'",
+        ),
+        ({"robust_acc": [0.1, 0.2, 0.3, 0.3, 0.4]}, "'robust_acc' is above 0.4"),
+    ],
+)
+def test_fractions_beside_percents_are_refused_by_name(values, text):
+    """Divided by 100 they would be wrong, and nothing would show it."""
+    with pytest.raises(LedgerError, match=f"{text}.*give all accuracies in one unit"):
+        table.trials(CURVES.assign(**values), {}, "t", percent=True)
+
+
+def test_a_trial_of_ray_tune_in_fractions_beside_percents_is_left_out(tmp_path):
+    tune(tmp_path / "exp" / "a", [1, 2], lr=0.1)
+    tune(tmp_path / "exp" / "b", [1, 2], lr=0.2)
+    file = tmp_path / "exp" / "b" / "result.json"
+    file.write_text(file.read_text().replace(": 11.0", ": 0.11").replace(": 12.0", ": 0.12"))
+    done = run("ray", tmp_path / "exp", "--percent", "--out", tmp_path / "run")
+    assert done.exit_code == 4
+    assert "no accuracy of trial 'b' is above" in done.stderr
+    assert read_run(tmp_path / "run").trials["trial_id"].tolist() == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("column", "values"), [("arm", ["x", "x", "z", "y", "y"]), ("seed", [0, 0, 1, 0, 0])]
+)
+def test_a_trial_has_one_arm_and_one_seed(column, values):
+    fractions = CURVES.assign(robust_acc=0.1, clean_acc=0.2, **{column: values})
+    with pytest.raises(LedgerError, match=f"trial 'a' has {column}s .*--map trial=COLUMN"):
+        table.trials(fractions, {}, "t")
+
+
+def test_what_changes_within_a_trial_is_no_configuration_and_is_said(tmp_path):
+    curves = CURVES.assign(robust_acc=0.1, clean_acc=0.2, wd=[1, 1, 2, 3, 3], host="h")
+    curves.to_csv(tmp_path / "t.csv", index=False)
+    done = run("table", tmp_path / "t.csv", "--out", tmp_path / "run")
+    assert (
+        "change within a trial are no part of its configuration and are left out: wd" in done.stderr
+    )
+    configs = [json.loads(text) for text in read_run(tmp_path / "run").trials["config_json"]]
+    assert [c["imported"] for c in configs] == [{"host": "h"}, {"host": "h", "wd": 3}]
+
+
+@pytest.mark.parametrize("given", [[], ["--map", "seconds_cum=clock"]])
+def test_a_clock_that_runs_on_becomes_what_each_epoch_took(tmp_path, given):
+    clock = [5.0, 7.0, None, 100.0, 104.0]
+    curves = CURVES.assign(robust_acc=0.1, clean_acc=0.2)
+    named = curves.assign(clock=clock) if given else curves.assign(seconds_cum=clock)
+    named = named if given else named.drop(columns="seconds")
+    named.to_parquet(tmp_path / "t.parquet")
+    done = run("table", tmp_path / "t.parquet", *given, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.stderr
+    epochs = read_run(tmp_path / "run").epochs.dropna(subset="val_robust_acc")
+    assert epochs["seconds_cum"].tolist() == pytest.approx([5.0, 7.0, 7.0, 100.0, 104.0])
+    curve = read_curves(tmp_path / "t.parquet", {"seconds_cum": "clock"} if given else {})[1]
+    assert curve.seconds[-1] == pytest.approx(4.0)
+
+
+def test_a_clock_that_runs_backwards_is_refused():
+    curves = CURVES.assign(robust_acc=0.1, clean_acc=0.2, seconds_cum=[5, 7, 6, 1, 2])
+    with pytest.raises(LedgerError, match=r"trial 'a' falls at epoch 2.*--map seconds=COLUMN"):
+        table.trials(curves.drop(columns="seconds"), {}, "t")
+
+
+def test_a_column_called_trial_tells_trials_apart():
+    curves = CURVES.rename(columns={"run": "trial"}).assign(robust_acc=0.1, clean_acc=0.2)
+    assert [t.name for t in table.trials(curves, {}, "t")[0]] == ["a", "b"]
+
+
+def test_a_comparison_says_what_an_import_does_not_know(tmp_path):
+    """Passes were not recorded: a dash, no 0; accuracies are not called those of a validation."""
+    rows = [
+        (f"{arm}{seed}", epoch, arm, seed, 1.0, 0.1 * epoch + 0.01 * seed)
+        for arm in "ab"
+        for seed in range(3)
+        for epoch in (1, 2, 3)
+    ]
+    names = ["trial_id", "epoch", "arm", "seed", "seconds", "robust_acc"]
+    pd.DataFrame(rows, columns=names).to_parquet(tmp_path / "t.parquet")
+    assert run("table", tmp_path / "t.parquet", "--out", tmp_path / "run").exit_code == 0
+    found = compare(read_run(tmp_path / "run"), "a")
+    assert [row.costs["passes"] for row in found.rows] == [None, None]
+    assert found.rows[0].costs["seconds"].mean == 3.0
+    assert found.accuracy_source == "imported, data of an unknown split"
+    assert not any("validation split" in note for note in found.notes)
+    assert (
+        "measured on data of an unknown split, and an arm's best epoch was chosen by the same" in found.notes[0]
+    )
+    figure = plots.draw_cost(read_run(tmp_path / "run"), found)
+    assert figure.axes[-1].get_xlabel() == "seconds as recorded; passes were not"
 
 
 def test_all_trials_of_a_table_count_their_epochs_alike(tmp_path):
@@ -111,7 +210,7 @@ def test_a_log_in_percents_is_read_with_the_option_alone():
         robust_overfitting.read_log(tiny, "a", percent=True)
 
 
-def test_a_clock_for_the_seconds_and_one_seed_for_several_trials_are_said(tmp_path):
+def test_a_clock_for_the_seconds_and_seeds_that_are_shared_or_unknown_are_said(tmp_path):
     table = pd.DataFrame(
         [
             (f"{arm}{seed}", epoch, arm, seed, 0.1 * epoch, 10.0 * epoch)
@@ -134,5 +233,7 @@ def test_a_clock_for_the_seconds_and_one_seed_for_several_trials_are_said(tmp_pa
         said[name] = run("table", tmp_path / "t.csv", "--out", tmp_path / name).stderr
     assert "the seconds rise at every epoch of every trial, as a clock" in said["clock"]
     assert said["each"] == ""
-    for name in ("one seed", "no seed"):
-        assert "arm 'a' has 2 trials of seed 0, of which comparisons show the best" in said[name]
+    assert "arm 'a' has 2 trials of seed 0, of which comparisons show the best" in said["one seed"]
+    assert "the seeds of 4 of 4 trials are not recorded" in said["no seed"]
+    assert read_run(tmp_path / "no seed").trials["seed"].tolist() == [0, 1, 0, 1]
+    assert read_run(tmp_path / "one seed").trials["seed"].tolist() == [0, 0, 0, 0]
