@@ -127,10 +127,10 @@ def trials(
         ]
         others = [column for column in map(str, table.columns) if column not in used]
         steady = [column for column in others if part[column].nunique(dropna=False) == 1]
-        known = (configs or {}).get(str(trial))
-        if known is None:
+        given = (configs or {}).get(str(trial))
+        if given is None:
             changing.update(dict.fromkeys(column for column in others if column not in steady))
-        constant = known or {column: _plain(part[column].iloc[0]) for column in steady}
+        constant = given or {column: _plain(part[column].iloc[0]) for column in steady}
         seed, arm = one.get("seed"), one.get("arm")
         result.append(
             Imported(

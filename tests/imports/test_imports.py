@@ -87,7 +87,7 @@ def test_logs_become_a_run_with_its_provenance(tmp_path):
     assert imported["files"][name] == hashlib.sha256((clone / name).read_bytes()).hexdigest()
     assert verify(tmp_path / "run").difference is None
     said = compare(run, baseline=plain).render()
-    assert "measured on test and val data" in said
+    assert "measured on test data and validation data" in " ".join(said.split())
 
 
 def test_a_log_that_was_continued_counts_each_epoch_once_by_its_last_line():
