@@ -43,15 +43,15 @@ from rayat.registry import (
 )
 
 if TYPE_CHECKING:
+    from rayat.attack_schedules.base import AttackSchedule
     from rayat.attacks.base import Attack
     from rayat.data.base import Source
     from rayat.exchanges.base import GradientExchange
+    from rayat.lr_shapes.base import LRShape
     from rayat.models.base import Model
     from rayat.objectives.base import Objective
     from rayat.optimizers.base import Optimizer
     from rayat.pruning.base import Pruner
-    from rayat.schedules.base import AttackSchedule
-    from rayat.shapes.base import LRShape
     from rayat.suites.base import Suite
 else:
 

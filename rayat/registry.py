@@ -179,12 +179,12 @@ def explain(error: ValidationError, path: str, known: list[str], owner: str = ""
 
 
 # The rooms. A typed view of each part stands in the room's own base module.
-SHAPES: Registry[Any] = Registry("lr", "rayat.shapes", key="shape")
+SHAPES: Registry[Any] = Registry("lr", "rayat.lr_shapes", key="shape")
 POLICIES: Registry[Any] = Registry("policy", "rayat.policies")
 SOURCES: Registry[Any] = Registry("data", "rayat.data.sources")
 MODELS: Registry[Any] = Registry("model", "rayat.models")
 ATTACKS: Registry[Any] = Registry("attack", "rayat.attacks")
-SCHEDULES: Registry[Any] = Registry("attack_schedule", "rayat.schedules")
+SCHEDULES: Registry[Any] = Registry("attack_schedule", "rayat.attack_schedules")
 OBJECTIVES: Registry[Any] = Registry("objective", "rayat.objectives")
 OPTIMIZERS: Registry[Any] = Registry("optimizer", "rayat.optimizers")
 PRUNERS: Registry[Any] = Registry("pruning", "rayat.pruning")

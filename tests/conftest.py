@@ -35,6 +35,9 @@ from hypothesis import settings  # noqa: E402
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
+pytest_plugins = ("heads", "trials")
+"""Fixtures of several rooms, in tests/plugins."""
+
 MARK = "RAYAT_TESTS"
 """A variable in the environment of every process that the tests start, also of orphans."""
 os.environ.setdefault(MARK, uuid.uuid4().hex)
@@ -81,6 +84,20 @@ def local_ray() -> Iterator[object]:
 
     with cluster(cpus=2) as capacity:
         yield capacity
+
+
+@pytest.fixture(autouse=True)
+def process_settings() -> Iterator[None]:
+    """Put back what `prepare_process` sets for good; nothing where torch was not imported."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

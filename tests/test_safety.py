@@ -14,7 +14,7 @@ FOLDER = Path(rayat.__file__).parent
 FILES = sorted(FOLDER.rglob("*.py"))
 RUN_CODE = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml"}
 ARCHIVES = {"tarfile", "zipfile", "patoolib"}
-RESTRICTED = {"data/cifar.py": {"pickle"}, "training/weights_file.py": {"pickle"}}
+RESTRICTED = {"data/cifar.py": {"pickle"}, "evaluation/weights_file.py": {"pickle"}}
 """CIFAR's own files are pickles: its reader admits arrays and plain values only (its own tests).
 Weights from elsewhere are read by `torch.load(weights_only=True)`, whose refusal is pickle's error.
 """

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import torch
 from pydantic import Field, PrivateAttr, model_validator
@@ -16,9 +16,6 @@ from rayat.attacks._ball import Norm
 from rayat.errors import ConfigError
 from rayat.fractions import Number, pixels
 from rayat.registry import Part
-
-if TYPE_CHECKING:
-    from rayat.objectives.base import Outcome
 
 
 @dataclass
@@ -38,6 +35,24 @@ class Adversarial:
     backward: int
     info: dict[str, Tensor] = field(default_factory=dict)
     steps: int | None = None
+
+
+@dataclass
+class Outcome:
+    """Per-sample losses with their graph, the logits of the adversarial pass, and the cost.
+
+    Attributes:
+        loss: shape (B,).
+        adv_logits: shape (B, classes), for the training robust accuracy.
+        clean_logits: shape (B, classes) if the objective made a clean pass, else None.
+        forward, backward: passes summed over the samples (the backward is the loop's `backward()`).
+    """
+
+    loss: Tensor
+    adv_logits: Tensor
+    clean_logits: Tensor | None
+    forward: int
+    backward: int
 
 
 @dataclass(frozen=True)

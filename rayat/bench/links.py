@@ -14,8 +14,8 @@ from rayat.bench.machine import load
 from rayat.bench.processes import Worker
 from rayat.bench.rows import Bar, Row, measured
 from rayat.bench.timing import Settings
+from rayat.planning.scaling import Link, codec_seconds, step_time
 from rayat.registry import EXCHANGES, MODELS
-from rayat.training.scaling import Link, codec_seconds, step_time
 
 RATES = {"1G": ("1 Gbit/s", 1e9 / 8), "100M": ("100 Mbit/s", 1e8 / 8)}
 """Bytes a second by the short name in a row's."""

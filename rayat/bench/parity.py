@@ -16,7 +16,7 @@ from rayat.bench.timing import Settings
 from rayat.data.loader import eval_batches
 from rayat.registry import ATTACKS
 from rayat.training.epoch import train_epoch
-from rayat.training.evaluate import evaluate
+from rayat.training.validate import evaluate
 
 SEEDS = (0, 1, 2)
 EPOCHS = 15

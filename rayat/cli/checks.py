@@ -16,7 +16,7 @@ from typing import Literal
 
 from rayat.cli.text import size
 from rayat.errors import DataError, PlacementError
-from rayat.machine import memory_bytes
+from rayat.host.machine import ONE_THREAD, memory_bytes
 
 GIB = 2**30
 MEMORY_PER_CORE = 1 * GIB
@@ -24,7 +24,6 @@ MEMORY_PER_CORE = 1 * GIB
 SHARED_MEMORY = 1 * GIB
 """Below it Ray's object store falls back to files in /tmp."""
 DISK = 2 * GIB
-ONE_THREAD = "on a CPU two trials of one thread do more than one trial of two (row B12 of bench)"
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def data() -> Iterator[Check]:
 def ray_safety() -> Iterator[Check]:
     """Who could reach the Ray that rayat starts."""
     import rayat.orchestration  # noqa: F401  (sets the mode unless the user did)
-    from rayat.orchestration.apart import surroundings, temporary
+    from rayat.host.rays import surroundings, temporary
 
     mode = os.environ.get("RAY_AUTH_MODE", "")
     if mode == "token":

@@ -12,14 +12,14 @@ import typer
 from rayat.cli import options
 from rayat.cli.studies import short
 from rayat.cli.text import as_json, columns, duration
-from rayat.compare.masking import said
 from rayat.compare.text import fraction, printable
 from rayat.errors import ConfigError
+from rayat.evaluation.masking import said
 from rayat.fractions import number, pixels
 
 if TYPE_CHECKING:
     from rayat.data.base import Source
-    from rayat.orchestration.request import Request
+    from rayat.evaluation.request import Request
 
 SUITES_FAILED = 4
 
@@ -114,7 +114,7 @@ def evaluate(
     from dataclasses import replace
 
     request = replace(request, size=n, norm=norm, split=split, flags=flags, again=again)
-    from rayat.orchestration import evaluation
+    from rayat.evaluation import run as evaluation
 
     target = out.absolute() if out is not None else None
     failed: list[str] = []
@@ -142,10 +142,10 @@ def evaluate(
         else:
             rows = evaluation.evaluate_one(place, request, _tell, failed.append)
     if target is not None:
+        from rayat.evaluation.journal import forget
         from rayat.ledger.files import replace_file
         from rayat.ledger.publish import parquet
         from rayat.ledger.tables import eval_table
-        from rayat.training.journal import forget
 
         replace_file(target, parquet(eval_table(rows)))
         if model is not None:
@@ -179,7 +179,7 @@ def _request(attacks: list[str] | None, radii: Sequence[str], names: str, device
     """
     import torch
 
-    from rayat.orchestration.request import CHECKPOINTS, Request
+    from rayat.evaluation.request import CHECKPOINTS, Request
     from rayat.suites.base import suite
 
     try:

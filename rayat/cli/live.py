@@ -20,10 +20,10 @@ from rayat.cli.progress import Progress, TrialLine
 from rayat.cli.text import duration
 from rayat.compare.text import fraction, printable
 from rayat.ledger.state import UNFINISHED
-from rayat.orchestration.driver import Observer
+from rayat.runs.driver import Observer
 
 if TYPE_CHECKING:
-    from rayat.orchestration.driver import Driver
+    from rayat.runs.driver import Driver
 
 REFRESH_SECONDS = 0.25
 PROGRESS_SECONDS = 10.0

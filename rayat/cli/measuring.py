@@ -59,8 +59,8 @@ def bench(
     if strict and quick:
         raise ConfigError("--strict judges, and --quick is too small to judge: leave one out")
     from rayat.bench import machine, suite, timing
+    from rayat.bench.ray_suite import ORCHESTRATION
     from rayat.bench.rows import write
-    from rayat.orchestration.bench_overhead import ORCHESTRATION
 
     known = {**suite.ENGINE, **ORCHESTRATION}
     given = {"--slowdowns": slowdowns, "--long": long, "--links": links}
@@ -107,9 +107,9 @@ def profile(
     chosen = load(study, changes)
     trial = chosen.trials()[0]
     count = epochs or max(2, min(trial.config.epochs, 3))
+    from rayat.bench.driver_cost import driver_of, send
     from rayat.bench.profile import profile_trial
-    from rayat.orchestration.bench_driver import driver_of, send
-    from rayat.orchestration.bench_trials import study_of
+    from rayat.bench.trials import study_of
 
     with driver_of(study_of(trial.config.replace({"epochs": count}), 1)) as driver:
         (trial_id,) = driver.trials
@@ -129,7 +129,7 @@ def profile(
         ],
     }
     if through_ray:
-        from rayat.orchestration.bench_ray import overhead
+        from rayat.bench.ray_overhead import overhead
 
         facts["ray_seconds"] = vars(overhead(trial.config, count))
     typer.echo(as_json(facts) if json else _profile_text(facts, found))

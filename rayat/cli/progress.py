@@ -13,7 +13,7 @@ from rayat.ledger.state import UNFINISHED
 
 if TYPE_CHECKING:
     from rayat.ledger.state import TrialState
-    from rayat.orchestration.driver import Driver
+    from rayat.runs.driver import Driver
 
 
 @dataclass(frozen=True)

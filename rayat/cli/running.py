@@ -18,8 +18,9 @@ from rayat.cli.text import as_json
 from rayat.compare.text import printable
 
 if TYPE_CHECKING:
-    from rayat.orchestration.driver import Observer
-    from rayat.orchestration.sweep import Summary, Where
+    from rayat.orchestration.sweep import Where
+    from rayat.runs.driver import Observer
+    from rayat.runs.record import Summary
 
 TRIALS_LOST = 4
 INTERRUPTED = 130
@@ -73,8 +74,8 @@ def run(
     chosen = replanned(load(study, changes), policy, seeds, order_seed, arm)
     folder = run_folder(chosen.name, out, name)
     place = options.where(address, cpus, gpus, allow_open_cluster)
-    from rayat.orchestration.driver import Halts
     from rayat.orchestration.execute import Options
+    from rayat.runs.driver import Halts
 
     settings = Options(
         concurrency,
@@ -132,8 +133,8 @@ def resume(
     folder = run.absolute()
     max_failures = read_info(folder)["study"]["max_failures"]
     place = options.where(address, cpus, gpus, allow_open_cluster)
-    from rayat.orchestration.driver import Halts
     from rayat.orchestration.execute import Options
+    from rayat.runs.driver import Halts
 
     settings = Options(
         concurrency,
@@ -221,9 +222,9 @@ def _observer(place: Where, follow: list[str] | None = None) -> Observer:
         ConfigError: no such follower, or its package is not installed.
     """
     from rayat.cli.live import observer
-    from rayat.orchestration.apart import surroundings
-    from rayat.orchestration.following import Following
+    from rayat.host.rays import surroundings
     from rayat.registry import FOLLOWERS
+    from rayat.runs.following import Following
 
     followers = [FOLLOWERS.build(name) for name in dict.fromkeys(follow or ())]
     for follower in followers:

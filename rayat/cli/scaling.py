@@ -12,10 +12,10 @@ from rayat.compare.text import printable
 from rayat.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rayat.cli.planning import Group
     from rayat.config import TrialConfig
     from rayat.data.base import Prepared
-    from rayat.training.estimate import Estimate
+    from rayat.planning.estimate import Estimate
+    from rayat.planning.plan import Group
 
 CLUSTER_LINK, LOCAL_LINK = "1Gbit/s", "8Gbit/s,50us"
 """What is assumed of a cluster's links, and of messages that stay in this machine's memory."""
@@ -60,9 +60,9 @@ def scaling(groups: Sequence[Group], workers: str | None, link: str | None) -> l
     Raises:
         ConfigError: counts or link are none, or a batch cannot be split so.
     """
-    from rayat.cli.planning import measured_cost
     from rayat.data.prepare import prepare
-    from rayat.training.scaling import Link, predict
+    from rayat.planning.plan import measured_cost
+    from rayat.planning.scaling import Link, predict
 
     over = Link.parse(link or LOCAL_LINK)
     cores = len(os.sched_getaffinity(0)) if link is None else None

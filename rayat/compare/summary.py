@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rayat.compare.accuracy import Accuracies, measured_on
-from rayat.compare.masking import said, signs
 from rayat.compare.measured import Group, differing, shown
 from rayat.compare.speedup import CUT
 from rayat.compare.text import plural, printable
+from rayat.evaluation.masking import said, signs
 from rayat.ledger.reader import Run
 from rayat.ledger.state import UNFINISHED
 from rayat.measurement import chance

@@ -15,8 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 if TYPE_CHECKING:
+    from rayat.distributed.reducer import Reducer
     from rayat.distributed.waiting import Waiting
-    from rayat.exchanges.base import Reducer
 
 Number = TypeVar("Number", int, float)
 

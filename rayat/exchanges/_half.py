@@ -9,7 +9,7 @@ from torch.distributed import GradBucket  # type: ignore[attr-defined]
 from torch.futures import Future
 
 from rayat.distributed.exchange import Exchange
-from rayat.exchanges.base import Reducer
+from rayat.distributed.reducer import Reducer
 
 
 class HalfReducer(Reducer):

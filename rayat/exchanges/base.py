@@ -7,7 +7,7 @@ communication hook: once per bucket of gradients, during the backward pass.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.distributed import GradBucket  # type: ignore[attr-defined]
 from torch.futures import Future
 
 from rayat.distributed.exchange import Exchange
+from rayat.distributed.reducer import Reducer
 from rayat.errors import ConfigError
 from rayat.exchanges._codec import FLOAT as FLOAT
 from rayat.registry import Part
@@ -47,7 +48,7 @@ class GradientExchange(Part):
     def rounds(self, shapes: Sequence[Sequence[int]], world_size: int) -> int:
         """Return how many messages of a step follow one another, each waiting for the one before.
 
-        Every one costs the network's latency (`training/scaling.py`).
+        Every one costs the network's latency (`planning/scaling.py`).
         """
 
     def reducer(self, parameters: Sequence[nn.Parameter], workers: Exchange) -> Reducer | None:
@@ -106,41 +107,6 @@ def buckets(shapes: Sequence[Sequence[int]]) -> list[int]:
 def to_each(nbytes: int, world_size: int) -> int:
     """Return what each of M workers sends when every other one must get `nbytes` of its own."""
     return (world_size - 1) * nbytes
-
-
-class Reducer(ABC):
-    """A worker's side of the exchange, with whatever it remembers from step to step.
-
-    Attributes:
-        whole: DDP must hand over all gradients in one bucket.
-    """
-
-    whole = False
-
-    def begin(self, own: torch.Generator, shared: torch.Generator) -> None:  # noqa: B027
-        """Start an epoch's randomness; a reducer that draws nothing ignores it.
-
-        Args:
-            own: this worker's stream. shared: the same stream on every worker. Both on the
-                gradients' device.
-        """
-
-    @abstractmethod
-    def __call__(self, bucket: GradBucket) -> Future[Tensor]:
-        """Return the bucket's buffer to be, the same on every worker."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return what this worker remembers: contiguous tensors of the same shapes on every worker.
-
-        Empty where nothing is remembered.
-        """
-        return {}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:  # noqa: B027
-        """Go on from what `state_dict` returned on this worker."""
-
-    def forget(self) -> None:  # noqa: B027
-        """Start anew, as if no step had been."""
 
 
 class WholeReducer(Reducer):

@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from rayat.attacks.base import Adversarial, Attack, Moment
+from rayat.attacks.base import Adversarial, Attack, Moment, Outcome
 from rayat.errors import ConfigError
 from rayat.registry import Part
-
-
-@dataclass
-class Outcome:
-    """Per-sample losses with their graph, the logits of the adversarial pass, and the cost.
-
-    Attributes:
-        loss: shape (B,).
-        adv_logits: shape (B, classes), for the training robust accuracy.
-        clean_logits: shape (B, classes) if the objective made a clean pass, else None.
-        forward, backward: passes summed over the samples (the backward is the loop's `backward()`).
-    """
-
-    loss: Tensor
-    adv_logits: Tensor
-    clean_logits: Tensor | None
-    forward: int
-    backward: int
 
 
 class Objective(Part):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor, nn
 
-from rayat.attacks.base import Adversarial
+from rayat.attacks.base import Adversarial, Outcome
 from rayat.objectives._logits import both, cross_entropy, divergence
-from rayat.objectives.base import Objective, Outcome
+from rayat.objectives.base import Objective
 from rayat.registry import OBJECTIVES
 
 

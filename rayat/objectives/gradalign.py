@@ -13,9 +13,9 @@ from rayat.attacks._ball import ball
 from rayat.attacks._losses import error
 from rayat.attacks._net import input_gradient
 from rayat.attacks._view import attacked, settled
-from rayat.attacks.base import Adversarial, Attack, Moment
+from rayat.attacks.base import Adversarial, Attack, Moment, Outcome
 from rayat.distributed.exchange import bare
-from rayat.objectives.base import Objective, Outcome
+from rayat.objectives.base import Objective
 from rayat.registry import OBJECTIVES
 
 

@@ -9,8 +9,8 @@ from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rayat.attacks.base import Adversarial, Attack, Moment
-from rayat.objectives.base import Objective, Outcome
+from rayat.attacks.base import Adversarial, Attack, Moment, Outcome
+from rayat.objectives.base import Objective
 from rayat.registry import OBJECTIVES
 
 

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rayat.attacks.base import Adversarial
+from rayat.attacks.base import Adversarial, Outcome
 from rayat.objectives._logits import both, divergence
-from rayat.objectives.base import Objective, Outcome
+from rayat.objectives.base import Objective
 from rayat.registry import OBJECTIVES
 
 

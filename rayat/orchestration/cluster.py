@@ -8,8 +8,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ import ray
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 
 from rayat.errors import PlacementError
-from rayat.orchestration.apart import apart
-from rayat.orchestration.headwatch import HeadWatch
+from rayat.host.headwatch import HeadWatch
+from rayat.host.rays import apart
 from rayat.orchestration.joining import joinable, same
+from rayat.planning.placement import Capacity, Node
 
 LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's switch for single-machine use; off, every port of every process is bound to 127.0.0.1."""
@@ -28,49 +28,6 @@ STARTS = 5
 """How often a local Ray is started that does not come up in time."""
 
 LOOPBACK_INTERFACE = "lo" if sys.platform == "linux" else "lo0"
-
-
-@dataclass(frozen=True)
-class Node:
-    """What one node has: amounts by Ray's names, such as `CPU`, `GPU`, `memory`."""
-
-    has: Mapping[str, float]
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """What the cluster has: its nodes, and those that its autoscaler may start.
-
-    Attributes:
-        each: the nodes that live now.
-        growth: (what a node of this kind has, how many of them may be started), one per kind.
-        grows: whether an autoscaler may start nodes, also where it does not say of which kinds.
-    """
-
-    each: tuple[Node, ...]
-    growth: tuple[tuple[Node, int], ...] = ()
-    grows: bool = False
-
-    @property
-    def cpus(self) -> float:
-        """Return the CPUs of all nodes."""
-        return sum(node.has.get("CPU", 0) for node in self.each)
-
-    @property
-    def gpus(self) -> float:
-        """Return the GPUs of all nodes."""
-        return sum(node.has.get("GPU", 0) for node in self.each)
-
-    @property
-    def nodes(self) -> int:
-        """Return how many nodes there are."""
-        return len(self.each)
-
-    def record(self) -> dict[str, Any]:
-        """Return what `run.json` keeps."""
-        each = [{name: node.has.get(name, 0) for name in ("CPU", "GPU")} for node in self.each]
-        return {"cpus": self.cpus, "gpus": self.gpus, "nodes": self.nodes, "each": each}
 
 
 @contextlib.contextmanager
@@ -250,19 +207,6 @@ def named(kinds: Iterable[str]) -> bool:
     Without one, every node is of a kind of its own, `node_` and its id.
     """
     return any(kind and not kind.startswith("node_") for kind in kinds)
-
-
-def local_capacity(cpus: int | None = None, gpus: int | None = None) -> Capacity:
-    """Return what a local Ray would have, without starting it."""
-    cores = float(cpus or len(os.sched_getaffinity(0)))
-    found = float(gpus if gpus is not None else _visible_gpus())
-    return Capacity((Node({"CPU": cores, "GPU": found}, "this machine"),))
-
-
-def _visible_gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def _quiet() -> None:

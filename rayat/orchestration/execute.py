@@ -13,16 +13,16 @@ from ray import tune
 
 from rayat.config import TrialConfig
 from rayat.orchestration import inprocess, several
-from rayat.orchestration.cluster import Capacity
-from rayat.orchestration.contexts import COLLECTIVE_TIMEOUT_S, Order, Placement
-from rayat.orchestration.driver import NEVER, Driver, Halts
 from rayat.orchestration.orders import Orders
+from rayat.orchestration.orphans import release_orphans
 from rayat.orchestration.overdue import Overdue
 from rayat.orchestration.pending import Pending
-from rayat.orchestration.placement import Need, concurrency, release_orphans
 from rayat.orchestration.scheduler import Errors, Judge, StopAll, directory, our_id
 from rayat.orchestration.several import Launcher
 from rayat.orchestration.shared_data import SharedData
+from rayat.planning.placement import Capacity, Need, concurrency
+from rayat.runs.driver import NEVER, Driver, Halts
+from rayat.training.launched import COLLECTIVE_TIMEOUT_S, Order, Placement
 
 SCRATCH = ".ray"
 """Where Ray keeps its own files inside a run's folder while it works; removed afterwards."""

@@ -13,19 +13,18 @@ from typing import Any
 
 import ray
 
-from rayat.compare.masking import flagged
 from rayat.config import TrialConfig
+from rayat.evaluation.checkpoint import evaluate_checkpoint, final_suites
+from rayat.evaluation.journal import forget
+from rayat.evaluation.masking import flagged
+from rayat.evaluation.request import CHECKPOINTS
+from rayat.evaluation.run import ENDED, one_line
 from rayat.ledger.writer import Ledger
-from rayat.orchestration.cluster import Capacity
-from rayat.orchestration.contexts import cuda_device
-from rayat.orchestration.driver import Driver
-from rayat.orchestration.evaluation import ENDED, one_line
-from rayat.orchestration.placement import Need, concurrency
-from rayat.orchestration.request import CHECKPOINTS
 from rayat.orchestration.shared_data import SharedData
+from rayat.planning.placement import Capacity, Need, concurrency
+from rayat.runs.driver import Driver
 from rayat.training import checkpoints
-from rayat.training.evaluate import evaluate_checkpoint, final_suites
-from rayat.training.journal import forget
+from rayat.training.launched import cuda_device
 from rayat.training.process import prepare_process
 
 

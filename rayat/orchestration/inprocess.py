@@ -9,10 +9,10 @@ from typing import Any
 
 from ray import tune
 
-from rayat.orchestration.contexts import LauncherContext, Order, cuda_device, perform
 from rayat.orchestration.final_eval import checkpoint_rows
-from rayat.orchestration.placement import Need
 from rayat.orchestration.shared_data import SharedData
+from rayat.planning.placement import Need
+from rayat.training.launched import LauncherContext, Order, cuda_device, perform
 
 
 def trial(config: dict[str, Any], shared: SharedData) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from rayat.orchestration.driver import Driver
 from rayat.orchestration.scheduler import Judge
+from rayat.runs.driver import Driver
 
 
 class Orders(Searcher):  # type: ignore[misc]

@@ -11,8 +11,8 @@ from typing import Any
 import ray
 from ray.tune import Callback
 
-from rayat.orchestration.driver import LIVE
 from rayat.orchestration.scheduler import Judge, our_id
+from rayat.runs.driver import LIVE
 
 PATIENCE = 10
 """Median epochs that a trial may be silent, whatever the time-out."""

@@ -12,7 +12,7 @@ import ray
 from ray.tune import Callback
 
 from rayat.orchestration.cluster import capacity
-from rayat.orchestration.placement import amounts, listed
+from rayat.planning.placement import amounts, listed
 
 FIRST_S, AGAIN_S = 10.0, 60.0
 """A wait is said after so many seconds, and again after so many more."""

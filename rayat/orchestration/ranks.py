@@ -22,16 +22,16 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from rayat.orchestration.contexts import (
+from rayat.orchestration.faults import Fault, NodeLost
+from rayat.orchestration.shared_data import SharedData
+from rayat.planning.placement import Need
+from rayat.training.launched import (
     START_TIMEOUT_S,
     LauncherContext,
     Order,
     cuda_device,
     perform,
 )
-from rayat.orchestration.faults import Fault, NodeLost
-from rayat.orchestration.placement import Need
-from rayat.orchestration.shared_data import SharedData
 
 LOOK_S = 5
 """How often the place of workers that have not started yet is looked at."""

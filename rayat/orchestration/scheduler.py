@@ -14,8 +14,8 @@ from typing import Any
 from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from rayat.orchestration.driver import Driver
 from rayat.orchestration.faults import NodeLost
+from rayat.runs.driver import Driver
 
 TRIAL_KEY = "trial_id"
 DIED = "its process died"

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from ray import tune
 
-from rayat.orchestration.contexts import Order, Placement
-from rayat.orchestration.placement import Need
 from rayat.orchestration.ranks import RankRun, Workers
 from rayat.orchestration.shared_data import SharedData
 from rayat.orchestration.trainer import TrainerRun
+from rayat.planning.placement import Need
+from rayat.training.launched import Order, Placement
 
 Launcher = Literal["ranks", "trainer"]
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ray
 
 from rayat.data.base import Prepared, Source
+from rayat.data.identity import describe, source_key
 from rayat.data.prepare import prepare
-
-
-def source_key(source: Source) -> str:
-    """Return the text that names a source with all its parameters."""
-    return json.dumps(source.spec(), sort_keys=True)
 
 
 class SharedData:
@@ -59,19 +54,3 @@ class SharedData:
             return prepare(source)
         prepared: Prepared = ray.get(ref)
         return prepared
-
-
-def describe(prepared: Prepared) -> dict[str, Any]:
-    """Return what a run records of a prepared data set: name, checksums, sizes, labels, notes."""
-    return {
-        "name": prepared.name,
-        "checksum": prepared.checksum,
-        "split_hash": prepared.split_hash,
-        "train": len(prepared.train),
-        "val": len(prepared.val),
-        "test": len(prepared.test),
-        "shape": list(prepared.shape),
-        "classes": len(prepared.classes),
-        "labels": list(prepared.classes),  # the original one of 0, 1, 2, ...
-        "notes": list(prepared.notes),
-    }

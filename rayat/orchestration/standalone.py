@@ -18,32 +18,24 @@ from rayat.errors import LedgerError
 from rayat.ledger.files import located
 from rayat.ledger.reader import read_run
 from rayat.ledger.writer import Ledger
-from rayat.orchestration.cluster import Capacity
-from rayat.orchestration.contexts import Order
-from rayat.orchestration.driver import Driver, Observer
 from rayat.orchestration.execute import SCRATCH
 from rayat.orchestration.final_eval import evaluate_trials
-from rayat.orchestration.interrupts import interruptible
 from rayat.orchestration.pending import Pending
-from rayat.orchestration.placement import Need, concurrency
-from rayat.orchestration.rehearsals import refuse_what_fails
-from rayat.orchestration.search import declare
 from rayat.orchestration.shared_data import SharedData
-from rayat.orchestration.sweep import (
-    LOCAL,
-    Summary,
-    Where,
-    beginning,
-    refuse_a_taken,
-    refuse_what_cannot_run,
-    run_info,
-)
+from rayat.orchestration.sweep import LOCAL, Where, refuse_what_cannot_run
 from rayat.orchestration.trainer import TrainerRun
+from rayat.planning.advice import advise
+from rayat.planning.placement import Capacity, Need, concurrency
+from rayat.planning.refusal import refuse_what_fails
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
+from rayat.runs.driver import Driver, Observer
+from rayat.runs.interrupts import interruptible
+from rayat.runs.record import Summary, beginning, refuse_a_taken, run_info
+from rayat.runs.search import declare
 from rayat.search.plan import Trial
 from rayat.study import Study
-from rayat.training.advice import advise
+from rayat.training.launched import Order
 
 
 def train(

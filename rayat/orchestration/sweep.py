@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import shutil
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rayat.config import TrialConfig
-from rayat.errors import DataError, LedgerError, PlacementError, quoted
+from rayat.data.identity import same_data, source_key
+from rayat.errors import LedgerError, PlacementError
 from rayat.ledger.files import located
 from rayat.ledger.provenance import describe_environment
-from rayat.ledger.schema import SCHEMA_VERSION
-from rayat.ledger.state import UNFINISHED
 from rayat.ledger.writer import Ledger
-from rayat.orchestration.cluster import Capacity, cluster, local_capacity
-from rayat.orchestration.driver import Driver, Observer
+from rayat.orchestration.cluster import cluster
 from rayat.orchestration.execute import Options, execute
 from rayat.orchestration.final_eval import evaluate_trials
-from rayat.orchestration.interrupts import interruptible
-from rayat.orchestration.placement import Need, concurrency
-from rayat.orchestration.rehearsals import refuse_what_fails
-from rayat.orchestration.resuming import other_packages, to_retry
-from rayat.orchestration.search import Search, declare
-from rayat.orchestration.shared_data import SharedData, source_key
+from rayat.orchestration.shared_data import SharedData
+from rayat.planning.advice import advise
+from rayat.planning.placement import Capacity, Need, concurrency, local_capacity
+from rayat.planning.refusal import refuse_what_fails
 from rayat.policies.base import Policy, TrialView
 from rayat.policies.groups import recorded
+from rayat.runs.driver import Driver, Observer
+from rayat.runs.interrupts import interruptible
+from rayat.runs.record import Summary, beginning, declared, refuse_a_taken, run_info, view
+from rayat.runs.resuming import other_packages, to_retry
+from rayat.runs.search import Search, declare
 from rayat.search.plan import Trial
-from rayat.study import Study, describe
-from rayat.training.advice import advise
+from rayat.study import Study
 
 
 @dataclass(frozen=True)
@@ -51,30 +47,6 @@ class Where:
 
 
 LOCAL = Where()
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How a run ended.
-
-    Attributes:
-        interrupted: whether it ended, in order, before all trials had their ends.
-        warning: one sentence on what it could have done better; empty if nothing was found.
-        halted: why it was interrupted, where the user asked for it beforehand (`Halts`).
-        unmeasured: a line for each final evaluation that failed.
-    """
-
-    folder: Path
-    statuses: dict[str, int] = field(default_factory=dict)
-    interrupted: bool = False
-    warning: str = ""
-    halted: str = ""
-    unmeasured: tuple[str, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Return whether every trial has an end."""
-        return not set(UNFINISHED) & set(self.statuses)
 
 
 def run(
@@ -120,30 +92,6 @@ def run(
                 ledger, study.policy, configs, shared, capacity, options, observer, search
             )
         return replace(summary, warning="; ".join(filter(None, (*warnings, summary.warning))))
-
-
-@contextlib.contextmanager
-def beginning(folder: Path, info: Mapping[str, Any]) -> Iterator[Ledger]:
-    """Create a run; where an error comes before its first trial has begun, take it back.
-
-    What the folder held before stays. An interrupted run is kept: it can be resumed.
-    """
-    before = set(folder.iterdir()) if folder.is_dir() else None
-    begun = True
-    try:
-        with Ledger.create(folder, info) as ledger:
-            begun = False
-            try:
-                yield ledger
-            finally:
-                begun = any(trial.attempts for trial in ledger.state.trials.values())
-    except Exception:
-        if not begun:
-            for path in set(folder.iterdir()) - (before or set()):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            if before is None:
-                folder.rmdir()
-        raise
 
 
 def resume(
@@ -252,80 +200,6 @@ def carry_out(
         driver.halted,
         tuple(unmeasured),
     )
-
-
-def view(trial_id: str, config: TrialConfig, arm: str) -> TrialView:
-    """Return what a policy may know of a trial."""
-    return TrialView(trial_id, config.tree(), config.epochs, arm)
-
-
-def run_info(
-    study: Study,
-    data: list[dict[str, Any]],
-    capacity: Capacity | None,
-    command: Sequence[str] | None,
-    origin: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return what `run.json` holds: everything that is needed to run or to judge the run again."""
-    info = {
-        "schema_version": SCHEMA_VERSION,
-        "study": study.tree(),
-        "study_sha256": study.sha256(),
-        "metric": study.metric,
-        "data": data,
-        "environment": describe_environment(),
-        "cluster": capacity.record() if capacity is not None else None,
-        "command": list(command if command is not None else sys.argv),
-        "origin": dict(origin or {}),
-    }
-    if study.search.adaptive:
-        info["search"] = json.loads(json.dumps(study.plan().tree(), default=describe))
-    return info
-
-
-def declared(ledger: Ledger) -> dict[str, TrialConfig]:
-    """Return the configurations that the ledger holds, by trial id.
-
-    Raises:
-        LedgerError: a stored configuration does not have the hash stored beside it.
-    """
-    configs = {}
-    for trial_id, entry in ledger.trials().items():
-        config = TrialConfig.parse(json.loads(entry["config_json"]))
-        if config.sha256() != entry["config_sha256"]:
-            raise LedgerError(
-                f"trial {trial_id} of {ledger.folder} means another configuration in this version "
-                "of rayat: resume with the version named in run.json"
-            )
-        configs[trial_id] = config
-    return configs
-
-
-def same_data(then: list[dict[str, Any]], now: list[dict[str, Any]]) -> None:
-    """Refuse to go on with another data set than the run began with."""
-    known = {entry["split_hash"]: entry for entry in then}
-    for entry in now:
-        before = known.get(entry["split_hash"])
-        if before is None or before["checksum"] != entry["checksum"]:
-            found = entry["checksum"][:12]
-            expected = ", ".join(sorted({e["checksum"][:12] for e in then}))
-            raise DataError(
-                f"data set {entry['name']!r} has changed since the run began: "
-                f"expected checksum {expected}, found {found}; restore the data or start a new run"
-            )
-
-
-def refuse_a_taken(folder: Path) -> None:
-    """Refuse a folder that holds a run, before Ray is started.
-
-    Raises:
-        LedgerError: with the command that goes on with that run.
-    """
-    if (folder / "run.json").exists():
-        raise LedgerError(
-            f"{folder} holds a run already: continue it with `rayat resume {quoted(folder)}` "
-            "or choose another folder"
-        )
 
 
 def refuse_what_cannot_run(trials: Sequence[Trial], where: Where) -> Capacity | None:

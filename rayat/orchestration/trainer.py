@@ -16,7 +16,11 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 
-from rayat.orchestration.contexts import (
+from rayat.orchestration.faults import Fault
+from rayat.orchestration.orphans import release_orphans
+from rayat.orchestration.shared_data import SharedData
+from rayat.planning.placement import Need
+from rayat.training.launched import (
     COLLECTIVE_TIMEOUT_S,
     START_TIMEOUT_S,
     LauncherContext,
@@ -24,9 +28,6 @@ from rayat.orchestration.contexts import (
     cuda_device,
     perform,
 )
-from rayat.orchestration.faults import Fault
-from rayat.orchestration.placement import Need, release_orphans
-from rayat.orchestration.shared_data import SharedData
 
 HEALTH_CHECK_LEAST_S = 10.0
 """A worker answers its controller between two operations of torch, some of which are long."""

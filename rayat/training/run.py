@@ -20,11 +20,11 @@ from rayat.training import checkpoints
 from rayat.training.context import Context
 from rayat.training.counters import PARTS, Clock
 from rayat.training.epoch import train_epoch
-from rayat.training.evaluate import evaluate, evaluation_eps
 from rayat.training.network import all_finite
 from rayat.training.process import prepare_process
 from rayat.training.setup import Training, begin
 from rayat.training.teacher import taught
+from rayat.training.validate import evaluate, evaluation_eps
 
 Row = dict[str, Any]
 

@@ -11,8 +11,8 @@ from rayat.config import TrialConfig
 from rayat.data.base import Prepared
 from rayat.data.loader import TrainLoader
 from rayat.distributed.exchange import Exchange
+from rayat.distributed.reducer import Reducer
 from rayat.errors import DataError
-from rayat.exchanges.base import Reducer
 from rayat.models._synced import synchronise
 from rayat.pruning.base import Selection
 from rayat.training.average import Average

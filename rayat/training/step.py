@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rayat.attacks._view import attacked
-from rayat.attacks.base import Adversarial, Attack
-from rayat.objectives.base import Outcome
+from rayat.attacks.base import Adversarial, Attack, Outcome
 from rayat.pruning.weighted import weighted_mean
 from rayat.training.awp import still_norms, uphill
 from rayat.training.counters import Counters

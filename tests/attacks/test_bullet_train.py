@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rayat.attacks.base import Adversarial, Moment, Setting
+from rayat.attacks.base import Adversarial, Moment, Outcome, Setting
 from rayat.attacks.bullet_train import BulletTrain, RobustShare
 from rayat.attacks.pgd import PGD
-from rayat.objectives.base import Outcome
 
 NOW = Moment(2, 10, 0.2, 0)
 

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from rayat.ledger.writer import Ledger
-from rayat.orchestration.driver import Driver
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
+from rayat.runs.driver import Driver
 
 INFO = {
     "study": {

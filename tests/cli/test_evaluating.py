@@ -1,4 +1,4 @@
-"""`rayat evaluate` from the command line; tests/orchestration/test_evaluation.py has the runs."""
+"""`rayat evaluate` from the command line; tests/evaluation/test_run.py has the runs."""
 
 from __future__ import annotations
 

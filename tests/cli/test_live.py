@@ -9,7 +9,7 @@ from rich.console import Console
 
 from rayat.cli import live
 from rayat.cli.live import Guarded, LiveTable, PlainLines
-from rayat.orchestration.driver import Observer
+from rayat.runs.driver import Observer
 
 ROOM = 5
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray import tune
 
-from rayat.cli.planning import wall_seconds
 from rayat.cli.studies import changed_study, parse_changes, run_folder
 from rayat.errors import StudyError
+from rayat.planning.plan import wall_seconds
 from rayat.study import Study
 
 STUDY = """
@@ -94,7 +94,7 @@ def test_dear_validation_is_named_with_what_to_change(rayat, study):
 def test_wide_trials_are_named_where_others_wait_for_a_core(rayat, study):
     wide = ("--set", "threads=2", "--set", "cpus_per_worker=2", "--set", "eval.eps=0.6", "--json")
     grey, warning = json.loads(rayat("plan", study, "--cpus", 2, *wide).stdout)["warnings"]
-    # What a configuration would do that nobody means stands beside it (training/advice.py).
+    # What a configuration would do that nobody means stands beside it (planning/advice.py).
     assert "and 3 more arms: eval.eps=0.6 lets every image become grey" in grey
     assert warning.startswith("8 trials with threads=2, cpus_per_worker=2: on a CPU two trials")
     assert json.loads(rayat("plan", study, "--cpus", 16, *wide).stdout)["warnings"] == [grey]
@@ -202,8 +202,8 @@ def test_a_run_cannot_live_in_an_object_store(out):
 def test_which_label_is_which_and_what_the_data_lacks_is_said_and_kept(rayat, study, tmp_path):
     from PIL import Image
 
+    from rayat.data.identity import describe
     from rayat.data.prepare import prepare
-    from rayat.orchestration.shared_data import describe
     from rayat.registry import SOURCES
 
     text = rayat("plan", study, "--cpus", 2).stdout

@@ -8,8 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from rayat.attacks import _starter
-from rayat.attacks.base import Adversarial, Moment, Setting
-from rayat.objectives.base import Outcome
+from rayat.attacks.base import Adversarial, Moment, Outcome, Setting
 from rayat.registry import ATTACKS
 
 ROOM = "attacks"

@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from rayat.errors import PlacementError
-from rayat.orchestration.cluster import cluster, local_capacity, named
+from rayat.orchestration.cluster import cluster, named
 from rayat.orchestration.joining import joinable
+from rayat.planning.placement import local_capacity
 
 
 def ray_processes() -> list[psutil.Process]:

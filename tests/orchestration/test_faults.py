@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from rayat.ledger.reader import read_run
 from rayat.ledger.schema import EPOCHS
 from rayat.ledger.writer import Ledger
-from rayat.orchestration.contexts import limit_collectives
-from rayat.orchestration.driver import Observer
 from rayat.orchestration.execute import Options
 from rayat.orchestration.faults import Fault
 from rayat.orchestration.sweep import run
+from rayat.runs.driver import Observer
+from rayat.training.launched import limit_collectives
 
 TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at", "attempt"]
 BASE = {

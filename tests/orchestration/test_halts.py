@@ -17,14 +17,15 @@ from rayat.errors import ConfigError, LedgerError
 from rayat.ledger.reader import read_run
 from rayat.ledger.schema import EPOCHS
 from rayat.ledger.writer import Ledger
-from rayat.orchestration.driver import Driver, Halts
 from rayat.orchestration.execute import Options
-from rayat.orchestration.resuming import to_retry
-from rayat.orchestration.search import declare
-from rayat.orchestration.sweep import resume, run, run_info
+from rayat.orchestration.sweep import resume, run
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
 from rayat.replay.verify import verify
+from rayat.runs.driver import Driver, Halts
+from rayat.runs.record import run_info
+from rayat.runs.resuming import to_retry
+from rayat.runs.search import declare
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from rayat.cli.app import app
 from rayat.errors import PlacementError
-from rayat.orchestration.headwatch import PERIOD_S, SILENT_S, HeadWatch
+from rayat.host.headwatch import PERIOD_S, SILENT_S, HeadWatch
 from rayat.orchestration.joining import joinable, judge
 
 TRAIN = (

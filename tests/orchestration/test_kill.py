@@ -21,7 +21,7 @@ import sys
 import rayat.orchestration
 from ray import tune
 from rayat.study import Study
-from rayat.orchestration.driver import Observer
+from rayat.runs.driver import Observer
 from rayat.orchestration.sweep import Where, resume, run
 
 class Acknowledge(Observer):

@@ -22,7 +22,7 @@ os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK_INTERFACE
 import ray
 from ray import tune
 from ray.cluster_utils import Cluster
-from rayat.orchestration.driver import Observer
+from rayat.runs.driver import Observer
 from rayat.orchestration.execute import Options
 from rayat.orchestration.sweep import Where, run
 from rayat.study import Study

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rayat.errors import PlacementError
-from rayat.orchestration.cluster import Capacity, Node
-from rayat.orchestration.placement import Need, concurrency, fitting, waits
+from rayat.planning.placement import Capacity, Need, Node, concurrency, fitting, waits
 
 
 def nodes(*each: tuple[float, float]) -> Capacity:

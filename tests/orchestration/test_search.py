@@ -14,11 +14,12 @@ from rayat.errors import StudyError
 from rayat.ledger.log import LOG, MAGIC, encode, read_log
 from rayat.ledger.repair import repair
 from rayat.ledger.writer import Ledger
-from rayat.orchestration.driver import Driver
-from rayat.orchestration.search import Search
-from rayat.orchestration.sweep import run, run_info, view
+from rayat.orchestration.sweep import run
 from rayat.registry import POLICIES
 from rayat.replay.verify import verify
+from rayat.runs.driver import Driver
+from rayat.runs.record import run_info, view
+from rayat.runs.search import Search
 
 SEARCH = {"name": "optuna", "batch": 2, "startup": 2}
 

@@ -65,7 +65,7 @@ def test_a_stopped_trial_gives_everything_back(local_ray, tiny, tmp_path, launch
         final_eval=False,
     )
     # The first trial passes its rungs alone; the second is cut at the first rung, far from its end.
-    from rayat.orchestration.driver import Observer
+    from rayat.runs.driver import Observer
 
     class StopFirst(Observer):
         def begin(self, driver, concurrency):

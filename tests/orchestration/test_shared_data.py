@@ -8,10 +8,9 @@ import struct
 import numpy as np
 import pytest
 
+from rayat.data.identity import describe, same_data
 from rayat.data.prepare import prepare
 from rayat.errors import DataError
-from rayat.orchestration.shared_data import describe
-from rayat.orchestration.sweep import same_data
 from rayat.registry import SOURCES
 
 

@@ -14,18 +14,18 @@ from ray import tune
 
 from rayat.compare.report import write_report
 from rayat.errors import DataError, LedgerError, PlacementError
+from rayat.evaluation.request import Request
+from rayat.evaluation.run import evaluate_run
 from rayat.ledger.copying import copy_run
 from rayat.ledger.reader import read_run
 from rayat.ledger.repair import repair
 from rayat.ledger.schema import EPOCHS
-from rayat.orchestration.driver import Observer
-from rayat.orchestration.evaluation import evaluate_run
 from rayat.orchestration.execute import Options
-from rayat.orchestration.request import Request
 from rayat.orchestration.sweep import Where, resume, run
 from rayat.registry import SUITES
 from rayat.replay.curves import read_curves
 from rayat.replay.verify import verify
+from rayat.runs.driver import Observer
 
 TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at"]
 

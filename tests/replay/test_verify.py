@@ -9,10 +9,10 @@ import pytest
 from rayat.errors import LedgerError
 from rayat.ledger.log import LOG
 from rayat.ledger.writer import Ledger
-from rayat.orchestration.driver import Driver
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
 from rayat.replay.verify import verify
+from rayat.runs.driver import Driver
 
 CONFIG = {"lr": {"shape": "constant", "peak": 0.1}}
 

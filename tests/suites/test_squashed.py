@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rayat.compare.masking import said
 from rayat.data.base import Arrays, Prepared
+from rayat.evaluation.masking import said
+from rayat.evaluation.measure import Question, measure
 from rayat.registry import MODELS
 from rayat.suites.base import ends, suite
-from rayat.training.measure import Question, measure
 
 SQUASHED = {
     "tanh": torch.tanh,

@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from rayat.data.loader import eval_batches
+from rayat.evaluation.checkpoint import evaluate_checkpoint
 from rayat.registry import ATTACKS
 from rayat.training import checkpoints
 from rayat.training.epoch import train_epoch
-from rayat.training.evaluate import evaluate, evaluate_checkpoint
 from rayat.training.network import build_model
 from rayat.training.run import roll_back, run, train_and_validate
 from rayat.training.setup import begin
+from rayat.training.validate import evaluate
 
 
 def state(model):

@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from rayat.attacks.base import Adversarial
+from rayat.attacks.base import Adversarial, Outcome
 from rayat.distributed.exchange import Exchange
 from rayat.errors import DataError
-from rayat.objectives.base import Outcome
 from rayat.training.epoch import train_epoch
 from rayat.training.setup import Training, begin
 from rayat.training.step import Sums

@@ -20,8 +20,8 @@ from torch import nn
 
 from rayat.data.cifar import read_pickle
 from rayat.errors import ConfigError, DataError, LedgerError
+from rayat.evaluation.foreign import load_network
 from rayat.training import checkpoints
-from rayat.training.foreign import load_network
 
 
 class Gadget:

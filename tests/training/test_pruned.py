@@ -9,8 +9,8 @@ import pytest
 
 from rayat.config import TrialConfig
 from rayat.data.prepare import prepare
+from rayat.planning.estimate import training_on
 from rayat.training.epoch import select
-from rayat.training.estimate import training_on
 from rayat.training.run import by_epoch, run
 
 PRUNERS = [

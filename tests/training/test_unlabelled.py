@@ -10,11 +10,11 @@ from rayat.config import TrialConfig
 from rayat.data.prepare import prepare
 from rayat.distributed.exchange import Exchange
 from rayat.errors import ConfigError, DataError
+from rayat.planning.estimate import estimate
 from rayat.registry import OBJECTIVES, PRUNERS
 from rayat.training import checkpoints
 from rayat.training.counters import Clock, Counters
 from rayat.training.epoch import train_epoch
-from rayat.training.estimate import estimate
 from rayat.training.run import run
 from rayat.training.setup import begin
 from rayat.training.step import Step

@@ -1,0 +1,1 @@
+"""How robust a network is: checkpoints of a run, and networks trained elsewhere."""

@@ -1,0 +1,1 @@
+"""What a run is, without Ray: its driver, its search, those who follow it."""

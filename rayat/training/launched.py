@@ -1,0 +1,140 @@
+"""A trial as a launcher sends it to a process, and its run there, whatever sends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from rayat.config import TrialConfig
+from rayat.data.base import Prepared, Source
+from rayat.errors import RayatError
+from rayat.training.run import run
+
+Placement = Literal["pack", "spread"]
+COLLECTIVE_TIMEOUT_S = 120.0
+"""A dead or hung peer ends a collective after this long; torch's default is half an hour."""
+START_TIMEOUT_S = 600.0
+"""Most that the workers of a trial take to start and meet. Processes that start on a busy machine
+are slow, not hung: giving up on them would throw away how far they came, again and again."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the driver sends to a launcher: one trial to run, as plain values.
+
+    Attributes:
+        folder: where the trial keeps its checkpoints. scratch: where Ray Train keeps its own files.
+        reported: the last epoch that the ledger holds.
+        max_failures: restarts of a worker group after one of its workers died.
+        final_eval: whether the trial evaluates its checkpoints on the test set at its end.
+        placement: of several workers: on few nodes or on many.
+        collective_timeout: seconds after which workers that wait for one of them give up.
+    """
+
+    trial_id: str
+    config_json: str
+    folder: str
+    reported: int
+    scratch: str
+    max_failures: int
+    final_eval: bool
+    placement: Placement = "pack"
+    collective_timeout: float = COLLECTIVE_TIMEOUT_S
+
+    def payload(self) -> dict[str, Any]:
+        """Return the mapping that travels through Ray."""
+        return dict(vars(self))
+
+    @property
+    def config(self) -> TrialConfig:
+        """Return the trial's configuration."""
+        return TrialConfig.parse(json.loads(self.config_json))
+
+
+class Shared(Protocol):
+    """Where the prepared data of a node is."""
+
+    def get(self, source: Source) -> Prepared:
+        """Return the node's copy of a source's data."""
+
+
+@dataclass
+class LauncherContext:
+    """A `training.context.Context` over any way of sending a message to the driver.
+
+    Every message holds `start`, which changes when the trial was started again: the driver counts
+    attempts by it, also those that Ray Train makes without telling Tune.
+    """
+
+    send: Callable[[dict[str, Any]], None]
+    shared: Shared
+    folder: Path
+    reported: int
+    rank: int = 0
+    world_size: int = 1
+    device: str = "cpu"
+    start: str = field(
+        default_factory=lambda: f"{os.uname().nodename}:{os.getpid()}:{uuid.uuid4()}"
+    )
+
+    def data(self, source: Source) -> Prepared:
+        """Return the node's shared copy of the prepared data."""
+        return self.shared.get(source)
+
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Send one epoch's row, as JSON: nulls and floats then stay what they are."""
+        self.send(self.message(row=dict(row)))
+
+    def message(self, **content: Any) -> dict[str, Any]:
+        """Return a message for the driver."""
+        epoch = (content.get("row") or {}).get("epoch", 0)
+        return {
+            "epoch": epoch,
+            "message": json.dumps({**content, "start": self.start, "device": self.device}),
+        }
+
+
+def perform(order: Order, context: LauncherContext) -> bool:
+    """Run the trial and return whether it went through; its own errors are reported, not raised.
+
+    A deterministic error would only fail again, so it must not count as a lost worker: it ends the
+    trial as `failed` with its text. `SystemExit` (Tune's stop) passes through.
+    """
+    try:
+        if context.world_size > 1:
+            limit_collectives(order.collective_timeout)
+        run(order.config, context)
+    except Exception as error:
+        if context.world_size > 1 and not isinstance(error, RayatError | ValueError | TypeError):
+            raise  # a collective that lost its peer looks like any RuntimeError: let Train restart
+        context.send(context.message(**failure(error)))
+        return False
+    return True
+
+
+def limit_collectives(seconds: float) -> None:
+    """Let the collectives of the workers, which have met by now, give up after `seconds`."""
+    from torch.distributed import distributed_c10d
+
+    # Public since torch 2.15.
+    name = "set_timeout" if hasattr(distributed_c10d, "set_timeout") else "_set_pg_timeout"
+    getattr(distributed_c10d, name)(timedelta(seconds=seconds))
+
+
+def failure(error: BaseException) -> dict[str, str]:
+    """Return the message content that ends a trial as `failed`, with the error's first line."""
+    text = str(error).strip().splitlines()
+    return {"failed": f"{type(error).__name__}: {text[0] if text else ''}".strip(": "), "start": ""}
+
+
+def cuda_device() -> str:
+    """Return the device Ray gave to this worker."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() and os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"

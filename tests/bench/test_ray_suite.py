@@ -1,0 +1,126 @@
+"""What orchestration costs: the driver without Ray, then runs on a real Ray."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rayat.bench import driver_cost, launchers, memory, trials
+from rayat.bench.ray_overhead import Times, overhead, reckon
+from rayat.bench.ray_suite import ORCHESTRATION
+from rayat.bench.timing import QUICK, Settings
+from rayat.config import TrialConfig
+from rayat.data.prepare import prepare
+
+
+@pytest.fixture
+def config():
+    return TrialConfig.parse(
+        {
+            "data": {"name": "digits", "train_size": 256, "val_size": 64},
+            "model": {"name": "preactresnet", "width": 4, "blocks": [1]},
+            "epochs": 2,
+            "batch_size": 64,
+            "attack": {"name": "fgsm", "eps": 0.2},
+            "eval": {"steps": 1},
+        }
+    )
+
+
+def test_a_report_is_timed_with_all_trials_alive():
+    (row,) = driver_cost.o2(QUICK)
+    assert row.name == "O2" and row.unit == "ms"
+    assert 0 < row.value <= row.context["slowest_ms"]
+    assert row.context["reports"] == 8
+
+
+def test_a_sent_row_is_in_the_ledger(config):
+    with driver_cost.driver_of(trials.study_of(config, 2)) as driver:
+        first, second = driver.trials
+        assert driver_cost.send(driver, first, driver_cost.report(1)) is False
+        (stored,) = driver.ledger.reports(first)
+        assert stored["val_robust_acc"] == pytest.approx(driver_cost.report(1)["val_robust_acc"])
+        assert driver.ledger.reported(second) == 0
+
+
+def test_a_benchmarks_study_is_the_configuration_under_many_seeds(config):
+    made = trials.study_of(config, 3).trials()
+    assert [trial.config.seed for trial in made] == [0, 1, 2]
+    assert {trial.config.config_id for trial in made} == {config.config_id}
+
+
+def test_an_epoch_that_is_long_enough_at_once_keeps_one_attack_step():
+    assert trials.lasting(0.0, epochs=7).attack.steps == 1
+    assert trials.lasting(0.0, epochs=7).epochs == 7
+
+
+def test_overhead_is_what_no_row_accounts_for():
+    times = Times()
+    times.began = 100.0
+    times.arrived = {"b": [121.0, 123.0], "a": [105.0, 108.0, 111.5]}
+    times.rows = {"b": [2.0, 3.5], "a": [3.0, 5.0, 8.0]}
+    found = reckon(times, started=4.0)
+    assert found.process == pytest.approx(2.0)  # 105 - 100, less an epoch of 3
+    assert found.per_trial == pytest.approx(7.5)  # 121 - 111.5, less an epoch of 2
+    assert found.per_epoch == pytest.approx(0.5)  # the median of 1, 0.5 and 0.5
+    assert found.cluster == 4.0
+
+
+def test_the_memory_of_a_process_is_ordered_as_its_kinds_are():
+    held = memory.memory(os.getpid())
+    assert 0 < held.uss <= held.pss <= held.rss
+    assert memory.memory(2**22 + 1) == memory.Memory()
+
+
+def test_data_bytes_are_those_of_all_arrays():
+    prepared = prepare(TrialConfig.parse({"data": "digits"}).data)
+    images = len(prepared.train) + len(prepared.val) + len(prepared.test)
+    assert memory.data_bytes(prepared) == images * (64 + 8)
+
+
+def test_the_benchmarks_of_the_room_are_listed():
+    assert list(ORCHESTRATION) == ["O1", "O2", "O3", "O4", "O5", "R1", "R2"]
+    assert ORCHESTRATION["O4"].extra == "--long"
+
+
+# O1 and O3 run with the whole quick suite, in tests/cli/test_measuring.py.
+@pytest.mark.slow
+def test_a_long_run_has_no_bar_where_its_sizes_are_small(local_ray):
+    (row,) = trials.o4(Settings(rounds=1, quick=True))
+    assert row.bar is None and row.value > 0
+
+
+@pytest.mark.slow
+def test_the_launchers_of_several_workers_are_compared(local_ray):
+    rows = {row.name: row for row in launchers.o5(QUICK)}
+    assert list(rows) == ["O5.a", "O5.b", "O5.c"]
+    assert all(row.unit == "s" and row.value > 0 for row in rows.values())
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_cpu_time_of_ended_processes_counts_also_where_no_parent_waits(waits):
+    # The kernel adds a child's time to its parent's only if the parent takes note of its end.
+    ignore = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+
+    def metered(seconds: float) -> float:
+        burn = f"import time\nwhile time.process_time() < {seconds}: pass"
+        start = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])"
+        with launchers.CpuMeter() as meter:
+            command = [sys.executable, "-c", ("" if waits else ignore) + start]
+            subprocess.run(command, check=True)
+        return meter.seconds
+
+    # The rest is what starting two processes takes, more on a busy machine.
+    short, long = metered(0.5), metered(1.5)
+    assert short >= 0.4 and 0.6 < long - short < 1.4
+
+
+@pytest.mark.slow
+def test_what_ray_adds_is_measured(local_ray, config):
+    found = overhead(config, epochs=3)
+    assert found.process > 0
+    assert math.isfinite(found.per_trial) and math.isfinite(found.per_epoch)

@@ -1,0 +1,132 @@
+"""What every learning-rate shape promises; a new shape is tested by being registered."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rayat.errors import ConfigError
+from rayat.lr_shapes.base import LRShape
+from rayat.registry import SHAPES
+
+OTHER_FORMS: list[dict[str, Any]] = [
+    {"shape": "cyclic", "form": "sawtooth"},
+    {"shape": "cyclic", "cycles": 3},
+    {"shape": "exponential", "form": "range-test", "ratio": 1e-10},
+    {"shape": "linear", "power": 2.5, "until": 0.6},
+    {"shape": "trapezoid", "rise": 0.4, "decay": 0.6},
+    {"shape": "trapezoid", "rise": 0.0, "decay": 1.0},
+    {"shape": "onedrop", "at": 0.75, "factor": 0.0},
+]
+SPECS = [{"shape": name} for name in SHAPES.names()] + OTHER_FORMS
+
+every_shape = pytest.mark.parametrize(
+    "spec", SPECS, ids=[",".join(map(str, spec.values())) for spec in SPECS]
+)
+progresses = st.floats(0, 1) | st.integers(1, 300).flatmap(
+    lambda steps: st.integers(0, steps).map(lambda step: step / steps)
+)
+histories = st.lists(st.floats(0, 1), max_size=40)
+
+
+def build(spec: dict[str, Any], **changes: Any) -> LRShape:
+    return SHAPES.build({**spec, **changes})
+
+
+@every_shape
+@settings(max_examples=40)
+@given(progress=progresses, history=histories, floor=st.sampled_from([0.0, 0.03, 0.2]))
+def test_rate_stays_between_floor_and_peak(spec, progress, history, floor):
+    rate = build(spec, peak=0.2, floor=floor).lr(progress, 40, history)
+    assert math.isfinite(rate)
+    assert floor * (1 - 1e-12) <= rate <= 0.2 * (1 + 1e-12)
+
+
+@every_shape
+@settings(max_examples=40)
+@given(progress=progresses, history=histories)
+def test_warmup_is_a_ramp_on_top_of_the_shape(spec, progress, history):
+    plain, warm = build(spec, warmup=0.0), build(spec, warmup=0.25)
+    expected = plain.lr(progress, 40, history) * min(1.0, progress / 0.25)
+    assert warm.lr(progress, 40, history) == pytest.approx(expected, rel=1e-12, abs=0)
+    assert warm.lr(0.0, 40, history) == 0.0
+
+
+@every_shape
+@settings(max_examples=40)
+@given(epochs=st.integers(1, 60), history=histories)
+def test_curve_is_the_rate_at_each_epochs_end(spec, epochs, history):
+    shape = build(spec, warmup=0.1)
+    curve = shape.curve(epochs, history)
+    assert len(curve) == epochs
+    for epoch in range(1, min(epochs, len(history) + 1) + 1):
+        assert curve[epoch - 1] == pytest.approx(shape.lr(epoch / epochs, epochs, history))
+
+
+@every_shape
+@settings(max_examples=40)
+@given(epochs=st.integers(1, 60), factor=st.sampled_from([1.1, 2.0, 10.0]))
+def test_drops_are_the_falls_of_the_curve(spec, epochs, factor):
+    shape = build(spec)
+    curve, drops = shape.curve(epochs), shape.drops(epochs, factor)
+    for epoch in range(2, epochs + 1):
+        before, now = curve[epoch - 2], curve[epoch - 1]
+        assert (epoch in drops) == (before > 0 and now * factor <= before)
+    assert all(2 <= drop <= epochs for drop in drops)
+
+
+@every_shape
+@settings(max_examples=40)
+@given(epochs=st.integers(1, 60), history=histories, data=st.data())
+def test_remaining_is_the_deepest_later_rate(spec, epochs, history, data):
+    shape, epoch = build(spec), data.draw(st.integers(1, epochs))
+    curve, left = shape.curve(epochs, history), shape.remaining(epoch, epochs, history)
+    assert 0 <= left <= 1
+    if epoch == epochs:
+        assert left == 1
+    elif curve[epoch - 1] > 0:
+        assert left * curve[epoch - 1] == pytest.approx(min(curve[epoch - 1 :]))
+
+
+@every_shape
+@settings(max_examples=40)
+@given(progress=progresses, epochs=st.integers(1, 500))
+def test_the_curve_is_the_same_however_long_the_training(spec, progress, epochs):
+    shape = build(spec)
+    if not shape.feedback:
+        assert shape.lr(progress, epochs, [0.1, 0.9]) == shape.lr(progress)
+
+
+@every_shape
+def test_shape_travels_as_json(spec):
+    shape = build(spec, peak=0.3, floor=1e-4, warmup=0.05)
+    again = SHAPES.build(json.loads(json.dumps(shape.spec())))
+    assert again == shape
+    assert again.spec() == shape.spec()
+
+
+@every_shape
+def test_a_typo_and_a_floor_above_the_peak_are_refused(spec):
+    with pytest.raises(ConfigError, match=r"unknown key 'lr.peek' of lr .* mean 'lr.peak'"):
+        build(spec, peek=0.1)
+    with pytest.raises(ConfigError, match=r"lr: floor must be at most peak=0.1, got 0.5"):
+        build(spec, peak=0.1, floor=0.5)
+    with pytest.raises(ConfigError, match=r"lr.peak"):
+        build(spec, peak=float("inf"))
+
+
+@pytest.mark.parametrize("name", SHAPES.names())
+def test_shape_makes_a_claim_and_has_a_card(name):
+    claim = SHAPES.get(name).claim()
+    assert claim.endswith(".")
+    assert len(claim) <= 100
+    card = Path(__file__).parents[2] / "docs" / "methods" / f"lr-{name}.md"
+    if not card.parent.is_dir():
+        pytest.skip("the documents are not part of this installation")
+    assert card.read_text().startswith(f"# lr: {name}\n")
