@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from rayat.collapse import SPAN
+from rayat.columns import Declared, Reporting, declared
 from rayat.errors import ConfigError
 from rayat.fractions import OptionalNumber, pixels
 from rayat.layers import PART_KEYS, Layer, Merged, layered
@@ -203,6 +204,7 @@ class TrialConfig(BaseModel):
             )
         for key in PART_KEYS:
             getattr(self, key).check(self)
+        self.declared_columns()
         if self.attack_refresh == "once":
             if self.unlabelled:
                 raise ValueError(
@@ -218,6 +220,20 @@ class TrialConfig(BaseModel):
     def unlabelled(self) -> bool:
         """Return whether images reach the training without a label: nothing may rely on it."""
         return self.data.labelled < 1 and self.teacher.epochs == 0
+
+    def declared_columns(self) -> dict[str, Declared]:
+        """Return the report columns that the trial's methods add to the fixed ones, by name.
+
+        Raises:
+            ConfigError: two of them declare one name differently, or one a fixed name.
+        """
+        parts: list[tuple[str, Reporting]] = [
+            *(("attack", attack) for attack in self.attack_schedule.attacks(self.attack)),
+            ("objective", self.objective),
+            ("pruning", self.pruning),
+            ("exchange", self.exchange),
+        ]
+        return declared(parts)
 
     def of_teacher(self) -> TrialConfig:
         """Return the teacher's own training: standard, with the trial's network and optimiser."""

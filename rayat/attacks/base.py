@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from torch import Tensor, nn
 
 from rayat.attacks._ball import Norm
+from rayat.columns import GRAD_L1, Column
 from rayat.errors import ConfigError
 from rayat.fractions import Number, pixels
 from rayat.registry import Part
@@ -26,7 +27,8 @@ class Adversarial:
         x: images like the input, within the attack's reach and the pixel box; no graph attached.
         forward: forward passes, summed over the samples of the batch.
         backward: backward passes, summed over the samples of the batch.
-        info: per-sample statistics by column name (shape (B,)), such as `fosc`.
+        info: per-sample statistics (shape (B,)), such as `fosc`, by the names that the attack's
+            `columns` declare; the report holds their means.
         steps: gradient steps taken, summed over the samples; None: one for each backward pass.
     """
 
@@ -46,6 +48,8 @@ class Outcome:
         adv_logits: shape (B, classes), for the training robust accuracy.
         clean_logits: shape (B, classes) if the objective made a clean pass, else None.
         forward, backward: passes summed over the samples (the backward is the loop's `backward()`).
+        info: per-sample statistics (shape (B,)) by the names that the objective's `columns`
+            declare; the report holds their means.
     """
 
     loss: Tensor
@@ -53,6 +57,7 @@ class Outcome:
     clean_logits: Tensor | None
     forward: int
     backward: int
+    info: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,8 @@ class Attack(Part):
         "eval", description="BatchNorm statistics during the attack (docs/papers.md 1.7)"
     )
 
+    columns: ClassVar[tuple[Column, ...]] = (GRAD_L1,)  # what `ascend` measures
+    """Report columns that `Adversarial.info` may hold, besides those of the base classes."""
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
     """The norms that the method is defined in; others are refused."""
 

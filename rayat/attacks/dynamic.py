@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -12,6 +12,7 @@ from rayat.attacks._fosc import Form, fosc
 from rayat.attacks._iterated import Iterated
 from rayat.attacks._loop import Probe
 from rayat.attacks.base import Adversarial
+from rayat.columns import FOSC, Column
 from rayat.errors import ConfigError
 from rayat.registry import ATTACKS
 
@@ -27,6 +28,8 @@ class Dynamic(Iterated):
 
     Called by itself, outside of a training, its threshold is 0.
     """
+
+    columns: ClassVar[tuple[Column, ...]] = (FOSC,)
 
     c_max: float = Field(0.5, ge=0, description="threshold of the first epoch; scales with eps")
     until: float = Field(

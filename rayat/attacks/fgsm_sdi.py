@@ -13,6 +13,7 @@ from rayat.attacks._losses import error
 from rayat.attacks._net import input_gradient
 from rayat.attacks._starter import Starter
 from rayat.attacks.base import Adversarial, Attack, Setting
+from rayat.columns import START_AGREEMENT, START_SIZE, Column
 from rayat.registry import ATTACKS
 
 
@@ -25,6 +26,7 @@ class FGSMSDI(Attack):
     was never trained says.
     """
 
+    columns: ClassVar[tuple[Column, ...]] = (START_SIZE, START_AGREEMENT)
     norms: ClassVar[tuple[Norm, ...]] = ("linf",)
 
     width: int = Field(64, ge=1, description="channels of the generator")

@@ -31,6 +31,13 @@ class Reducer(ABC):
     def __call__(self, bucket: GradBucket) -> Future[Tensor]:
         """Return the bucket's buffer to be, the same on every worker."""
 
+    def measured(self) -> dict[str, float]:
+        """Return what was measured since `begin`, by the names that the exchange declares.
+
+        The same names on every worker; the report holds the workers' means.
+        """
+        return {}
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return what this worker remembers: contiguous tensors of the same shapes on every worker.
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributed import GradBucket  # type: ignore[attr-defined]
 from torch.futures import Future
 
+from rayat.columns import Column
 from rayat.distributed.exchange import Exchange
 from rayat.distributed.reducer import Reducer
 from rayat.errors import ConfigError
@@ -25,6 +26,9 @@ from rayat.registry import Part
 
 class GradientExchange(Part):
     """How the workers' gradients become one; with one worker nothing is sent."""
+
+    columns: ClassVar[tuple[Column, ...]] = ()
+    """Report columns that `Reducer.measured` may hold."""
 
     @property
     def remembers(self) -> bool:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from rayat.columns import TOTALS, Declared
 from rayat.errors import LedgerError, nearest
-from rayat.ledger.schema import DECISIONS, EPOCHS, EVALS, REPORT_KEYS, TRIALS
+from rayat.ledger.schema import DECISIONS, EPOCHS, EVALS, REPORT_KEYS, TRIALS, TYPES
 
-DERIVED = ("seconds_cum", "passes_cum")
+DERIVED = tuple(column.name for column in TOTALS)
 """Columns that the fold computes; a report may hold them, and they are not believed."""
 VALUES = (
     *(n for n in EPOCHS.names if n in REPORT_KEYS and n not in DERIVED and n != "epoch"),
@@ -28,15 +29,30 @@ _TRIAL_TYPES = {name: TRIALS.field(name).type for name in TRIALS.names}
 _DECISION_TYPES = {name: DECISIONS.field(name).type for name in DECISIONS.names}
 
 
-def report_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def report_row(
+    row: Mapping[str, Any], declared: Mapping[str, Declared] | None = None
+) -> dict[str, Any]:
     """Return a report as the log keeps it: known keys, no nulls, nothing derived.
 
     Non-finite numbers become null and are therefore left out; NumPy scalars become plain ones.
 
+    Args:
+        declared: the columns that the trial's methods declare, besides those of every report.
+
     Raises:
-        LedgerError: unknown key (with the nearest one), wrong type, or no epoch of 1 or more.
+        LedgerError: a key that nobody declared (with the nearest one), wrong type, or no epoch of
+            1 or more.
     """
-    clean = _typed(row, _REPORT_TYPES, "report")
+    types = _REPORT_TYPES
+    if declared:
+        types = types | {name: TYPES[each.column.kind] for name, each in declared.items()}
+    for key in row:
+        if key not in types:
+            raise LedgerError(
+                f"unknown key {key!r} of a report row{nearest(key, types)}: the attack, objective, "
+                "pruner or exchange that reports it must declare the column in its `columns`"
+            )
+    clean = _typed(row, types, "report")
     epoch = clean.get("epoch")
     if epoch is None or epoch < 1:
         raise LedgerError(f"a report needs an epoch of 1 or more, got {row.get('epoch')!r}")

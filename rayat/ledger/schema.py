@@ -5,9 +5,12 @@ Columns are only added or widened from one version to the next; readers accept e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
+
+from rayat.columns import COSTS, FIXED, FOSC, LATER, TOTALS, TRAINED, Column, Declared
 
 SCHEMA_VERSION = 1
 
@@ -19,47 +22,24 @@ def _schema(*fields: Any) -> pa.Schema:
     return pa.schema(list(fields))
 
 
+TYPES = {"float": f, "int": i}
+
+
+def _field(column: Column, by: str = "") -> Any:
+    said = {"unit": column.unit, "says": column.says, **({"by": by} if by else {})}
+    return pa.field(column.name, TYPES[column.kind], metadata=said)
+
+
 EPOCHS = _schema(
     pa.field("trial_id", s, nullable=False),
     pa.field("epoch", i, nullable=False),  # 1-based, monotone across restarts
     # 1-based; +1 after a pause, or after a worker or driver died
     pa.field("attempt", i, nullable=False),
-    pa.field("lr", f),  # at the epoch's last step
-    pa.field("attack_steps", f),  # mean gradient steps per sample
-    pa.field("eps", f),  # radius of the training attack
-    pa.field("data_fraction", f),  # share of the training split visited
-    pa.field("train_loss", f),
-    pa.field("train_clean_acc", f),  # null where the objective makes no clean pass
-    pa.field("train_robust_acc", f),  # under the training attack
-    pa.field("val_clean_acc", f),
-    pa.field("val_robust_acc", f),
-    pa.field("fosc", f),  # mean first-order stationary condition
-    pa.field("grad_norm", f),  # L2 norm of the weight gradient at the epoch's last step
-    pa.field("samples", i),  # training images visited, all workers
-    pa.field("fwd_passes", i),  # forward passes of training, summed over samples and workers
-    pa.field("bwd_passes", i),
-    pa.field("eval_fwd_passes", i),  # of validation, which drives decisions and costs too
-    pa.field("eval_bwd_passes", i),
-    pa.field("comm_bytes", i),  # sent by one worker
-    pa.field("data_seconds", f),
-    pa.field("attack_seconds", f),
-    pa.field("train_seconds", f),  # forward, backward and update of the weights
-    pa.field("selection_seconds", f),
-    pa.field("eval_seconds", f),
-    pa.field("checkpoint_seconds", f),
-    pa.field("seconds_cum", f),  # all of the above since epoch 1, over all attempts that count
-    pa.field("passes_cum", i),  # all four pass counts since epoch 1
+    *map(_field, (*TRAINED, FOSC, *COSTS, *TOTALS)),
     pa.field("reported_at", utc),
-    # Added later: at the end, where no reader of an older table looks.
-    pa.field("rollback_epoch", i),  # whose weights were taken back after it collapsed; null: none
-    pa.field("grad_l1", f),  # mean l1 norm of the attack's last input gradient
-    pa.field("start_size", f),  # mean |start| / eps of a learned starting point
-    pa.field("start_agreement", f),  # share of its signs that are those of the input gradient
-    pa.field("random_fill", f),  # share of a selection drawn at random; null: nothing selected
-    # Of train_seconds: gradient exchange that delayed a worker, their mean (docs/scaling.md)
-    pa.field("seconds_exchange", f),
-    pa.field("seconds_slowest", f),  # data, attack and train of the slowest, without its exchange
+    *map(_field, LATER),
 )
+"""The columns of every run; those that its trials' methods declare follow (`epochs_schema`)."""
 
 TRIALS = _schema(
     pa.field("trial_id", s, nullable=False),
@@ -132,5 +112,14 @@ EVALS = _schema(
 
 TABLES = {"trials": TRIALS, "epochs": EPOCHS, "decisions": DECISIONS, "evals": EVALS}
 
-REPORT_KEYS = frozenset(EPOCHS.names) - {"trial_id", "attempt", "reported_at"}
-"""What a trial's report may hold, besides `outcome` (`diverged` or `finished`), which ends it."""
+REPORT_KEYS = frozenset({"epoch", *FIXED})
+"""What every trial's report may hold, besides `outcome` (`diverged` or `finished`), which ends it,
+and the columns that the trial's methods declare."""
+
+
+def epochs_schema(declared: Iterable[Declared]) -> pa.Schema:
+    """Return the epochs table of a run whose trials declare columns, those at its end."""
+    schema = EPOCHS
+    for each in declared:
+        schema = schema.append(_field(each.column, each.by))
+    return schema

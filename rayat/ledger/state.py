@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from rayat.errors import LedgerError, nearest
+from rayat.columns import FIXED, Declared
+from rayat.errors import LedgerError, RayatError, nearest
 from rayat.ledger.rows import VALUES
 
 UNFINISHED = ("pending", "running", "paused", "interrupted")
@@ -22,7 +24,7 @@ PASSES = tuple(name for name in VALUES if name.endswith("_passes"))
 
 
 class Held(NamedTuple):
-    """One epoch's report: its attempt, when it came (µs UTC), and its values in `VALUES` order."""
+    """One epoch's report: its attempt, when it came (µs UTC), its values (`TrialState.names`)."""
 
     attempt: int
     at: int
@@ -31,9 +33,15 @@ class Held(NamedTuple):
 
 @dataclass
 class TrialState:
-    """What the log says of one trial. `declared` holds the fields it was declared with."""
+    """What the log says of one trial.
+
+    Attributes:
+        declared: the fields it was declared with.
+        columns: the report columns that its methods declare, by name.
+    """
 
     declared: dict[str, Any]
+    columns: dict[str, Declared] = field(default_factory=dict)
     status: str = "pending"
     reason: str | None = None
     attempts: int = 0
@@ -49,6 +57,11 @@ class TrialState:
         """Return the last epoch held, 0 at first; epochs have no gaps."""
         return len(self.held)
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Return the columns of its reports besides the epoch, in the order of their values."""
+        return (*VALUES, *self.columns)
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows of the epochs table in epoch order, with running totals.
 
@@ -57,7 +70,7 @@ class TrialState:
         seconds, passes = 0.0, 0
         for epoch in range(1, self.last + 1):
             attempt, at, values = self.held[epoch]
-            row = dict(zip(VALUES, values, strict=True))
+            row = dict(zip(self.names, values, strict=True))
             seconds += sum(row[name] or 0.0 for name in SECONDS)
             passes += sum(row[name] or 0 for name in PASSES)
             row.update(
@@ -100,6 +113,10 @@ class State:
             known = nearest(trial_id, self.trials)
             raise LedgerError(f"unknown trial {trial_id!r}{known}; declare it first")
         return self.trials[trial_id]
+
+    def columns(self) -> dict[str, Declared]:
+        """Return the report columns that the trials' methods declare, by name."""
+        return {n: each for trial in self.trials.values() for n, each in trial.columns.items()}
 
     def accepts(self, trial_id: str, attempt: int, epoch: int) -> bool:
         """Return whether a report would count.
@@ -145,7 +162,7 @@ class State:
             )
         try:
             take(record)
-        except (KeyError, TypeError, ValueError, LedgerError) as error:
+        except (KeyError, TypeError, ValueError, RayatError) as error:
             raise LedgerError(
                 f"record {self.position} of the log makes no sense: {error}"
             ) from error
@@ -155,7 +172,10 @@ class State:
 
     def _take_trial(self, record: Mapping[str, Any]) -> None:
         declared = dict(record["trial"])
-        self.trials[declared["trial_id"]] = TrialState(declared)
+        found = [Declared.parse(each) for each in record.get("columns", ())]
+        # What a later version has in every report is that version's column.
+        columns = {each.column.name: each for each in found if each.column.name not in FIXED}
+        self.trials[declared["trial_id"]] = TrialState(declared, columns)
 
     def _take_attempt(self, record: Mapping[str, Any]) -> None:
         trial = self.trial(record["trial_id"])
@@ -171,7 +191,7 @@ class State:
         if not self.accepts(trial_id, attempt, epoch):
             return
         trial = self.trials[trial_id]
-        values = tuple(row.get(name) for name in VALUES)
+        values = tuple(row.get(name) for name in trial.names)
         if epoch not in trial.held:
             self.observed.append((trial_id, epoch, values))
         trial.held[epoch] = Held(attempt, record["at"], values)

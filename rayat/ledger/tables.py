@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from rayat.config import flatten
-from rayat.ledger.schema import DECISIONS, EPOCHS, EVALS, SCHEMA_VERSION, TRIALS
+from rayat.ledger.schema import DECISIONS, EVALS, SCHEMA_VERSION, TRIALS, epochs_schema
 from rayat.ledger.state import State, TrialState
 
 METADATA = {"rayat.schema_version": str(SCHEMA_VERSION)}
@@ -36,7 +36,8 @@ def build(state: State) -> dict[str, pa.Table]:
     order = {t.declared["trial_id"]: i for i, t in enumerate(trials)}
     summaries: list[dict[str, Any]] = []
     # By column: a dict per epoch would take several times the memory of the state.
-    epochs: dict[str, list[Any]] = {name: [] for name in EPOCHS.names}
+    schema = epochs_schema(state.columns().values())
+    epochs: dict[str, list[Any]] = {name: [] for name in schema.names}
     for trial in trials:
         rows = list(trial.rows())
         chosen = {"selected_on": "none"} if imported else {}
@@ -54,7 +55,7 @@ def build(state: State) -> dict[str, pa.Table]:
     )
     return {
         "trials": _with_config(_table(summaries, TRIALS), [t.declared for t in trials]),
-        "epochs": _arrow(epochs, EPOCHS),
+        "epochs": _arrow(epochs, schema),
         "decisions": _table(decisions, DECISIONS),
         "evals": _table(evals, EVALS),
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rayat.columns import Declared, add
 from rayat.errors import LedgerError, nearest, quoted
 from rayat.ledger.files import create_file, located, make_folder
 from rayat.ledger.info import RUN, read_info, run_json
@@ -17,7 +18,7 @@ from rayat.ledger.lock import RunLock
 from rayat.ledger.log import LOG, Extent, Log
 from rayat.ledger.publish import MANIFEST, publish, read_manifest, settle
 from rayat.ledger.reach import reach, restore_log, tables_there
-from rayat.ledger.rows import VALUES, decision_row, eval_row, plain, report_row, text, trial_row
+from rayat.ledger.rows import decision_row, eval_row, plain, report_row, text, trial_row
 from rayat.ledger.schema import REPORT_KEYS, SCHEMA_VERSION
 from rayat.ledger.state import ENDINGS, EVAL_KEY, RETRY, UNFINISHED, UNREPORTED, State
 from rayat.ledger.tables import build
@@ -139,12 +140,17 @@ class Ledger:
         seed: int,
         epochs: int,
         workers: int,
+        columns: Mapping[str, Declared] | None = None,
     ) -> None:
         """Declare a trial; declaring it again with the same values changes nothing.
+
+        Args:
+            columns: report columns that its methods declare (`TrialConfig.declared_columns`).
 
         Raises:
             LedgerError: an id that cannot name a folder, a configuration that is no JSON object, or
                 another trial under this id.
+            ConfigError: a column that another trial declares differently.
         """
         if not TRIAL_ID.fullmatch(trial_id):
             raise LedgerError(
@@ -178,7 +184,11 @@ class Ledger:
                         f"{value!r}: another study belongs into another folder"
                     )
             return
-        self._append("trial", trial=declared)
+        known = self.state.columns()
+        for column in (columns or {}).values():
+            add(known, column)
+        more = {"columns": [column.record() for column in columns.values()]} if columns else {}
+        self._append("trial", trial=declared, **more)
 
     def attempt(self, trial_id: str, device: str | None = None, host: str | None = None) -> int:
         """Record that a trial starts or starts again; return the attempt's number, from 1."""
@@ -201,7 +211,7 @@ class Ledger:
             LedgerError: unknown key (with the nearest), wrong type, unknown trial or attempt, a gap
                 before the epoch, or a disk that refuses.
         """
-        clean = report_row(row)
+        clean = report_row(row, self.state.trial(trial_id).columns)
         if not self.state.accepts(trial_id, attempt, clean["epoch"]):
             return False
         self._append("report", trial_id=trial_id, attempt=int(attempt), row=clean)
@@ -297,7 +307,8 @@ class Ledger:
         a later attempt is not observed again.
         """
         for trial_id, epoch, values in self.state.observed:
-            yield trial_id, epoch, {"epoch": epoch, **dict(zip(VALUES, values, strict=True))}
+            names = self.state.trials[trial_id].names
+            yield trial_id, epoch, {"epoch": epoch, **dict(zip(names, values, strict=True))}
 
     def gone(self) -> list[tuple[int, str]]:
         """Return (how many `observations` came before, trial_id) of each `failed` or `lost` end."""

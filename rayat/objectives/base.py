@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rayat.attacks.base import Adversarial, Attack, Moment, Outcome
+from rayat.columns import Column
 from rayat.errors import ConfigError
 from rayat.registry import Part
 
@@ -16,6 +17,8 @@ from rayat.registry import Part
 class Objective(Part):
     """What the weights minimise."""
 
+    columns: ClassVar[tuple[Column, ...]] = ()
+    """Report columns that `Outcome.info` may hold."""
     inner: ClassVar[str] = "ce"
     """The loss that an attack maximises for it where the attack names none (`_losses.Loss`)."""
 

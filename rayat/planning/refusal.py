@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rayat.columns import Declared, add
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared
 from rayat.data.identity import source_key
@@ -40,6 +41,7 @@ def refuse_what_fails(
     """
     refuse_own_parts([(f"study {study.name!r}", study)])
     refuse_own_parts((f"trial {t.trial_id} ({t.arm})", t.config) for t in trials)
+    refuse_other_columns(trials)
     data: dict[str, Prepared] = {}
     began = clock()
     for number, trial in enumerate(_distinct(trials)):
@@ -51,6 +53,19 @@ def refuse_what_fails(
                 data[key] = prepare(config.data)
             rehearse(config, data[key], config.workers if local else 1)
     return data
+
+
+def refuse_other_columns(trials: Iterable[Trial]) -> None:
+    """Refuse two trials whose methods declare one report column differently.
+
+    Raises:
+        ConfigError: with the later trial, the column and both methods.
+    """
+    known: dict[str, Declared] = {}
+    for trial in trials:
+        with named(trial):
+            for column in trial.config.declared_columns().values():
+                add(known, column)
 
 
 def _distinct(trials: Sequence[Trial]) -> list[Trial]:

@@ -6,7 +6,8 @@ import dataclasses
 import math
 import time
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -14,6 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rayat.attacks.base import Attack
+from rayat.columns import RANDOM_FILL, Column
 from rayat.data.base import Prepared
 from rayat.errors import ConfigError
 from rayat.models.base import Normalised
@@ -34,6 +36,8 @@ class Selection:
         forward, backward: passes summed over the images attacked or looked at.
         random_fill: share of the images that were drawn at random because the solver stopped short.
         seconds: of the whole selection; set by `Pruner.select`.
+        info: further numbers, by the names that the pruner's `columns` declare; they stand in the
+            report of the epoch that selected.
     """
 
     indices: Tensor
@@ -42,6 +46,7 @@ class Selection:
     backward: int = 0
     random_fill: float = 0.0
     seconds: float = 0.0
+    info: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def sort(cls, indices: Tensor, weights: Tensor | None = None, **costs: Any) -> Self:
@@ -88,6 +93,8 @@ class Pruner(Part):
     Subclasses write `choose`; `select` adds the time it took.
     """
 
+    columns: ClassVar[tuple[Column, ...]] = (RANDOM_FILL,)
+    """Report columns that `Selection.info` may hold, besides those of the base classes."""
     reads_labels: ClassVar[bool] = True
     """Whether it chooses by the training images' labels: then all must have one."""
 

@@ -13,7 +13,7 @@ from rayat.errors import LedgerError, quoted
 from rayat.ledger.files import located
 from rayat.ledger.log import LOG, Record, read_log
 from rayat.ledger.reach import reach, restore_log, tables_there
-from rayat.ledger.rows import VALUES, plain
+from rayat.ledger.rows import plain
 from rayat.ledger.state import UNREPORTED, State
 from rayat.policies.base import REPORTED_ENDS, Decision, TrialView
 from rayat.policies.groups import recorded
@@ -73,9 +73,10 @@ class _Again:
         self.state.apply(record)
         if len(self.state.observed) > reports:
             trial_id, epoch, values = self.state.observed[-1]
+            names = self.state.trials[trial_id].names
             if not self._begun:
                 self._begin()
-            self._judge(trial_id, epoch, dict(zip(VALUES, values, strict=True)))
+            self._judge(trial_id, epoch, dict(zip(names, values, strict=True)))
         if record["kind"] == "end" and self.state.ignored == ignored and self._begun:
             unreported = record["status"] in UNREPORTED and self.policy.pauses
             if unreported or record["status"] in REPORTED_ENDS:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rayat.errors import LedgerError
 from rayat.ledger.rows import report_row
 from rayat.ledger.state import UNREPORTED
 from rayat.ledger.writer import Ledger
@@ -149,7 +150,12 @@ class Driver:
             return True
         attempt = self._attempt(trial_id, content)
         # Judged as it is stored, so that a rebuilt driver sees the same row.
-        row = report_row(content["row"])
+        try:
+            row = report_row(content["row"], self.ledger.state.trial(trial_id).columns)
+        except LedgerError as error:  # this trial's own mistake: the others go on
+            self.end(trial_id, "failed", str(error))
+            self._gone(trial_id)
+            return True
         epoch = int(row["epoch"])
         seen = self.ledger.reported(trial_id)
         self.ledger.report(trial_id, attempt, row)

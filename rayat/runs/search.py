@@ -107,4 +107,5 @@ def declare(ledger: Ledger, trial: Trial) -> None:
         seed=trial.config.seed,
         epochs=trial.config.epochs,
         workers=trial.config.workers,
+        columns=trial.config.declared_columns(),
     )

@@ -9,10 +9,11 @@ from typing import Any, cast
 import torch
 
 from rayat.attacks.base import Moment
+from rayat.columns import MEASURED, columns_of, refuse_undeclared
 from rayat.distributed.exchange import Exchange
 from rayat.exchanges.base import bytes_per_step
 from rayat.models.base import Normalised
-from rayat.pruning.base import Selection, SelectionContext
+from rayat.pruning.base import Pruner, Selection, SelectionContext
 from rayat.pruning.share import shared
 from rayat.training.counters import Counters
 from rayat.training.setup import Training
@@ -35,7 +36,7 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
     counters, lr = Counters(), 0.0
     phase = config.pruning.schedule(epoch, config.epochs)
     if phase == "skip":
-        return dict(SKIPPED)
+        return {**SKIPPED, **dict.fromkeys(config.declared_columns())}
     if phase == "full":
         training.selection = None
     if phase == "select":
@@ -81,17 +82,34 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
         step.last, step.progress = number == steps - 1, progress
         moment = Moment(epoch, config.epochs, progress, number)
         attack = training.inner.at(moment)
-        step.objective = config.objective.at(moment, attack, noise)
+        step.present, step.objective = attack, config.objective.at(moment, attack, noise)
         attack.step(step, x, y)
         counters.samples += len(y)
     shapes = [p.shape for p in training.model.parameters() if p.requires_grad]
     counters.comm_bytes = step.exchanges * bytes_per_step(
         config.exchange, shapes, exchange.world_size
     )
-    row = _report(exchange, counters, step.sums, lr, step.grad_norm)
+    row = dict.fromkeys(config.declared_columns())
+    row |= _report(exchange, counters, step.sums, lr, step.grad_norm)
     row["data_fraction"] = training.images / training.size
-    row["random_fill"] = kept.random_fill if kept and phase == "select" else None
+    if kept is not None and phase == "select":
+        row |= _told(kept, config.pruning, exchange)
+    if training.reducer is not None:
+        found = training.reducer.measured()
+        refuse_undeclared(found, "exchange", config.exchange)
+        totals = exchange.sums(found)
+        row |= {name: total / exchange.world_size for name, total in totals.items()}
     return row
+
+
+def _told(kept: Selection, pruner: Pruner, exchange: Exchange) -> dict[str, float]:
+    """Return what a selection reports, on every worker: worker 0 made it for all."""
+    refuse_undeclared(kept.info, "pruning", pruner)
+    own = {"random_fill": kept.random_fill, **kept.info} if exchange.rank == 0 else {}
+    names = columns_of(pruner)
+    given = exchange.sums({name: int(name in own) for name in names})
+    totals = exchange.sums({name: float(own.get(name, 0)) for name in names})
+    return {name: totals[name] for name in names if given[name]}
 
 
 def select(training: Training, epoch: int) -> Selection:
@@ -124,12 +142,8 @@ SKIPPED = {
             "train_loss",
             "train_clean_acc",
             "train_robust_acc",
-            "fosc",
-            "grad_l1",
-            "start_size",
-            "start_agreement",
-            "random_fill",
             "grad_norm",
+            *(column.name for column in MEASURED),
         )
     ),
     **dict.fromkeys(
@@ -154,10 +168,8 @@ def _report(
         "lr": lr,
         "attack_steps": counts.pop("attack_steps") / counts["samples"],
         "data_fraction": 1.0,
-        "train_loss": means.pop("loss"),
-        "train_clean_acc": means.pop("clean", None),
-        "train_robust_acc": means.pop("robust", None),
-        **dict.fromkeys(("fosc", "grad_l1", "start_size", "start_agreement")),
+        **dict.fromkeys(("train_clean_acc", "train_robust_acc")),
+        **dict.fromkeys(column.name for column in MEASURED),
         "grad_norm": grad_norm,
         **means,
         **counts,

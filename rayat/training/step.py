@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rayat.attacks._view import attacked
 from rayat.attacks.base import Adversarial, Attack, Outcome
+from rayat.columns import refuse_undeclared
 from rayat.pruning.weighted import weighted_mean
 from rayat.training.awp import still_norms, uphill
 from rayat.training.counters import Counters
@@ -24,7 +25,7 @@ class Step:
         given: the adversarial images of the batch, where they were made before the training.
         unlabelled: bool (B,), images of the batch without a label, set by `guess`; None: none.
         last: whether this is the epoch's last batch, whose gradient norm is kept.
-        objective: as it is at this batch's moment.
+        present, objective: the attack and the objective, as they are at this batch's moment.
         progress: share of all steps done when the present one ends.
         sums: per-sample quantities so far. exchanges: of gradients between the workers so far.
         grad_norm: L2 norm of the weights' gradient at the last batch's last update.
@@ -34,6 +35,7 @@ class Step:
         self.training, self.counters, self.noise = training, counters, noise
         self.model: nn.Module = training.model
         self.weights: tuple[Tensor, Tensor] | None = None
+        self.present: Attack = training.config.attack
         self.objective = training.config.objective
         self.given: Adversarial | None = None
         self.unlabelled: Tensor | None = None
@@ -95,6 +97,8 @@ class Step:
             training.optimizer.zero_grad(set_to_none=True)
             if training.average is not None:
                 training.average.after_step(training.model, self.progress)
+            refuse_undeclared(adv.info, "attack", self.present)
+            refuse_undeclared(outcome.info, "objective", self.objective)
             self.sums.add(outcome, adv, y, self.unlabelled)
         counters.fwd_passes += adv.forward
         counters.bwd_passes += adv.backward
@@ -124,8 +128,9 @@ class Sums:
     """Per-sample quantities summed on the device, so that no step waits for it.
 
     Attributes:
-        values: sum by name: `loss`, `robust` and `clean` (rightly classified, of the labelled), an
-            attack's info.
+        values: sum by column of the report: `train_loss`, `train_robust_acc` and
+            `train_clean_acc` (rightly classified, of the labelled), and the info of attack and
+            objective.
         counts: how many images each sum is over: an attack of a part of the epoch tells of those.
     """
 
@@ -137,13 +142,14 @@ class Sums:
         self, outcome: Outcome, adv: Adversarial, y: Tensor, unlabelled: Tensor | None = None
     ) -> None:
         """Add one batch; `unlabelled` (B,) images are neither right nor wrong."""
-        columns = {"loss": outcome.loss, **adv.info}
+        columns = {"train_loss": outcome.loss, **adv.info, **outcome.info}
+        right: dict[str, Tensor] = {}
         if outcome.clean_logits is not None:
-            columns["clean"] = outcome.clean_logits.argmax(1) == y
+            right["train_clean_acc"] = outcome.clean_logits.argmax(1) == y
         if outcome.clean_logits is not outcome.adv_logits:  # there was something to be robust to
-            columns["robust"] = outcome.adv_logits.argmax(1) == y
-        if unlabelled is not None:
-            columns |= {n: columns[n][~unlabelled] for n in ("clean", "robust") if n in columns}
+            right["train_robust_acc"] = outcome.adv_logits.argmax(1) == y
+        for name, labelled in right.items():
+            columns[name] = labelled if unlabelled is None else labelled[~unlabelled]
         for name, column in columns.items():
             total = column.detach().sum(dtype=torch.float64)
             self.values[name] = self.values[name] + total if name in self.values else total

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from rayat.attacks import _loop
+from rayat.columns import columns_of
 
 EPS = 0.1
 
@@ -156,6 +157,13 @@ def test_deterministic_variant_does_not_depend_on_the_batch_split(make, net, bat
     assert torch.equal(whole.x, torch.cat([part.x for part in parts]))
     assert whole.forward == sum(part.forward for part in parts)
     assert whole.backward == sum(part.backward for part in parts)
+
+
+def test_it_reports_only_columns_that_it_declares(make, net, batch):
+    attack = make(eps=EPS)
+    adv = attack(net, *batch, generator())
+    assert set(adv.info) <= set(columns_of(attack))
+    assert all(value.shape == (len(batch[0]),) for value in adv.info.values())
 
 
 def test_passes_are_what_the_model_saw(make, net, batch):

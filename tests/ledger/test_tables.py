@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayat.ledger.publish import parquet
-from rayat.ledger.schema import TABLES
+from rayat.ledger.schema import EPOCHS, TABLES
 from rayat.ledger.state import State
 from rayat.ledger.tables import build
 from rayat.ledger.writer import Ledger
@@ -29,6 +29,51 @@ def fold(configs=({},), rows=(), metric="val_robust_acc"):
         report = {"trial_id": "t0", "attempt": 1, "row": {"epoch": epoch, **row}}
         state.apply({**head, "kind": "report", **report})
     return build(state)
+
+
+BEND = {"name": "bend", "kind": "float", "unit": "nats", "says": "how far", "by": "attack 'a'"}
+COUNT = {"name": "count", "kind": "int", "unit": "", "says": "how many", "by": "pruning 'p'"}
+
+
+def declaring():
+    """Return the state of three trials: two declare columns of their own, one does not."""
+    state, head = State(), {"fence": 1, "at": 0}
+    state.apply({**head, "kind": "run", "info": {"metric": "val_robust_acc"}})
+    for index, columns in enumerate(([BEND], [], [BEND, COUNT])):
+        trial = {"trial_id": f"t{index}", "trial_index": index, "config_json": "{}"}
+        more = {"columns": columns} if columns else {}
+        state.apply({**head, "kind": "trial", "trial": trial, **more})
+        begin = {**head, "trial_id": f"t{index}", "device": "cpu", "host": "h"}
+        state.apply({**begin, "kind": "attempt"})
+        row = {"epoch": 1, "lr": 0.5, "bend": 0.1 * index, "count": index}
+        state.apply({**head, "kind": "report", "trial_id": f"t{index}", "attempt": 1, "row": row})
+    return state
+
+
+def test_declared_columns_follow_the_fixed_ones_and_are_null_where_nobody_declared_them():
+    table = build(declaring())["epochs"]
+    assert table.schema.names == [*EPOCHS.names, "bend", "count"]
+    assert table["bend"].to_pylist() == [0.0, None, 0.2]
+    assert table["count"].to_pylist() == [None, None, 2]
+    assert table.schema.field("count").type == pa.int64()
+    said = {k.decode(): v.decode() for k, v in table.schema.field("bend").metadata.items()}
+    assert said == {"unit": "nats", "says": "how far", "by": "attack 'a'"}
+
+
+def test_observations_hold_the_declared_columns_of_their_trial():
+    state = declaring()
+    names = [dict(zip(state.trials[t].names, v, strict=True)) for t, _, v in state.observed]
+    assert [row.get("bend", "absent") for row in names] == [0.0, "absent", 0.2]
+
+
+def test_a_declared_column_that_became_a_fixed_one_is_the_fixed_one():
+    state = State()
+    state.apply({"fence": 1, "at": 0, "kind": "run", "info": {"metric": "val_robust_acc"}})
+    trial = {"trial_id": "t", "trial_index": 0, "config_json": "{}"}
+    columns = [{**BEND, "name": "fosc"}]
+    state.apply({"fence": 1, "at": 0, "kind": "trial", "trial": trial, "columns": columns})
+    assert state.columns() == {}
+    assert build(state)["epochs"].schema.names == EPOCHS.names
 
 
 def first(table):

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from rayat.errors import LedgerError, LockedError
+from rayat.columns import Column, Declared
+from rayat.errors import ConfigError, LedgerError, LockedError
 from rayat.ledger import writer
 from rayat.ledger.info import RUN
 from rayat.ledger.log import LOG
@@ -61,6 +62,37 @@ def test_everything_is_there_after_reopening(finished, make_row):
         assert ledger.arms() == {"t": "lr.shape=cosine"}
         assert ledger.trials()["t"]["epochs_planned"] == 3
         assert ledger.info["metric"] == "val_robust_acc"
+
+
+BEND = Declared(Column("bend", "float", "nats", "how far the loss bends"), "attack 'mine'")
+
+
+def test_a_trial_may_report_what_its_methods_declare_and_others_may_not(
+    tmp_path, info, declare, make_row
+):
+    with Ledger.create(tmp_path / "run", info) as ledger:
+        declare(ledger, "own", columns={"bend": BEND})
+        declare(ledger, "plain", index=1)
+        for name in ("own", "plain"):
+            ledger.attempt(name)
+        assert ledger.report("own", 1, make_row(1) | {"bend": 0.25})
+        with pytest.raises(LedgerError, match="unknown key 'bend' of a report row"):
+            ledger.report("plain", 1, make_row(1) | {"bend": 0.25})
+        ledger.report("plain", 1, make_row(1))
+    with Ledger.open(tmp_path / "run") as ledger:
+        assert ledger.state.columns() == {"bend": BEND}
+        seen = {trial_id: row.get("bend") for trial_id, _, row in ledger.observations()}
+        assert seen == {"own": 0.25, "plain": None}
+    epochs = read_run(tmp_path / "run").epochs
+    assert epochs["bend"].tolist()[:1] == [0.25] and epochs["bend"].isna().tolist()[1:] == [True]
+
+
+def test_two_trials_cannot_declare_a_column_differently(ledger, declare):
+    declare(ledger, "own", index=1, columns={"bend": BEND})
+    other = Declared(Column("bend", "int", "", "a count"), "objective 'o'")
+    with pytest.raises(ConfigError, match="objective 'o' declares the column 'bend' as int"):
+        declare(ledger, "other", index=2, columns={"bend": other})
+    assert "other" not in ledger.trials()
 
 
 def test_a_trial_is_declared_once(ledger, declare):

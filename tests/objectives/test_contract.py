@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from rayat.attacks.base import Adversarial
+from rayat.columns import columns_of
 from rayat.registry import OBJECTIVES
 
 
@@ -24,6 +25,10 @@ def test_one_finite_loss_per_sample_with_a_graph(objective, case):
     assert outcome.adv_logits.shape == (7, 4)
     outcome.loss.mean().backward()
     assert all(p.grad is not None for p in case[0].parameters())
+
+
+def test_it_reports_only_columns_that_it_declares(objective, case):
+    assert set(objective.loss(*case).info) <= set(columns_of(objective))
 
 
 def test_a_sample_does_not_see_its_neighbours(objective, case):

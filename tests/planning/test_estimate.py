@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rayat.planning.budget import VALIDATION_BUDGET
 
 from rayat.config import TrialConfig
 from rayat.data.prepare import prepare
+from rayat.planning.budget import VALIDATION_BUDGET
 from rayat.planning.estimate import Estimate, estimate, validations
 from rayat.training.run import run
 

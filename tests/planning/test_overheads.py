@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from rayat.cli.planning import spoken
 
+from rayat.cli.planning import spoken
 from rayat.config import TrialConfig
 from rayat.data.prepare import prepare
 from rayat.planning.estimate import Estimate

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rayat.columns import columns_of
 from rayat.config import TrialConfig
 from rayat.errors import ConfigError
 from rayat.pruning._logits import CLOSED_FORMS
@@ -47,6 +48,11 @@ def test_rows_are_valid_once_each_and_as_many_as_asked(make, context, fraction):
         assert len(rows) == sum(min(16, size - 16 * int(batch)) for batch in chosen)
     else:
         assert len(rows) == budget
+
+
+def test_it_reports_only_columns_that_it_declares(make, context):
+    pruner = make(fraction=0.4)
+    assert set(pruner.select(1, context()).info) <= set(columns_of(pruner))
 
 
 def test_weights_are_positive_one_for_each_row(make, context):

@@ -73,6 +73,24 @@ def test_a_trial_that_says_it_is_finished_has_finished_also_when_rebuilt(begun):
     assert ledger.status(other) == "finished", "a crash came between its report and its end"
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [({"bend": 0.5}, "unknown key 'bend' of a report row"), ({"lr": "high"}, "must be a number")],
+    ids=["undeclared", "wrong type"],
+)
+def test_a_report_that_no_ledger_holds_fails_its_own_trial_alone(begun, more, said):
+    ledger, views = begun
+    driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
+    bad, good = (view.trial_id for view in views[:2])
+    assert not driver.message(bad, message(1, 0.5))
+    assert driver.message(bad, message(2, 0.5, **more)), "it must stop"
+    assert ledger.status(bad) == "failed" and said in ledger.state.trial(bad).reason
+    assert ledger.reported(bad) == 1
+    assert not driver.message(good, message(1, 0.5)) and ledger.status(good) == "running"
+    Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
+    assert ledger.status(bad) == "failed"
+
+
 def test_the_last_epoch_finishes_a_trial_and_lets_it_go_on_to_its_evaluation(begun):
     ledger, views = begun
     driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")

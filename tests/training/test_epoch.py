@@ -102,9 +102,14 @@ def test_sums_keep_an_attacks_statistics_and_tell_clean_from_robust():
     sums.add(Outcome(torch.tensor([0.5, 0.25]), other, logits, 2, 2), adv, y)
     sums.add(Outcome(torch.tensor([0.5, 0.25]), other, logits, 2, 2), adv, y)
     values = {name: float(value) for name, value in sums.values.items()}
-    assert values == {"loss": 1.5, "fosc": 8.0, "clean": 4.0, "robust": 0.0}
+    assert values == {
+        "train_loss": 1.5,
+        "fosc": 8.0,
+        "train_clean_acc": 4.0,
+        "train_robust_acc": 0.0,
+    }
     sums.add(Outcome(torch.tensor([0.5, 0.25]), other, logits, 2, 2), Adversarial(adv.x, 2, 2), y)
-    assert sums.counts == {"loss": 6, "fosc": 4, "clean": 6, "robust": 6}
+    assert sums.counts == {"train_loss": 6, "fosc": 4, "train_clean_acc": 6, "train_robust_acc": 6}
 
 
 def test_every_epoch_and_worker_draws_its_own_order_and_noise(training, monkeypatch):
