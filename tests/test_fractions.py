@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray import tune
 
+from rayat.api.studies import changed_study
 from rayat.cli.evaluating import _radius
-from rayat.cli.studies import changed_study, parse_changes
+from rayat.cli.studies import parse_changes
 from rayat.config import TrialConfig
 from rayat.errors import ConfigError
 from rayat.fractions import number, numbers

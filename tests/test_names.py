@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayat.cli.studies import run_folder
+from rayat.api.studies import run_folder
 from rayat.errors import RayatError
 from rayat.imports import base
 from rayat.ledger.writer import Ledger

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BeforeValidator
 
-from rayat.cli.studies import claim, shipped, short
+from rayat.cli.studies import claim, short
 from rayat.cli.text import as_json, columns
 from rayat.compare.text import printable
 from rayat.errors import ConfigError, nearest
@@ -105,6 +105,8 @@ def _known(kind: str) -> str:
 
 def _claims(kind: str) -> Iterator[tuple[str, str]]:
     if kind == "studies":
+        from rayat.api.studies import shipped
+
         yield from ((name, claim(path)) for name, path in shipped().items())
         return
     from rayat.registry import ROOMS
@@ -114,6 +116,8 @@ def _claims(kind: str) -> Iterator[tuple[str, str]]:
 
 
 def _show_studies(name: str | None, json: bool) -> None:
+    from rayat.api.studies import shipped
+
     known = shipped()
     if name is not None and name not in known:
         raise ConfigError(

@@ -10,7 +10,7 @@ import typer
 
 from rayat.cli import options
 from rayat.cli.policies import roles
-from rayat.cli.studies import run_folder, short
+from rayat.cli.studies import short
 from rayat.cli.text import as_json
 from rayat.compare.text import plural, printable
 from rayat.errors import ConfigError, nearest, quoted
@@ -49,6 +49,7 @@ def import_(
     with one row per trial and epoch. Trials that cannot be read are named and
     left out; the exit code is then 4.
     """
+    from rayat.api.studies import run_folder
     from rayat.imports import base, ray_results, robust_overfitting, table
     from rayat.imports.table import known_roles
 

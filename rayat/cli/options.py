@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
-
-if TYPE_CHECKING:
-    from rayat.orchestration.sweep import Where
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -143,20 +140,3 @@ def seconds(text: str | None) -> float | None:
             f"--time-budget takes a time with its unit, such as 90s, 30m, 1.5h or 2d, got {text!r}"
         )
     return value
-
-
-def where(address: str | None, cpus: int | None, gpus: int | None, allow_open: bool) -> Where:
-    """Return which Ray to use.
-
-    Raises:
-        PlacementError: a size of the local Ray together with the address of another.
-    """
-    from rayat.errors import PlacementError
-    from rayat.orchestration.sweep import Where
-
-    if address is not None and (cpus is not None or gpus is not None):
-        raise PlacementError(
-            "--cpus and --gpus size a local Ray; a cluster joined with --address has its own size: "
-            "leave them out"
-        )
-    return Where(address, cpus, gpus, allow_open)

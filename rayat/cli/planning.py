@@ -8,10 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from rayat.cli import options, scaling
-from rayat.cli.studies import load, replanned
+from rayat.cli.studies import load
 from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import count, printable
-from rayat.own_parts import refuse_own_parts
 
 
 def plan(
@@ -50,31 +49,20 @@ def plan(
     validation above a quarter of a trial's passes, and of threads that slow a sweep. For
     several workers it predicts what the exchange of gradients adds (docs/scaling.md).
     """
-    chosen = replanned(load(study, changes), arms=arm)
-    from rayat.host.rays import surroundings
-    from rayat.orchestration.cluster import cluster
-    from rayat.planning.placement import Need, local_capacity, waits
-    from rayat.planning.plan import facts, measure, slots
+    from rayat.api.verbs import plan as planned
 
-    trials = chosen.foreseen()
-    place = options.where(address, cpus, gpus, allow_open_cluster)
-    if place.address is None:
-        capacity = local_capacity(cpus, gpus)
-    else:
-        with cluster(place.address, allow_open=place.allow_open) as capacity:
-            pass
-    at_once = slots(trials, capacity, concurrency)
-    refuse_own_parts([(f"study {chosen.name!r}", chosen)])
-    refuse_own_parts((f"trial {t.trial_id} ({t.arm})", t.config) for t in trials)
-    groups = measure(
-        trials, place.address is None, lambda line: typer.echo(printable(line), err=True)
+    found = planned(
+        load(study, changes),
+        arms=arm,
+        concurrency=concurrency,
+        workers=scaling.counts(workers),
+        link=link,
+        tell=lambda line: typer.echo(printable(line), err=True),
+        address=address,
+        cpus=cpus,
+        gpus=gpus,
+        allow_open_cluster=allow_open_cluster,
     )
-    found = facts(chosen, trials, groups, capacity, at_once, place.address is None)
-    note = surroundings() if place.address is None else ""
-    late = [waits(need, capacity) for need in {Need.of(trial.config) for trial in trials}]
-    found["notes"] = [text for text in (note, *late) if text]
-    found["link"] = link or (scaling.CLUSTER_LINK if place.address is not None else None)
-    found["scaling"] = scaling.scaling(groups, workers, found["link"])
     typer.echo(as_json(found) if json else _table(found))
 
 

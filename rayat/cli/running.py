@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rayat.cli import options
-from rayat.cli.studies import load, parse_changes, replanned, run_folder, short
+from rayat.cli.studies import load, numbers, parse_changes, short
 from rayat.cli.text import as_json
 from rayat.compare.text import printable
 
 if TYPE_CHECKING:
-    from rayat.orchestration.sweep import Where
+    from rayat.api.run import Run
     from rayat.runs.driver import Observer
     from rayat.runs.record import Summary
 
@@ -71,27 +70,31 @@ def run(
     Every epoch of every trial is on disk before it counts: a run that is interrupted or killed goes
     on with `rayat resume`.
     """
-    chosen = replanned(load(study, changes), policy, seeds, order_seed, arm)
+    chosen = load(study, changes)
+    from rayat.api.studies import replanned, run_folder
+    from rayat.api.verbs import command_line
+    from rayat.api.verbs import run as start
+
+    chosen = replanned(chosen, policy, numbers(seeds), order_seed, arm)
     folder = run_folder(chosen.name, out, name)
-    place = options.where(address, cpus, gpus, allow_open_cluster)
-    from rayat.orchestration.execute import Options
-    from rayat.runs.driver import Halts
-
-    settings = Options(
-        concurrency,
-        fresh_processes,
-        chosen.max_failures,
-        launcher,
-        placement,
-        collective_timeout,
-        trial_timeout,
-        Halts(fail_fast, options.seconds(time_budget)),
-    )
-    watching = _observer(place, follow)
-    from rayat.orchestration import sweep
-
+    how: dict[str, Any] = {
+        "address": address,
+        "cpus": cpus,
+        "gpus": gpus,
+        "allow_open_cluster": allow_open_cluster,
+        "concurrency": concurrency,
+        "fresh_processes": fresh_processes,
+        "launcher": launcher,
+        "placement": placement,
+        "collective_timeout": collective_timeout,
+        "trial_timeout": trial_timeout,
+        "fail_fast": fail_fast,
+        "time_budget": options.seconds(time_budget),
+    }
+    watching = _observer(address is None, follow)
     with _carefully(folder):
-        summary = sweep.run(chosen, folder, place, settings, watching, _command())
+        done = start(chosen, folder, observer=watching, command=command_line(), **how)
+    summary = _of(done)
     if report and not summary.interrupted:
         _verdict(folder, json)
     _conclude(summary, json)
@@ -128,30 +131,29 @@ def resume(
     The study's file is not needed. Trials that have ended stay as they are, but
     for those that --retry names.
     """
+    from rayat.api.verbs import resume as go_on
     from rayat.ledger.info import read_info
 
     folder = run.absolute()
-    max_failures = read_info(folder)["study"]["max_failures"]
-    place = options.where(address, cpus, gpus, allow_open_cluster)
-    from rayat.orchestration.execute import Options
-    from rayat.runs.driver import Halts
-
-    settings = Options(
-        concurrency,
-        fresh_processes,
-        max_failures,
-        launcher,
-        placement,
-        collective_timeout,
-        trial_timeout,
-        Halts(fail_fast, options.seconds(time_budget)),
-    )
-    watching = _observer(place, follow)
-    from rayat.orchestration import sweep
-
+    read_info(folder)  # what is no run is refused before anything else is said
+    how: dict[str, Any] = {
+        "address": address,
+        "cpus": cpus,
+        "gpus": gpus,
+        "allow_open_cluster": allow_open_cluster,
+        "concurrency": concurrency,
+        "fresh_processes": fresh_processes,
+        "launcher": launcher,
+        "placement": placement,
+        "collective_timeout": collective_timeout,
+        "trial_timeout": trial_timeout,
+        "fail_fast": fail_fast,
+        "time_budget": options.seconds(time_budget),
+    }
+    watching = _observer(address is None, follow)
     with _carefully(folder):
-        summary = sweep.resume(folder, place, settings, watching, retry or ())
-    _conclude(summary, json)
+        done = go_on(folder, retry=retry or (), observer=watching, **how)
+    _conclude(_of(done), json)
 
 
 def train(
@@ -169,15 +171,20 @@ def train(
     What is not set has its default. The result is a run like any other: status, compare, report
     and resume work on it.
     """
+    from rayat.api.studies import run_folder
     from rayat.config import TrialConfig
 
     config = TrialConfig.parse(_with_workers(parse_changes(changes), workers))
     folder = run_folder("train", out, None)
-    place = options.where(address, cpus, gpus, allow_open_cluster)
+    from rayat.api.verbs import Ray, command_line, where
     from rayat.orchestration import standalone
 
+    place = where(Ray(address=address, cpus=cpus, gpus=gpus, allow_open_cluster=allow_open_cluster))
+
     with _carefully(folder):
-        summary = standalone.train(config, folder, place, _observer(place), _command())
+        summary = standalone.train(
+            config, folder, place, _observer(address is None), command_line()
+        )
     _conclude(summary, json)
 
 
@@ -196,26 +203,31 @@ def refit(
 
     With --set and --workers it may get more epochs or workers, say. The result is a run of its own.
     """
+    from rayat.api.studies import run_folder
     from rayat.ledger.info import read_info
 
     name = read_info(run)["study"]["name"]
     folder = run_folder(f"refit-{name}", out, None)
     wanted = _with_workers(parse_changes(changes), workers)
-    place = options.where(address, cpus, gpus, allow_open_cluster)
+    from rayat.api.verbs import Ray, command_line, where
     from rayat.orchestration import standalone
+
+    place = where(Ray(address=address, cpus=cpus, gpus=gpus, allow_open_cluster=allow_open_cluster))
 
     with _carefully(folder):
         summary = standalone.refit(
-            run.absolute(), folder, wanted, place, _observer(place), _command()
+            run.absolute(), folder, wanted, place, _observer(address is None), command_line()
         )
     _conclude(summary, json)
 
 
-def _command() -> list[str]:
-    return ["rayat", *sys.argv[1:]]
+def _of(run: Run) -> Summary:
+    """Return how a run ended that this process has driven."""
+    assert run.summary is not None
+    return run.summary
 
 
-def _observer(place: Where, follow: list[str] | None = None) -> Observer:
+def _observer(local: bool, follow: list[str] | None = None) -> Observer:
     """Return the display, with the followers that were asked for; it says what is ignored here.
 
     Raises:
@@ -230,7 +242,7 @@ def _observer(place: Where, follow: list[str] | None = None) -> Observer:
     for follower in followers:
         follower.library()
     watching = observer()
-    note = surroundings() if place.address is None else ""
+    note = surroundings() if local else ""
     if note:
         watching.phase(f"note: {note}")
     return Following(watching, followers) if followers else watching

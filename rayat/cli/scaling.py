@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rayat.cli.text import columns, duration
 from rayat.compare.text import printable
 from rayat.errors import ConfigError
 
-if TYPE_CHECKING:
-    from rayat.config import TrialConfig
-    from rayat.data.base import Prepared
-    from rayat.planning.estimate import Estimate
-    from rayat.planning.plan import Group
-
-CLUSTER_LINK, LOCAL_LINK = "1Gbit/s", "8Gbit/s,50us"
-"""What is assumed of a cluster's links, and of messages that stay in this machine's memory."""
 HEADER = (
     "workers",
     "exchange",
@@ -33,77 +23,20 @@ HEADER = (
 )
 
 
-def counts(text: str) -> list[int]:
-    """Return the numbers of `1,2,4`, distinct and rising.
+def counts(text: str | None) -> list[int] | None:
+    """Return the numbers of `1,2,4`, distinct and rising; None for None.
 
     Raises:
         ConfigError: something else.
     """
+    if text is None:
+        return None
     try:
         found = sorted({int(part) for part in text.split(",")})
     except ValueError:
         found = [0]
     if found[0] < 1:
         raise ConfigError(f"--workers needs counts such as 1,2,4, got {text!r}")
-    return found
-
-
-def scaling(groups: Sequence[Group], workers: str | None, link: str | None) -> list[dict[str, Any]]:
-    """Return the prediction for each number of workers.
-
-    Args:
-        groups: the study's configurations with their measured cost. workers: the counts for the
-            first of them, such as `1,2,4`; None: the configurations that have several.
-        link: of hosts like this one, a worker on each, such as `1Gbit/s`; None: all workers share
-            this machine's cores.
-
-    Raises:
-        ConfigError: counts or link are none, or a batch cannot be split so.
-    """
-    from rayat.data.prepare import prepare
-    from rayat.planning.plan import measured_cost
-    from rayat.planning.scaling import Link, predict
-
-    over = Link.parse(link or LOCAL_LINK)
-    cores = len(os.sched_getaffinity(0)) if link is None else None
-    pairs: list[tuple[TrialConfig, Estimate]]
-    known: dict[str, Prepared] = {}
-
-    def data(config: TrialConfig) -> Prepared:
-        source = json.dumps(config.data.spec(), sort_keys=True)
-        if source not in known:
-            known[source] = prepare(config.data)
-        return known[source]
-
-    if workers is None:
-        configs = [(group.trials[0].config, group.cost) for group in groups]
-        pairs = [(config, found) for config, found in configs if config.workers > 1]
-    else:
-        first = groups[0].trials[0].config
-        several = [first.replace({"workers": count}) for count in counts(workers)]
-        pairs = [(config, measured_cost(config, data(config))) for config in several]
-    found: list[dict[str, Any]] = []
-    alone: float | None = None
-    for config, estimate in pairs:
-        step, steps = predict(config, data(config), estimate, over, cores)
-        if config.workers == 1:
-            alone = step.seconds
-        found.append(
-            {
-                "workers": config.workers,
-                "exchange": config.exchange.spec(),
-                "batch_per_worker": config.batch_size // config.workers,
-                "compute_seconds": step.compute,
-                "codec_seconds": step.codec,
-                "network_seconds": step.network,
-                "hidden_seconds": step.hidden,
-                "exchange_seconds": step.exchange,
-                "step_seconds": step.seconds,
-                "epoch_seconds": steps * step.seconds,
-                "bytes_per_step": step.nbytes,
-                "speed_up": None if alone is None else alone / step.seconds,
-            }
-        )
     return found
 
 

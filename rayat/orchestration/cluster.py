@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,23 @@ STARTS = 5
 """How often a local Ray is started that does not come up in time."""
 
 LOOPBACK_INTERFACE = "lo" if sys.platform == "linux" else "lo0"
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which Ray to use: a local one of the given size, or the cluster at `address`."""
+
+    address: str | None = None
+    cpus: int | None = None
+    gpus: int | None = None
+    allow_open: bool = False
+
+    def joined(self, run: Path) -> contextlib.AbstractContextManager[Capacity]:
+        """Start or join it for a run (`cluster`)."""
+        return cluster(self.address, self.cpus, self.gpus, allow_open=self.allow_open, run=run)
+
+
+LOCAL = Where()
 
 
 @contextlib.contextmanager

@@ -18,11 +18,12 @@ from rayat.errors import LedgerError
 from rayat.ledger.files import located
 from rayat.ledger.reader import read_run
 from rayat.ledger.writer import Ledger
+from rayat.orchestration.cluster import LOCAL, Where
 from rayat.orchestration.execute import SCRATCH
 from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.pending import Pending
 from rayat.orchestration.shared_data import SharedData
-from rayat.orchestration.sweep import LOCAL, Where, refuse_what_cannot_run
+from rayat.orchestration.sweep import refuse_what_cannot_run
 from rayat.orchestration.trainer import TrainerRun
 from rayat.planning.advice import advise
 from rayat.planning.placement import Capacity, Need, concurrency

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rayat.config import TrialConfig
@@ -14,7 +13,7 @@ from rayat.errors import LedgerError, PlacementError
 from rayat.ledger.files import located
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.writer import Ledger
-from rayat.orchestration.cluster import cluster
+from rayat.orchestration.cluster import LOCAL, Where
 from rayat.orchestration.execute import Options, execute
 from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.shared_data import SharedData
@@ -30,23 +29,6 @@ from rayat.runs.resuming import other_packages, to_retry
 from rayat.runs.search import Search, declare
 from rayat.search.plan import Trial
 from rayat.study import Study
-
-
-@dataclass(frozen=True)
-class Where:
-    """Which Ray to use: a local one of the given size, or the cluster at `address`."""
-
-    address: str | None = None
-    cpus: int | None = None
-    gpus: int | None = None
-    allow_open: bool = False
-
-    def joined(self, run: Path) -> contextlib.AbstractContextManager[Capacity]:
-        """Start or join it for a run (`cluster`)."""
-        return cluster(self.address, self.cpus, self.gpus, allow_open=self.allow_open, run=run)
-
-
-LOCAL = Where()
 
 
 def run(

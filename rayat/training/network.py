@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared
@@ -23,6 +25,25 @@ def build_model(config: TrialConfig, prepared: Prepared, device: str = "cpu") ->
         prepared.std,
     )
     # torch types `to(memory_format=...)` for tensors only.
+    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def restored(
+    config: TrialConfig,
+    shape: tuple[int, int, int],
+    classes: int,
+    weights: Mapping[str, Tensor],
+    device: str = "cpu",
+) -> nn.Module:
+    """Return the trial's network with the weights of a checkpoint, in evaluation mode.
+
+    Args:
+        shape: (C, H, W) of the images. classes: number of logits.
+        weights: the state of the whole network, the statistics of the pixels included.
+    """
+    model = config.model.build(shape, classes, derive(config.seed, "init"))
+    model.load_state_dict(weights)
+    model.eval()
     return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from rayat.api.studies import shipped
 from rayat.cli.catalogue import KINDS
-from rayat.cli.studies import shipped
 from rayat.registry import ROOMS
 
 

@@ -96,7 +96,7 @@ def test_a_run_that_is_being_written_cannot_be_repaired(rayat, run_folder):
     ("arguments", "sentence"),
     [
         (["--set", "lr.shape=linear"], "'lr.shape' is an axis of study 'small'"),
-        (["--set", "seed=3"], "the seeds are the study's own"),
+        (["--set", "seed=3"], "a study has seeds of its own"),
         (["--set", "epochs"], "--set needs KEY=VALUE, got 'epochs'"),
         (["--set", "=1"], "--set needs KEY=VALUE, got '=1'"),
         (["--set", "epochs=1", "--set", "epochs=2"], "--set gives 'epochs' twice"),

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray import tune
 
-from rayat.cli.studies import changed_study, parse_changes, run_folder
+from rayat.api.studies import changed_study, run_folder
+from rayat.cli.studies import parse_changes
 from rayat.errors import StudyError
 from rayat.planning.plan import wall_seconds
 from rayat.study import Study

@@ -22,7 +22,8 @@ import rayat.orchestration
 from ray import tune
 from rayat.study import Study
 from rayat.runs.driver import Observer
-from rayat.orchestration.sweep import Where, resume, run
+from rayat.orchestration.sweep import resume, run
+from rayat.orchestration.cluster import Where
 
 class Acknowledge(Observer):
     def begin(self, driver, concurrency):

@@ -24,7 +24,8 @@ from ray import tune
 from ray.cluster_utils import Cluster
 from rayat.runs.driver import Observer
 from rayat.orchestration.execute import Options
-from rayat.orchestration.sweep import Where, run
+from rayat.orchestration.sweep import run
+from rayat.orchestration.cluster import Where
 from rayat.study import Study
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

@@ -20,8 +20,9 @@ from rayat.ledger.copying import copy_run
 from rayat.ledger.reader import read_run
 from rayat.ledger.repair import repair
 from rayat.ledger.schema import EPOCHS
+from rayat.orchestration.cluster import Where
 from rayat.orchestration.execute import Options
-from rayat.orchestration.sweep import Where, resume, run
+from rayat.orchestration.sweep import resume, run
 from rayat.registry import SUITES
 from rayat.replay.curves import read_curves
 from rayat.replay.verify import verify

@@ -17,9 +17,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-import rayat.orchestration  # noqa: F401  (sets Ray's environment before Ray is imported)
-from rayat.orchestration.cluster import LOOPBACK_SWITCH
-
 
 def free_port() -> int:
     with socket.socket() as listener:
@@ -42,7 +39,7 @@ class Head:
         self.address = f"127.0.0.1:{free_port()}"
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("RAY_") or k in OURS},
-            LOOPBACK_SWITCH: "0",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # or Ray binds its ports to loopback alone
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_TMPDIR": str(self.root),
             "RAY_AUTH_MODE": "token" if token else "disabled",

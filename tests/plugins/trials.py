@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from rayat.config import TrialConfig, merge
-from rayat.data.prepare import prepare
 from rayat.study import Study
 
 SMALL = {
@@ -36,6 +35,8 @@ class MemoryContext:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def data(self, source):
+        from rayat.data.prepare import prepare  # torch, for those alone who train
+
         if source not in PREPARED:
             PREPARED[source] = prepare(source)
         return PREPARED[source]

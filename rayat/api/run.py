@@ -1,0 +1,218 @@
+"""A run as Python sees it: its tables, and what they can be asked."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from rayat.compare.report import write_report
+from rayat.compare.select import best_trial
+from rayat.compare.table import Comparison, compare
+from rayat.config import TrialConfig
+from rayat.errors import LedgerError, nearest, quoted
+from rayat.ledger.reader import Run as Tables
+from rayat.ledger.reader import read_run
+from rayat.replay.verify import Verification, verify
+from rayat.runs.record import Summary
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BEST = "best"
+"""In place of a trial's id: the one that validation chose (`Run.best`)."""
+
+
+@dataclass(frozen=True, repr=False)
+class Run(Tables):
+    """A run, living or finished, as it was when it was opened; `refresh` reads it again.
+
+    Attributes:
+        folder: where it is. info: its description, `run.json`.
+        trials, epochs, decisions, evals: its tables as pandas data frames; accuracies are fractions
+            of 1, costs are passes of single images and seconds. docs/compare.md names the columns.
+        summary: how it ended, where this process ran it; else None.
+
+    Example:
+        >>> import rayat
+        >>> run = rayat.open("results/lr_shapes")
+        >>> len(run.trials)
+        24
+        >>> print(run.compare().headline)  # doctest: +SKIP
+    """
+
+    summary: Summary | None = field(default=None, compare=False)
+
+    @classmethod
+    def read(cls, folder: str | Path, summary: Summary | None = None) -> Run:
+        """Read a run's folder.
+
+        Raises:
+            LedgerError: no run there, or a file of it is damaged; the text names the cure.
+        """
+        tables = read_run(folder)
+        return cls(**{f.name: getattr(tables, f.name) for f in fields(tables)}, summary=summary)
+
+    def refresh(self) -> Run:
+        """Return the run as it is now."""
+        return type(self).read(self.folder, self.summary)
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """How many trials have which status, such as `{"finished": 24}`."""
+        return {str(k): int(n) for k, n in self.trials["status"].value_counts().items()}
+
+    def compare(
+        self, baseline: str | None = None, target: float | None = None, suite: str | None = None
+    ) -> Comparison:
+        """Compare the arms with a baseline by their cost to a target; see docs/compare.md.
+
+        Args:
+            baseline: an arm, or `key=value[,key=value]` that names one; default: the study's.
+            target: value of the study's metric, in (0, 1]; default: the study's.
+            suite: whose test accuracies are shown, such as `autoattack`.
+
+        Raises:
+            LedgerError: the run holds no report. StudyError: no such arm, or no such target.
+        """
+        return compare(self, baseline, target, suite)
+
+    def best(self) -> pd.Series[Any]:
+        """Return the row of the trial that validation chose, with its id under `trial_id`.
+
+        The first seed of the configuration with the best mean over its seeds.
+
+        Raises:
+            LedgerError: no sound trial has a value yet.
+            StudyError: the trials were measured differently, so that none is the best.
+        """
+        trial_id, _ = best_trial(self)
+        if trial_id is None:
+            raise LedgerError(
+                f"{self.folder} has no sound trial with a value yet: let one report first"
+            )
+        return self._trial(trial_id)
+
+    def config(self, trial: str = BEST) -> TrialConfig:
+        """Return a trial's configuration. Raises `LedgerError` on an unknown trial."""
+        return TrialConfig.parse(json.loads(str(self._row(trial)["config_json"])))
+
+    def load_model(
+        self,
+        trial: str = BEST,
+        checkpoint: Literal["best", "last"] = "best",
+        device: str = "cpu",
+    ) -> nn.Module:
+        """Return a trial's network with the weights of a checkpoint, in evaluation mode.
+
+        It takes images of shape (B, C, H, W) with pixels in [0, 1] and gives logits (B, classes).
+        The data set is not read: what the network must know of it stands in the run.
+
+        Args:
+            trial: its id; default: the one that validation chose.
+            checkpoint: `best` by validation, or `last`.
+
+        Raises:
+            LedgerError: an unknown trial, or no such checkpoint; checkpoints are not part of a
+                run's tables, and copies without them have none.
+        """
+        from rayat.training import checkpoints
+        from rayat.training.network import restored
+
+        row = self._row(trial)
+        trial_id, config = str(row["trial_id"]), self.config(trial)
+        place = self.folder / "checkpoints" / trial_id
+        found = checkpoints.load(place, checkpoint, config)
+        if found is None:
+            raise LedgerError(
+                f"{place / checkpoint}: no checkpoint there; where the run was made they lie "
+                f"under {quoted('checkpoints')}, or `rayat refit {quoted(self.folder)}` trains anew"
+            )
+        shape, classes = self._images(config)
+        return restored(config, shape, classes, found.model, device)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the HTML report and return its path; default: `report.html` in the run's folder.
+
+        Raises:
+            LedgerError: the run holds no report of an epoch, or the file cannot be written.
+        """
+        return write_report(self, self.folder / "report.html" if path is None else path)
+
+    def evaluate(
+        self,
+        attacks: Sequence[str] = ("autoattack",),
+        eps: Sequence[float] = (),
+        n: int | None = None,
+        trials: Sequence[str] = (),
+        workers: int = 1,
+        device: str = "cpu",
+    ) -> pd.DataFrame:
+        """Measure checkpoints by suites; the rows also go into the run's ledger.
+
+        Args:
+            attacks: suites as on the command line, such as `pgd:50x10` (docs/evaluation.md).
+            eps: radii; default: each trial's own. n: the first so many test images; default: as the
+                configuration says.
+            trials: ids, `best` for the chosen one; default: all that have ended.
+            workers: trials measured at once.
+
+        Returns:
+            The rows of the evals table that were asked for; what the run holds already is not
+            measured again.
+
+        Raises:
+            ConfigError: no such suite. LedgerError: an unknown trial, or one that still runs.
+        """
+        from rayat.evaluation.request import Request
+        from rayat.evaluation.run import evaluate_run
+        from rayat.suites.base import suite
+
+        request = Request(tuple(suite(text) for text in attacks), tuple(eps), size=n, device=device)
+        chosen = [str(self._row(trial)["trial_id"]) for trial in trials]
+        return pd.DataFrame(evaluate_run(self.folder, request, chosen, workers=workers))
+
+    def verify(self) -> Verification:
+        """Make every decision again from the log; `difference` is None where all are the same."""
+        return verify(self.folder)
+
+    def _row(self, trial: str) -> pd.Series[Any]:
+        if trial == BEST:
+            return self.best()
+        known = list(self.trials["trial_id"])
+        if trial not in known:
+            raise LedgerError(
+                f"no trial {trial!r} in {self.folder}{nearest(trial, known)}; "
+                "`run.trials` lists them"
+            )
+        return self._trial(trial)
+
+    def _trial(self, trial_id: str) -> pd.Series[Any]:
+        return self.trials[self.trials["trial_id"] == trial_id].iloc[0]
+
+    def _images(self, config: TrialConfig) -> tuple[tuple[int, int, int], int]:
+        """Return the shape and the classes of a trial's images, from the run's description."""
+        known = {(tuple(d["shape"]), int(d["classes"])) for d in self.info["data"]}
+        if len(known) == 1:
+            return known.pop()
+        from rayat.data.prepare import prepare
+
+        prepared = prepare(config.data)  # a study over data sets: which is a trial's is not told
+        return prepared.shape, len(prepared.classes)
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{n} {status}" for status, n in self.statuses.items()) or "no trials"
+        return f"Run({str(self.folder)!r}: {said}; {len(self.epochs)} epochs)"
+
+    def _repr_html_(self) -> str:
+        """Return the comparison for a notebook, or the statuses where nothing is to compare."""
+        if self.epochs.empty:
+            return f"<p>{html.escape(repr(self))}</p>"
+        columns = ["arm", "seed", "status", "epochs_run", "best_value"]
+        table: str = self.trials[columns].to_html(index=False, float_format="{:.3f}".format)
+        return f"<p>{html.escape(repr(self))}</p>{table}"

@@ -1,0 +1,240 @@
+"""Run, resume, plan and open: the verbs of the command line as functions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+
+# Ray reads its environment when it is imported, and a study imports it for its domains.
+import rayat.orchestration  # noqa: F401
+from rayat.api.run import Run
+from rayat.api.studies import changed_study, replanned, run_folder, study_of
+from rayat.errors import PlacementError
+from rayat.ledger.files import located
+from rayat.ledger.info import read_info
+
+if TYPE_CHECKING:
+    from rayat.orchestration.cluster import Where
+    from rayat.orchestration.execute import Options
+    from rayat.runs.driver import Observer
+    from rayat.study import Study
+
+CLUSTER_LINK = "1Gbit/s"
+"""What is assumed of the links of a cluster that is joined."""
+
+
+class Ray(TypedDict, total=False):
+    """Which Ray to use. Nothing given: a local one with all cores, on loopback only.
+
+    Keys:
+        address: of a cluster to join: `auto` or `host:port`.
+        cpus, gpus: of the local Ray.
+        allow_open_cluster: join a cluster that has no token authentication.
+    """
+
+    address: str | None
+    cpus: int | None
+    gpus: int | None
+    allow_open_cluster: bool
+
+
+class How(Ray, total=False):
+    """How to run, as opposed to what: none of these changes a result.
+
+    Keys:
+        concurrency: most trials at the same time; default: what fits.
+        fresh_processes: a new process for every trial in place of reused ones.
+        max_failures: restarts of a trial after its process died; default: the study's.
+        launcher: of trials with several workers: `ranks` or `trainer`.
+        placement: of one trial's workers: `pack` on few nodes, `spread` on many.
+        collective_timeout: seconds that workers wait for one of them.
+        trial_timeout: seconds without a report after which a trial is started again.
+        fail_fast: stop in order at the first trial that fails or is lost.
+        time_budget: seconds after which the run stops in order, to be resumed.
+    """
+
+    concurrency: int | None
+    fresh_processes: bool
+    max_failures: int
+    launcher: Literal["ranks", "trainer"]
+    placement: Literal["pack", "spread"]
+    collective_timeout: float
+    trial_timeout: float | None
+    fail_fast: bool
+    time_budget: float | None
+
+
+def run(
+    study: Study | str | Path,
+    out: str | Path | None = None,
+    *,
+    name: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    policy: str | Mapping[str, Any] | None = None,
+    seeds: Sequence[int] | None = None,
+    order_seed: int | None = None,
+    arms: Sequence[str] | None = None,
+    observer: Observer | None = None,
+    command: Sequence[str] | None = None,
+    **how: Unpack[How],
+) -> Run:
+    """Run a study to its end, or until it is interrupted, and return it.
+
+    Every epoch of every trial is on disk before it counts: `resume` goes on with a run that was
+    interrupted or killed. The first Ctrl-C ends it in order, in a notebook too.
+
+    Args:
+        study: a `Study`, its file, or the name of a shipped one such as `quickstart`.
+        out: the run's folder, which must hold none yet; default: `runs/<study>/<UTC time>`.
+        name: in place of the time in the default folder's name.
+        changes: of the configuration of all trials, dotted keys to values.
+        policy, seeds, order_seed, arms: in place of the study's; fewer arms.
+        observer: told of every change while it runs; default: nobody.
+        command: stands in `run.json` as how it was started.
+        how: where and how to run (`How`).
+
+    Raises:
+        StudyError, ConfigError, DataError, PlacementError: refused before anything was written.
+        LedgerError: the folder holds a run already, or cannot be written.
+    """
+    chosen = replanned(
+        changed_study(study_of(study), changes or {}), policy, seeds, order_seed, arms
+    )
+    folder = run_folder(chosen.name, out, name)
+    from rayat.orchestration import sweep
+
+    options = options_of(how, chosen.max_failures)
+    summary = sweep.run(chosen, folder, where(how), options, observer, command)
+    return Run.read(folder, summary)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    retry: Sequence[str] = (),
+    observer: Observer | None = None,
+    **how: Unpack[How],
+) -> Run:
+    """Go on with a run that was interrupted or killed; the study's file is not needed.
+
+    Args:
+        retry: trials that failed or were lost and run again; `failed` stands for all of them.
+        observer, how: see `run`.
+
+    Raises:
+        LedgerError: no run there, or damaged beyond its log. LockedError: it is still running.
+        DataError: the data set is not the one that the run began with.
+    """
+    folder = located(folder)
+    from rayat.orchestration import sweep
+
+    options = options_of(how, int(read_info(folder)["study"].get("max_failures", 3)))
+    summary = sweep.resume(folder, where(how), options, observer, retry)
+    return Run.read(folder, summary)
+
+
+def open(folder: str | Path) -> Run:
+    """Return a run, living or finished, as it is now.
+
+    Raises:
+        LedgerError: no run there, or a file of it is damaged; the text names the cure.
+    """
+    return Run.read(folder)
+
+
+def plan(
+    study: Study | str | Path,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    policy: str | Mapping[str, Any] | None = None,
+    seeds: Sequence[int] | None = None,
+    arms: Sequence[str] | None = None,
+    concurrency: int | None = None,
+    workers: Sequence[int] | None = None,
+    link: str | None = None,
+    tell: Callable[[str], object] = lambda line: None,
+    **ray: Unpack[Ray],
+) -> dict[str, Any]:
+    """Return what a study will cost, from a few real steps of every distinct configuration.
+
+    Args:
+        study, changes, policy, seeds, arms: as in `run`. concurrency: most trials at once.
+        workers: predict the first configuration on so many workers. link: with each worker on a
+            host of its own behind such a link, `1Gbit/s` or `100Mbit/s,50us` (docs/scaling.md).
+        tell: told in one line what is being measured.
+        ray: which Ray it would run on; a cluster is asked what it has.
+
+    Returns:
+        Plain values, as `rayat plan --json` prints them: trials, epochs, passes of single images,
+        seconds, bytes of memory, and `warnings`.
+
+    Raises:
+        StudyError, ConfigError, DataError, PlacementError: the study cannot run, and why.
+    """
+    from rayat.host.rays import surroundings
+    from rayat.orchestration.cluster import cluster
+    from rayat.own_parts import refuse_own_parts
+    from rayat.planning.placement import Need, local_capacity, waits
+    from rayat.planning.plan import facts, measure, slots
+    from rayat.planning.workers import predictions
+
+    chosen = replanned(changed_study(study_of(study), changes or {}), policy, seeds, None, arms)
+    trials = chosen.foreseen()
+    place = where(ray)
+    local = place.address is None
+    if place.address is None:
+        capacity = local_capacity(place.cpus, place.gpus)
+    else:
+        with cluster(place.address, allow_open=place.allow_open) as capacity:
+            pass
+    at_once = slots(trials, capacity, concurrency)
+    refuse_own_parts([(f"study {chosen.name!r}", chosen)])
+    refuse_own_parts((f"trial {t.trial_id} ({t.arm})", t.config) for t in trials)
+    groups = measure(trials, local, tell)
+    found = facts(chosen, trials, groups, capacity, at_once, local)
+    late = [waits(need, capacity) for need in {Need.of(trial.config) for trial in trials}]
+    found["notes"] = [text for text in (surroundings() if local else "", *late) if text]
+    found["link"] = link or (None if local else CLUSTER_LINK)
+    found["scaling"] = predictions(groups, workers, found["link"])
+    return found
+
+
+def where(ray: Ray | How) -> Where:
+    """Return which Ray to use.
+
+    Raises:
+        PlacementError: a size of the local Ray together with the address of another.
+    """
+    from rayat.orchestration.cluster import Where
+
+    address, cpus, gpus = ray.get("address"), ray.get("cpus"), ray.get("gpus")
+    if address is not None and (cpus is not None or gpus is not None):
+        raise PlacementError(
+            "cpus and gpus size a local Ray; a cluster joined by its address has its own size: "
+            "leave them out"
+        )
+    return Where(address, cpus, gpus, ray.get("allow_open_cluster", False))
+
+
+def options_of(how: How, max_failures: int) -> Options:
+    """Return how to run; `max_failures` where it is not told."""
+    from rayat.orchestration.execute import Options
+    from rayat.runs.driver import Halts
+
+    return Options(
+        at_once=how.get("concurrency"),
+        fresh_processes=how.get("fresh_processes", False),
+        max_failures=how.get("max_failures", max_failures),
+        launcher=how.get("launcher", "ranks"),
+        placement=how.get("placement", "pack"),
+        collective_timeout=how.get("collective_timeout", 120.0),
+        trial_timeout=how.get("trial_timeout"),
+        halts=Halts(how.get("fail_fast", False), how.get("time_budget")),
+    )
+
+
+def command_line() -> list[str]:
+    """Return how this process was started, for `run.json`."""
+    return ["rayat", *sys.argv[1:]]
