@@ -143,7 +143,8 @@ def test_a_comparison_says_what_an_import_does_not_know(tmp_path):
     assert found.accuracy_source == "imported, data of an unknown split"
     assert not any("validation split" in note for note in found.notes)
     assert (
-        "measured on data of an unknown split, and an arm's best epoch was chosen by the same" in found.notes[0]
+        "measured on data of an unknown split, and an arm's best epoch was chosen by the same"
+        in found.notes[0]
     )
     figure = plots.draw_cost(read_run(tmp_path / "run"), found)
     assert figure.axes[-1].get_xlabel() == "seconds as recorded; passes were not"
