@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from rayat.compare.masking import flagged
+from rayat.compare.masking import at_chance, flagged
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared, Source
 from rayat.data.prepare import prepare
@@ -376,7 +376,8 @@ def evaluate_network(
             name = weights.name if weights else "-"
             row = {"trial_id": factory, "checkpoint": name, "epoch": None}
             try:
-                rows.append({**row, **measure(model, prepared, question)})
+                measured_row = {**row, **measure(model, prepared, question)}
+                rows.append(at_chance(measured_row, len(prepared.classes)))
             except Exception as error:
                 fail(f"{line} failed: {one_line(error)}")
     if rows:
