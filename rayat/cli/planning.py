@@ -71,6 +71,9 @@ def plan(
         ),
     ] = None,
     changes: options.Set = None,
+    policy: options.Policy = None,
+    seeds: options.Seeds = None,
+    order_seed: options.OrderSeed = None,
     arm: options.Arms = None,
     json: options.Json = False,
 ) -> None:
@@ -81,7 +84,7 @@ def plan(
     validation above a quarter of a trial's passes, and of threads that slow a sweep. For
     several workers it predicts what the exchange of gradients adds (docs/scaling.md).
     """
-    chosen = replanned(load(study, changes), arms=arm)
+    chosen = replanned(load(study, changes), policy, seeds, order_seed, arm)
     from rayat.orchestration.apart import surroundings
     from rayat.orchestration.cluster import cluster, local_capacity
     from rayat.orchestration.placement import Need, waits
@@ -327,7 +330,7 @@ def _table(facts: Mapping[str, Any]) -> str:
         for entry in facts["configurations"]
     ]
     header = (
-        "cost as in",
+        "measured on",
         "trials",
         "epochs",
         "per epoch",
