@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rayat.errors import StudyError
+from rayat.errors import StudyError, nearest
 
 Values = Mapping[str, Any]
 """What was measured, by the name of each setting."""
@@ -20,6 +20,8 @@ PLAIN = {
     "validation images": "eval.size",
     "epochs between validations": "eval.every",
 }
+METRICS = ("val_robust_acc", "val_clean_acc")
+"""What a study may be judged by: shares of the validation images, of which more is better."""
 RADIUS = ("eval.eps", "attack.eps")
 """The radius of an evaluation: the first of these that has a value."""
 
@@ -87,6 +89,21 @@ def unlike(arms: Mapping[str, Values]) -> str:
         f"arms are measured by different settings ({said}), so verdicts are made only between "
         f"arms of the same{cure}"
     )
+
+
+def refuse_metric(metric: str) -> None:
+    """Refuse to judge trials by what is no validation accuracy, such as a loss or a rate.
+
+    The larger value would win, whatever it means.
+
+    Raises:
+        StudyError: with those that there are.
+    """
+    if metric not in METRICS:
+        raise StudyError(
+            f"unknown metric {metric!r}{nearest(metric, METRICS)}; a study is judged by an "
+            f"accuracy on the validation images: {' or '.join(METRICS)}"
+        )
 
 
 def refuse_target(metric: str, target: float) -> None:

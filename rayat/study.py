@@ -20,8 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from rayat.errors import StudyError, nearest
 from rayat.layers import refuse_twice
-from rayat.ledger.schema import REPORT_KEYS
-from rayat.measurement import refuse_target, unlike
+from rayat.measurement import refuse_metric, refuse_target, unlike
 from rayat.registry import POLICIES, SEARCHERS, Part, explain
 from rayat.search.arms import Arm
 from rayat.search.axes import (
@@ -84,7 +83,9 @@ class Study(BaseModel):
     )
     policy: Any = "none"
     search: Any = Field("random", description="how each arm tunes its nuisance axes")
-    baseline: str | None = Field(None, description="the arm compared with, as `key=value`")
+    baseline: str | None = Field(
+        None, description="the arm compared with, as `name` or `key=value`"
+    )
     stop_collapsed: bool = Field(True, description="end a trial on catastrophic overfitting")
     max_failures: int = Field(3, ge=0, description="restarts of one trial after its worker died")
     final_eval: bool = Field(True, description="evaluate best and last on the test set at the end")
@@ -131,9 +132,7 @@ class Study(BaseModel):
             refuse_empty(axis, domain)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise StudyError(f"seeds must be distinct and at least one, got {self.seeds}")
-        if self.metric not in REPORT_KEYS:
-            known = nearest(self.metric, REPORT_KEYS)
-            raise StudyError(f"unknown metric {self.metric!r}{known}")
+        refuse_metric(self.metric)
         if self.target is not None:
             refuse_target(self.metric, self.target)
         for axis in (*(self.scientific or ()), *(self.nuisance or ())):
@@ -146,6 +145,17 @@ class Study(BaseModel):
                 )
         if "seed" in self.space:
             raise StudyError("the seed is no axis of the space: give seeds=(0, 1, 2)")
+        places = {
+            "base": self.base,
+            "sets": self.sets,
+            **{f"arm {name!r}": each for name, each in self.arms.items()},
+        }
+        for place, layer in places.items():
+            if "seed" in layer:
+                raise StudyError(
+                    f"the seed {layer['seed']!r} in the study's {place} would have no effect: give "
+                    f"the study seeds=({layer['seed']},)"
+                )
         both = set(self.scientific or ()) & set(self.nuisance or ())
         if both:
             raise StudyError(f"axis {both.pop()!r} cannot be both scientific and nuisance")
@@ -247,16 +257,18 @@ class Study(BaseModel):
         """Return what may be meant, but is said before the start.
 
         Arms whose peak rate is a default beside a named one, that keep what `--set` changes, or
-        that are measured differently.
+        that are measured differently; a policy that has no epoch to act in.
         """
         found = self._axes()
         arms = found.arms()
         first: dict[str, dict[str, Any]] = {}
+        idle: dict[str, None] = {}
         with contextlib.suppress(StudyError):  # what cannot be expanded is refused elsewhere
             for trial in self.foreseen():
                 first.setdefault(trial.arm, trial.config.flat())
+                idle[self.policy.idle(trial.config.epochs, trial.config.eval.every)] = None
         measured = unlike(first)
-        said = (uneven(found, arms, "lr.peak"), *half_set(found, arms), measured)
+        said = (uneven(found, arms, "lr.peak"), *half_set(found, arms), measured, *idle)
         return [text for text in said if text]
 
     def _axes(self) -> Axes:
@@ -274,9 +286,7 @@ class Study(BaseModel):
         """Return the arms that `only` names: whole labels, names of `arms`, or parts of labels."""
         chosen: set[str] = set()
         for text in self.only:
-            named = {
-                arm for arm in arms if any(f",{t}," in f",{arm}," for t in (text, f"arm={text}"))
-            }
+            named = {arm for arm in arms if names(text, arm)}
             if not named:
                 raise StudyError(
                     f"{text!r} is no arm of the study{nearest(text, [*self.arms, *arms])}; "
@@ -286,9 +296,7 @@ class Study(BaseModel):
         return {arm: value for arm, value in arms.items() if arm in chosen or not self.only}
 
     def _check_baseline(self, arms: list[str]) -> None:
-        if self.baseline is not None and not any(
-            f",{self.baseline}," in f",{arm}," for arm in arms
-        ):
+        if self.baseline is not None and not any(names(self.baseline, arm) for arm in arms):
             if self.only:
                 raise StudyError(
                     f"baseline {self.baseline!r} is not among the arms that are to run "
@@ -296,7 +304,7 @@ class Study(BaseModel):
                 )
             raise StudyError(
                 f"baseline {self.baseline!r} is no arm of the study"
-                f"{nearest(self.baseline, arms)}; arms: {'; '.join(arms)}"
+                f"{nearest(self.baseline, [*self.arms, *arms])}; arms: {'; '.join(arms)}"
             )
 
     def tree(self) -> dict[str, Any]:
@@ -336,6 +344,11 @@ def load_study(path: str | Path) -> Study:
     if not isinstance(study, Study):
         raise StudyError(f"{path} defines no `study = Study(...)`")
     return study
+
+
+def names(text: str, arm: str) -> bool:
+    """Return whether a text is an arm's label, parts of it, or its name among `Study.arms`."""
+    return any(f",{part}," in f",{arm}," for part in (text, f"arm={text}"))
 
 
 def label(value: object) -> str:

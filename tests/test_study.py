@@ -165,6 +165,22 @@ def test_grid_values_may_be_whole_parts():
             "axis 'lr.shape' cannot be both scientific and nuisance",
         ),
         ({"space": {"seed": tune.grid_search([1, 2])}}, "the seed is no axis of the space"),
+        ({"metric": "train_robust_acc"}, "(did you mean 'val_robust_acc'?); a study is judged by"),
+        (
+            {"metric": "lr"},
+            "unknown metric 'lr'; a study is judged by an accuracy on the validation images: "
+            "val_robust_acc or val_clean_acc",
+        ),
+        ({"metric": "train_loss"}, "val_robust_acc or val_clean_acc"),
+        (
+            {"base": {"seed": 7}},
+            "the seed 7 in the study's base would have no effect: give the study seeds=(7,)",
+        ),
+        (
+            {"arms": {"a": {"seed": 7}}},
+            "the seed 7 in the study's arm 'a' would have no effect: give the study seeds=(7,)",
+        ),
+        ({"sets": {"seed": 7}}, "seeds"),
         ({"metrc": 1}, "unknown key 'metrc' of a study (did you mean 'metric'?)"),
         ({"draws": 0}, "draws: input should be greater than or equal to 1, got 0"),
     ],
@@ -392,3 +408,11 @@ def test_a_study_with_other_fields_is_checked_again():
         study().replace(seeds=(7, 7))
     with pytest.raises(StudyError, match="order_seed has no place"):
         study(space={"lr.peak": tune.uniform(0, 1)}, search="optuna", order_seed=1)
+
+
+@pytest.mark.parametrize("baseline", ["madry", "arm=madry", "madry,lr.shape=cosine"])
+def test_a_baseline_is_named_as_only_names_an_arm(baseline):
+    chosen = study(arms=METHODS, seeds=(0,), baseline=baseline)
+    assert len(chosen.trials()) == 4
+    with pytest.raises(StudyError, match=r"is no arm of the study \(did you mean 'madry'\?\)"):
+        study(arms=METHODS, seeds=(0,), baseline="madri").trials()

@@ -150,6 +150,7 @@ def plan(
     changes: Mapping[str, Any] | None = None,
     policy: str | Mapping[str, Any] | None = None,
     seeds: Sequence[int] | None = None,
+    order_seed: int | None = None,
     arms: Sequence[str] | None = None,
     concurrency: int | None = None,
     workers: Sequence[int] | None = None,
@@ -160,7 +161,8 @@ def plan(
     """Return what a study will cost, from a few real steps of every distinct configuration.
 
     Args:
-        study, changes, policy, seeds, arms: as in `run`. concurrency: most trials at once.
+        study, changes, policy, seeds, order_seed, arms: as in `run`.
+        concurrency: most trials at once.
         workers: predict the first configuration on so many workers. link: with each worker on a
             host of its own behind such a link, `1Gbit/s` or `100Mbit/s,50us` (docs/scaling.md).
         tell: told in one line what is being measured.
@@ -180,7 +182,9 @@ def plan(
     from rayat.planning.plan import facts, measure, slots
     from rayat.planning.workers import predictions
 
-    chosen = replanned(changed_study(study_of(study), changes or {}), policy, seeds, None, arms)
+    chosen = replanned(
+        changed_study(study_of(study), changes or {}), policy, seeds, order_seed, arms
+    )
     trials = chosen.foreseen()
     place = where(ray)
     local = place.address is None

@@ -151,6 +151,8 @@ def evaluate(
         if model is not None:
             forget(target.parent)
     typer.echo(as_json(rows) if json else _text(rows))
+    for line in _warnings(rows):  # a script that reads the rows does not look for signs in them
+        typer.echo(line, err=json)
     if target is not None and not json:
         typer.echo(f"\nwritten to {printable(short(target))}")
     for line in failed:
@@ -242,10 +244,14 @@ def _text(rows: list[dict[str, Any]]) -> str:
         )
         for row in rows
     ]
-    warnings = {
+    return columns(lines, header)
+
+
+def _warnings(rows: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each sign in the rows that an accuracy is not to be believed."""
+    found = {
         f"{row['trial_id']} {row['checkpoint']}, {row['suite']} at {row['eps']:g}: {sign}"
         for row in rows
         for sign in said(row)
     }
-    warned = [f"warning: {printable(each)}" for each in sorted(warnings)]
-    return "\n".join([columns(lines, header), *warned])
+    return [f"warning: {printable(each)}" for each in sorted(found)]

@@ -28,6 +28,17 @@ Arms = Annotated[
         help="Only this arm: its label, a name of `arms`, or key=value; again.",
     ),
 ]
+Policy = Annotated[
+    str | None,
+    typer.Option("--policy", metavar="NAME", help="In place of the study's stopping policy."),
+]
+Seeds = Annotated[
+    str | None, typer.Option("--seeds", metavar="N,N", help="In place of the study's seeds.")
+]
+OrderSeed = Annotated[
+    int | None,
+    typer.Option("--order-seed", metavar="N", min=0, help="Draw the order of the trials."),
+]
 Address = Annotated[
     str | None,
     typer.Option("--address", metavar="ADDRESS", help="Join this Ray cluster: auto or host:port."),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rayat.cli import options, scaling
-from rayat.cli.studies import load
+from rayat.cli.studies import load, numbers
 from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import count, printable
 
@@ -39,6 +39,9 @@ def plan(
         ),
     ] = None,
     changes: options.Set = None,
+    policy: options.Policy = None,
+    seeds: options.Seeds = None,
+    order_seed: options.OrderSeed = None,
     arm: options.Arms = None,
     json: options.Json = False,
 ) -> None:
@@ -53,6 +56,9 @@ def plan(
 
     found = planned(
         load(study, changes),
+        policy=policy,
+        seeds=numbers(seeds),
+        order_seed=order_seed,
         arms=arm,
         concurrency=concurrency,
         workers=scaling.counts(workers),
@@ -89,7 +95,7 @@ def _table(facts: Mapping[str, Any]) -> str:
         for entry in facts["configurations"]
     ]
     header = (
-        "cost as in",
+        "measured on",
         "trials",
         "epochs",
         "per epoch",

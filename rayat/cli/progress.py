@@ -53,6 +53,7 @@ class Progress:
         self.best: tuple[float, str, str] | None = None
         self._begun = clock()
         self._epochs_before = 0
+        self._heard: set[str] = set()
 
     def begin(self, driver: Driver, concurrency: int) -> None:
         """Take the driver; a later group of trials of the same run changes only the concurrency."""
@@ -76,6 +77,8 @@ class Progress:
             if rows:
                 self._judge(trial_id, rows[-1])
         status = self.state(trial_id).status
+        if what == "report" or status not in UNFINISHED:
+            self._heard.add(trial_id)
         if status == "paused":
             self.running.pop(trial_id, None)
         if status not in UNFINISHED:
@@ -113,9 +116,17 @@ class Progress:
         )
 
     def eta_seconds(self) -> float | None:
-        """Return the seconds left at the rate so far, None before the first report."""
+        """Return the seconds left at the rate so far; None until that rests on a whole wave.
+
+        The first to report is the fastest, and its rate times all that is left says little: as many
+        trials as run at once must have reported, or ended.
+        """
+        if self.driver is None:
+            return None
         done = self.epochs_done() - self._epochs_before
-        return self.elapsed() / done * self.epochs_left() if done > 0 else None
+        going = {t for t in self.driver.trials if self.state(t).status in UNFINISHED}
+        enough = len(self._heard) >= min(self.concurrency, len(going | self._heard))
+        return self.elapsed() / done * self.epochs_left() if done > 0 and enough else None
 
     def line(self, trial_id: str) -> TrialLine:
         """Return what to show of one trial."""
@@ -155,6 +166,6 @@ class Progress:
         if self.best is not None:
             parts.append(f"best {self.driver.metric} {fraction(self.best[0])} ({self.best[1]})")
         eta = self.eta_seconds()
-        if left and eta is not None:
-            parts.append(f"about {duration(eta)} left")
+        if left:
+            parts.append("time left unknown" if eta is None else f"about {duration(eta)} left")
         return "; ".join(parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json as jsonlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,29 +93,12 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def writer(run: Path) -> dict[str, Any] | None:
-    """Return what the lock file says of the driver that holds the run, None if no one does.
+    """Return what is known of the driver that holds the run, None if no one is known to."""
+    from rayat.ledger.lock import holder
 
-    The kernel is asked, not the file's text: that one outlives its writer. The question is a shared
-    lock for some microseconds; a driver that starts within them is told to try again.
-    """
-    from rayat.ledger.lock import LOCK
-
-    try:
-        file = open(run / LOCK, "rb")  # noqa: SIM115  (closed below, after the question)
-    except OSError:
-        return None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with contextlib.suppress(ValueError):
-                holder = jsonlib.loads(file.read())
-                if isinstance(holder, dict):
-                    return {key: holder.get(key) for key in ("pid", "host", "started", "fence")}
-            return {}
-        except OSError:
-            return None
-        return None
+    with contextlib.suppress(OSError):
+        return holder(run)
+    return None
 
 
 def compare(

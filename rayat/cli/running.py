@@ -48,17 +48,9 @@ def run(
         typer.Option("--name", metavar="NAME", help="In place of the time in the folder's name."),
     ] = None,
     changes: options.Set = None,
-    policy: Annotated[
-        str | None,
-        typer.Option("--policy", metavar="NAME", help="In place of the study's stopping policy."),
-    ] = None,
-    seeds: Annotated[
-        str | None, typer.Option("--seeds", metavar="N,N", help="In place of the study's seeds.")
-    ] = None,
-    order_seed: Annotated[
-        int | None,
-        typer.Option("--order-seed", metavar="N", min=0, help="Draw the order of the trials."),
-    ] = None,
+    policy: options.Policy = None,
+    seeds: options.Seeds = None,
+    order_seed: options.OrderSeed = None,
     arm: options.Arms = None,
     report: Annotated[
         bool, typer.Option("--report", help="Then print the verdict and write the HTML report.")

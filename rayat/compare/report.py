@@ -22,6 +22,7 @@ from rayat.compare.verdict import robust_interval
 from rayat.errors import RayatError
 from rayat.ledger.files import located
 from rayat.ledger.reader import Run
+from rayat.ledger.state import UNFINISHED
 
 MOST_ROWS = 500
 """Of the lists of trials; the rest is in the run's tables."""
@@ -226,7 +227,7 @@ def _pictures(run: Run, comparison: Comparison) -> Iterator[str]:
 def _early_ends(run: Run) -> Iterator[str]:
     """Every trial that did not finish, with the sentence that ended it."""
     last = run.decisions.sort_values("position").groupby("trial_id")["sentence"].last().to_dict()
-    ended = run.trials[~run.trials["status"].isin(["finished", "pending", "running", "paused"])]
+    ended = run.trials[~run.trials["status"].isin(["finished", *UNFINISHED])]
     if ended.empty:
         return
     yield "<h2>Trials that did not finish</h2>"

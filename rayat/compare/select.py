@@ -66,7 +66,8 @@ def match_arms(run: Run, text: str) -> list[str]:
     """Return the arms that `key=value[,key=value]` names, at least one, in the study's order.
 
     A key is an arm's axis (`lr.shape`), its part (`lr`, `attack`), or any configuration key that
-    is equal over all of an arm's trials. Numbers are compared as numbers.
+    is equal over all of an arm's trials; a name alone is that of a named arm (`arm=name`). Numbers
+    are compared as numbers.
 
     Raises:
         StudyError: no arm matches; the text lists them.
@@ -74,7 +75,7 @@ def match_arms(run: Run, text: str) -> list[str]:
     known = arms(run)
     if text in known:
         return [text]
-    wanted = split_arm(text)
+    wanted = split_arm(text if "=" in text.partition(",")[0] else f"arm={text}")
     found = [
         arm for arm in known if wanted and all(_holds(run, arm, k, v) for k, v in wanted.items())
     ]

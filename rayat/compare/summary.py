@@ -52,7 +52,8 @@ def _verdict(rows: Sequence[Row], baseline: str) -> str:
     cut = sum(row.fates.get(CUT, 0) for row in rows)
     first = ""
     if cut:
-        first = f"The policy stopped {plural(cut, 'trial')} before the target. "
+        among = plural(sum(len(row.trial_ids) for row in rows), "trial")
+        first = f"Of the {among} compared, the policy stopped {cut} before the target. "
     for row in rows:  # by speed-up, the largest first
         if row.verdict == "faster":
             return first + row.sentence
@@ -107,10 +108,12 @@ def notes(
             f"{plural(n, 'trial')} broke ({', '.join(broken)}): without the target, in no pair; "
             "their accuracies are in no mean."
         )
+    among = sum(row.statuses.get("stopped", 0) for row in rows)
     if ends["stopped"]:
         found.append(
-            f"The policy stopped {plural(ends['stopped'], 'trial')} early: without the target it "
-            f"counts as {CUT}, and its accuracy is in no mean with finished ones."
+            f"The policy stopped {plural(ends['stopped'], 'trial')} of the run's {len(statuses)} "
+            f"early, {among} of them compared above: without the target such a trial counts as "
+            f"{CUT}, and its accuracy is in no mean with finished ones."
         )
     for row in rows:
         mixed = [name for name in row.statuses if name not in ("finished", *UNFINISHED)]
@@ -132,13 +135,19 @@ def notes(
             "No test evaluation is recorded: accuracies are those of the validation split that "
             "chose the best epoch, which flatters them."
         )
-    compared = sum(not row.is_baseline and not row.differs for row in rows)
+    compared = sum(_has_interval(row) for row in rows)
     if compared > 2:
         found.append(
             f"{compared} arms are compared with a baseline: each interval is for one "
             "comparison, not corrected for their number."
         )
     return found
+
+
+def _has_interval(row: Row) -> bool:
+    """Return whether any figure of the row's comparison is shown with an interval."""
+    figures = (*row.speed_up.values(), row.robust_difference)
+    return any(figure is not None and figure.low is not None for figure in figures)
 
 
 def _masked(run: Run, rows: Sequence[Row]) -> list[str]:

@@ -12,13 +12,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rayat.measurement import chance
+
 FGSM_MARGIN = 0.10
 """How far FGSM may be above PGD, a fraction: of sound networks it is by 3 to 8 points."""
 ERRORS = 2.0
 """Standard errors of a difference that count as noise."""
 WHITE_BOX = ("pgd", "cw", "apgd")
-OWN = ("not_finite", "zero_gradient", "bounded_outputs", "squashed_outputs")
-"""Signs that one measurement shows by itself (`training.measure`)."""
+OWN = ("not_finite", "zero_gradient", "bounded_outputs", "squashed_outputs", "chance_level")
+"""Signs that one measurement shows by itself (`training.measure`, `at_chance`)."""
 SAID = {
     "not_finite": "{images:.0f} images were not measured, as logits or gradients were not finite "
     "there: of all, between {robust at least:.3f} and {robust at most:.3f} are robust",
@@ -30,6 +32,9 @@ SAID = {
     "squashed_outputs": "the largest and the smallest output of {of the images:.0%} of the images "
     "are as far apart as they ever get ({apart:.3g}), as behind a tanh, a scaled sigmoid or a "
     "clamp, whose gradients vanish: attack the logits before it",
+    "chance_level": "clean accuracy {clean:.2f} on {images:,.0f} images is no more than chance (up "
+    "to {chance:.3f}): the network may expect other pixels (0 to 255, or normalised) or other "
+    "labels",
     "fgsm_above_pgd": "FGSM leaves more than PGD",
     "square_below_white_box": "Square, which uses no gradient, leaves less than what does",
     "rises_with_eps": "PGD leaves more at a larger radius",
@@ -52,6 +57,23 @@ def flagged(rows: Sequence[Row]) -> list[dict[str, Any]]:
             text = json.dumps({**own, **(found or {})})
         result.append({**row, "flags_json": None if found is None and not own else text})
     return result
+
+
+def at_chance(row: Row, classes: int) -> dict[str, Any]:
+    """Return the row of a network trained elsewhere, with a sign if it tells the classes not apart.
+
+    Pixels or labels other than those that it was trained with make every robust accuracy
+    meaningless. So few images that also a perfect network is within chance are no sign.
+
+    Args:
+        row: as `training.measure` gives it. classes: of the data.
+    """
+    clean, images = row["clean_acc"], row["n"]
+    limit = chance(classes, images)
+    if clean is None or clean > limit or limit >= 1:
+        return dict(row)
+    found = {**signs(row), "chance_level": {"clean": clean, "images": images, "chance": limit}}
+    return {**row, "flags_json": json.dumps(found)}
 
 
 def signs(row: Row) -> dict[str, dict[str, float]]:

@@ -21,7 +21,7 @@ from rayat.errors import ConfigError, LedgerError, RayatError, nearest, quoted
 from rayat.evaluation.checkpoint import evaluate_checkpoint
 from rayat.evaluation.foreign import Guarded, check_network, guest, load_network
 from rayat.evaluation.journal import forget
-from rayat.evaluation.masking import flagged
+from rayat.evaluation.masking import at_chance, flagged
 from rayat.evaluation.measure import Question, measure
 from rayat.evaluation.request import CHECKPOINTS, Request
 from rayat.ledger.files import located
@@ -376,7 +376,8 @@ def evaluate_network(
             name = weights.name if weights else "-"
             row = {"trial_id": factory, "checkpoint": name, "epoch": None}
             try:
-                rows.append({**row, **measure(model, prepared, question)})
+                measured_row = {**row, **measure(model, prepared, question)}
+                rows.append(at_chance(measured_row, len(prepared.classes)))
             except Exception as error:
                 fail(f"{line} failed: {one_line(error)}")
     if rows:

@@ -112,6 +112,24 @@ class RunLock:
             self._descriptor = None
 
 
+def holder(folder: Path) -> dict[str, Any] | None:
+    """Return what the lock file says of the driver that holds a run, None if no one does.
+
+    The kernel is asked, not the file's text: that one outlives its writer. The question is a shared
+    lock for some microseconds; a driver that starts within them is told to try again.
+
+    Raises:
+        OSError: it cannot be told: there is no lock file (a copy), or nothing can be locked here.
+    """
+    with open(folder / LOCK, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            found = _holder(file.fileno())
+            return {key: found.get(key) for key in ("pid", "host", "started", "fence")}
+        return None
+
+
 def _holder(descriptor: int) -> dict[str, Any]:
     """Return what the lock file says; an empty or torn one says nothing, and the log knows more."""
     try:

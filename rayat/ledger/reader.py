@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shlex
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from rayat.errors import LedgerError
 from rayat.ledger.files import located
 from rayat.ledger.info import RUN, read_info
+from rayat.ledger.lock import holder
 from rayat.ledger.publish import MANIFEST, NEXT, cure, read_manifest
 from rayat.ledger.schema import TABLES
 
@@ -32,7 +34,8 @@ class Run:
         folder: where it was read from.
         info: `run.json`.
         trials, epochs, decisions, evals: the tables of the ledger's schema; an integer column
-            with nulls is float64 with NaN, as pandas has it. `trials` ends with `cfg.*` columns.
+            with nulls is float64 with NaN, as pandas has it. `trials` ends with `cfg.*` columns; a
+            trial that ran when its driver died is `interrupted`.
     """
 
     folder: Path
@@ -57,7 +60,18 @@ def read_run(folder: str | Path) -> Run:
     for name, schema in TABLES.items():
         path = folder / f"{name}.parquet"
         frames[name] = _frame(path, files[path.name], schema)
+    running = frames["trials"]["status"] == "running"
+    if running.any() and _abandoned(folder):
+        # A driver that was killed wrote no end: what it left runs no longer.
+        frames["trials"].loc[running, "status"] = "interrupted"
     return Run(folder, info, **frames)
+
+
+def _abandoned(folder: Path) -> bool:
+    """Return whether it is known that no driver holds the run."""
+    with contextlib.suppress(OSError):
+        return holder(folder) is None
+    return False
 
 
 def require_reports(run: Run) -> Run:

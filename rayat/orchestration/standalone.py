@@ -58,7 +58,8 @@ def train(
     Raises:
         ConfigError, DataError, PlacementError, LedgerError: refused before anything started.
     """
-    study = Study(name=name, base=config.tree(), seeds=(config.seed,))
+    base = config.tree()
+    study = Study(name=name, seeds=(base.pop("seed"),), base=base)
     trial = study.trials()[0]
     refuse_what_cannot_run([trial], where)
     folder = located(folder)

@@ -21,7 +21,12 @@ def advise(trials: Iterable[tuple[str, TrialConfig, int]]) -> list[str]:
     """
     found: dict[str, dict[str, None]] = {}
     for arm, config, images in trials:
-        for text in (*rates(config, images), *attacked(config, images), *lengths(config)):
+        for text in (
+            *rates(config, images),
+            *attacked(config, images),
+            *lengths(config),
+            *idle(config),
+        ):
             found.setdefault(text, {})[arm] = None
     return [f"{_arms(list(arms))}: {text}" for text, arms in found.items()]
 
@@ -85,6 +90,37 @@ def lengths(config: TrialConfig) -> Iterator[str]:
                     f"{key}={eps:g} lets every image become grey, and no network is right then; "
                     "pixels are in [0, 1], and 8/255 is 0.0314"
                 )
+
+
+def idle(config: TrialConfig) -> Iterator[str]:
+    """Warn of intervals in epochs that are longer than the training: nothing comes of them."""
+    epochs = config.epochs
+    if config.eval.every > epochs:
+        yield (
+            f"eval.every={config.eval.every} is above epochs={epochs}, so only the last epoch is "
+            "validated: none is chosen as the best, and no policy can act"
+        )
+    if config.checkpoint_every > epochs:
+        yield (
+            f"checkpoint_every={config.checkpoint_every} is above epochs={epochs}, so a trial that "
+            "is interrupted begins again from its first epoch"
+        )
+    window = getattr(config.lr, "window", None)
+    if config.lr.feedback and window is not None and window + 2 >= epochs:
+        yield (
+            f"lr.window={window} needs {window + 3} epochs for its first cut to be seen and "
+            f"epochs={epochs}, so the learning rate is constant"
+        )
+    rest = epochs - config.pruning.first(epochs)
+    if (
+        config.pruning.fraction < 1
+        and config.pruning.kind != "none"
+        and config.pruning.every > rest
+    ):
+        yield (
+            f"pruning.every={config.pruning.every} is above the {rest} epochs from the first "
+            "selection on, so images are selected once"
+        )
 
 
 def _too_long(key: str, length: float | None, attack: Attack) -> Iterator[str]:

@@ -86,6 +86,15 @@ class Accel(PeerPolicy):
             )
         return self._limits
 
+    def earliest(self, epochs: int) -> int:
+        """Return 1: its limits know no grace."""
+        return 1
+
+    def idle(self, epochs: int, every: int) -> str:
+        """Return why it, or at least its filter, never acts."""
+        theirs = "" if self._peers is None else self._peers.idle(epochs, every)
+        return super().idle(epochs, every) or (theirs and f"the filter of accel, {theirs}")
+
     def expect(self, trials: Sequence[TrialView]) -> None:
         """Tell the filter."""
         if self._peers is not None:

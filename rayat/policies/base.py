@@ -80,6 +80,27 @@ class Policy(Part):
                 value never enters a comparison and gives `continue`.
         """
 
+    def earliest(self, epochs: int) -> int:
+        """Return the first epoch after which it may end or pause a trial of so many epochs."""
+        return 1
+
+    def idle(self, epochs: int, every: int) -> str:
+        """Return why it never acts on trials of this length; empty where it may.
+
+        Args:
+            epochs: of a trial. every: how many of them lie between two validations.
+        """
+        first, last = self.earliest(epochs), (epochs - 1) // every * every
+        if first <= last:
+            return ""
+        end = f"the last validation before the end is after epoch {last}"
+        end = end if last else "nothing is validated before the end"
+        return (
+            f"policy {self.kind} acts after epoch {first} at the earliest, and with "
+            f"epochs={epochs} {end}, so it never stops a trial; lower that epoch, lower "
+            "eval.every, or train longer"
+        )
+
     def expect(self, trials: Sequence[TrialView]) -> None:
         """Learn which trials the run has; called once, before the first report. Does nothing."""
 

@@ -45,6 +45,17 @@ class FirstLook(PeerPolicy):
         """Return the length of the first look in epochs."""
         return self.grace or math.ceil(trial.epochs / LOOKS)
 
+    def idle(self, epochs: int, every: int) -> str:
+        """Return why it pauses no trial: its look comes too late, or is not validated."""
+        look = self.grace_of(TrialView("", {}, epochs))
+        if super().idle(epochs, every) or look % every == 0:
+            return super().idle(epochs, every)
+        return (
+            f"policy {self.kind} looks at epoch {look}, after which nothing is validated "
+            f"(eval.every={every}), so it never stops a trial; give it a grace that is a multiple "
+            "of eval.every"
+        )
+
     def expect(self, trials: Sequence[TrialView]) -> None:
         """Learn the trials of each group."""
         members: dict[str, set[str]] = {}

@@ -68,6 +68,10 @@ class PeerPolicy(Policy, ABC):
         """Return the trial's epochs before it may be stopped (by default a sixth of them)."""
         return self.grace or math.ceil(trial.epochs / 6)
 
+    def earliest(self, epochs: int) -> int:
+        """Return the grace."""
+        return self.grace_of(TrialView("", {}, epochs))
+
     def group_of(self, trial: TrialView) -> str:
         """Return what the trial's peers share with it, as canonical JSON."""
         if trial.trial_id in self._groups_of:

@@ -49,6 +49,10 @@ class Hyperband(PeerPolicy):
             powers.append(max(self.grace or 1, -(-epochs // self.eta ** len(powers))))
         return powers[::-1]
 
+    def earliest(self, epochs: int) -> int:
+        """Return the first rung of the boldest bracket."""
+        return min(self.rungs(epochs))
+
     def shares(self, epochs: int) -> list[Fraction]:
         """Return the trials dealt to each bracket, relative to each other, the boldest first.
 

@@ -13,6 +13,10 @@ from rayat.registry import POLICIES
 class NoPolicy(Policy):
     """Every trial trains to its end: the dearest policy, and the one that is never wrong."""
 
+    def idle(self, epochs: int, every: int) -> str:
+        """Return nothing: it is meant never to act."""
+        return ""
+
     def observe(
         self, trial: TrialView, epoch: int, metrics: Mapping[str, Any], metric: str
     ) -> Decision:

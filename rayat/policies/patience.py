@@ -31,6 +31,10 @@ class Patience(Policy):
 
     _best: dict[str, tuple[float, int]] = PrivateAttr(default_factory=dict)
 
+    def earliest(self, epochs: int) -> int:
+        """Return the epoch at which it gives up where the first one stays the best."""
+        return 1 + (self.epochs or math.ceil(epochs / 3))
+
     def observe(
         self, trial: TrialView, epoch: int, metrics: Mapping[str, Any], metric: str
     ) -> Decision:

@@ -41,6 +41,10 @@ class RayTune(Policy):
         """Return whether it is hyperband."""
         return self.scheduler == "hyperband"
 
+    def earliest(self, epochs: int) -> int:
+        """Return the grace; hyperband has none."""
+        return 1 if self.pauses else self.grace
+
     def expect(self, trials: Sequence[TrialView]) -> None:
         """Add every trial, in order: hyperband deals them to its brackets."""
         for trial in trials:

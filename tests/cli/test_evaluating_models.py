@@ -183,3 +183,45 @@ def test_no_radius_ends_in_a_traceback(asked, text):
     result = asked("networks:good", "--eps", text)
     assert result.exit_code in (0, 2), (text, result.exception)
     assert "Traceback" not in result.output
+
+
+WRONG_WORLD = """
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+class Nearest(nn.Module):
+    def __init__(self, scale=1.0, shift=0):
+        super().__init__()
+        x, y = load_digits(return_X_y=True)
+        means = np.stack([x[y == c].mean(0) for c in range(10)]) / 16
+        self.register_buffer("means", torch.tensor(means, dtype=torch.float32))
+        self.scale, self.shift = scale, shift
+    def forward(self, x):
+        apart = (self.scale * x.flatten(1))[:, None] - self.means
+        return -apart.square().sum(2).roll(self.shift, 1)
+
+def right(): return Nearest()
+def labels(): return Nearest(shift=3)
+def nothing(): return Nearest(scale=0.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("factory", "warned"), [("right", False), ("labels", True), ("nothing", True)]
+)
+def test_a_clean_accuracy_of_chance_is_said(rayat, tmp_path, monkeypatch, factory, warned):
+    (tmp_path / "worlds.py").write_text(WRONG_WORLD)
+    monkeypatch.chdir(tmp_path)
+    options = ("--data", "digits", "--eps", "0.01", "--attack", "fgsm", "--n", 200)
+    table = rayat("evaluate", "--model", f"worlds:{factory}", *options)
+    whole = rayat("evaluate", "--model", f"worlds:{factory}", *options, "--json")
+    assert table.exit_code == whole.exit_code == 0
+    (row,) = json.loads(whole.stdout)
+    # 0.1 and three standard errors of it on 200 images.
+    sentence = "on 200 images is no more than chance (up to 0.164): the network may expect other"
+    assert (sentence in table.stdout) is (sentence in whole.stderr) is warned
+    signs = json.loads(row["flags_json"] or "{}")
+    assert ("chance_level" in signs) is warned
+    assert (row["clean_acc"] > 0.8) is not warned

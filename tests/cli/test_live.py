@@ -76,6 +76,24 @@ def test_the_time_left_counts_only_this_drivers_epochs(bench, clock):
     assert "best val_robust_acc 0.500" in stream.getvalue()
 
 
+def test_the_time_left_is_unknown_until_a_whole_wave_has_reported(bench, clock):
+    stream = io.StringIO()
+    observer = PlainLines(stream, clock)
+    here = bench(observer, [("cosine", 100), ("constant", 100), ("linear", 100), ("cyclic", 100)])
+    observer.begin(here.driver, 3)
+    for trial in (0, 1):
+        clock.now += 15
+        here.report(trial, 1)
+    clock.now += 15
+    here.fail(2, "broken")
+    clock.now += 15
+    here.report(0, 2)
+    lines = [line for line in stream.getvalue().splitlines() if "to go" in line]
+    assert [line.rpartition("; ")[2] for line in lines[:2]] == ["time left unknown"] * 2
+    # 3 epochs in 60 s, and 297 to go.
+    assert lines[2].endswith("about 1 h 39 min left")
+
+
 def test_reasons_cannot_move_the_cursor(bench, clock):
     stream = io.StringIO()
     observer = PlainLines(stream, clock)

@@ -50,7 +50,7 @@ def test_status_of_an_interrupted_run_says_how_to_go_on(rayat, bench, tmp_path, 
     monkeypatch.chdir(tmp_path)
     result = rayat("status", "bench-0")
     assert "none; go on with: rayat resume bench-0" in result.stdout
-    assert "2: 1 failed, 1 running" in result.stdout
+    assert "2: 1 failed, 1 interrupted" in result.stdout
     assert "failed: \\x1b[31mbad" in result.stdout
 
 

@@ -63,6 +63,7 @@ class RunBuilder:
                 "last_value": values[-1] if values else None,
                 "selected_on": "val" if best else "none",
                 "seconds": seconds * len(values),
+                "fwd_passes": passes * len(values),
                 **{f"cfg.{key}": value for key, value in (cfg or {}).items()},
             }
         )

@@ -260,7 +260,7 @@ def test_the_same_run_gives_the_same_numbers(busy):
 
 def test_text_fits_a_terminal_and_says_the_verdict_first(busy):
     text = compare(busy).render()
-    first = "The policy stopped 1 trial before the target. lr.shape=accelat reaches"
+    first = "Of the 21 trials compared, the policy stopped 1 before the target. lr.shape=accelat"
     assert " ".join(text.split()).startswith(first)
     assert "constant *" in text and "chosen after the runs" in text
     assert max(map(len, text.splitlines())) <= 84
@@ -291,3 +291,30 @@ def test_a_run_whose_trials_all_failed_says_so(builder):
     text = str(error.value)
     assert "(2 failed, 1 lost)" in text and "the first: ValueError: no such model 0" in text
     assert "wait for" not in text and "`rayat status runs/known` lists them" in text
+
+
+def test_the_policys_stops_are_counted_once_for_the_run_and_once_for_what_is_compared(builder):
+    for arm in (BASE, "lr.shape=cosine"):
+        for config, level in (("good", 0.6), ("bad", 0.3)):
+            for seed in range(3):
+                ended = "stopped" if seed == 0 and arm != BASE else "finished"
+                values, name = [level, level], f"{arm}-{config}"
+                builder.trial(arm, seed, values, config=name, status=ended)
+    comparison = compare(builder.build(nuisance=["lr.peak"]), target=0.7)
+    assert "Of the 6 trials compared, the policy stopped 1 before" in comparison.headline
+    (note,) = [note for note in comparison.notes if "early" in note]
+    assert "stopped 2 trials of the run's 12 early, 1 of them compared above" in note
+
+
+def test_intervals_are_called_uncorrected_only_where_there_are_any(builder):
+    for arm in (BASE, *(f"lr.shape={name}" for name in "abc")):
+        builder.trial(arm, 0, [0.2, 0.5])
+        builder.trial(arm, 1, [0.2, 0.5])
+    assert "interval" not in " ".join(compare(builder.build()).notes)
+
+
+def test_a_named_arm_is_a_baseline_by_its_name_alone(builder):
+    for arm in ("arm=a", "arm=b"):
+        builder.arm(arm, [EARLY] * 3)
+    assert compare(builder.build(), "b").baseline == "arm=b"
+    assert compare(builder.build(baseline="b")).baseline == "arm=b"

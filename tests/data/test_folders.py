@@ -87,6 +87,18 @@ class TestImageFolder:
         assert "5 files are left out" in note
         assert "(train/labels.csv, train/loose.png, test/dog/a.npy, ...)" in note
 
+    def test_images_below_a_class_and_a_second_test_are_said(self, image_root):
+        before = SOURCES.build(f"imagefolder:{image_root}").read()
+        inner = image_root / "train" / "cat" / "raw"
+        inner.mkdir()
+        shutil.move(image_root / "train" / "cat" / "00.png", inner / "00.png")
+        shutil.copytree(image_root / "test", image_root / "val")
+        nested, unused, *others = SOURCES.build(f"imagefolder:{image_root}").read().notes
+        assert tuple(others) == before.notes
+        assert "1 images lie in folders below their class's own and count for that class" in nested
+        assert "(train/cat/raw/00.png)" in nested
+        assert "test/ is the test, and val/ is not read: validation images are drawn from" in unused
+
     def test_damaged_image_is_named(self, image_root):
         cut(image_root / "test" / "dog" / "03.png")
         with pytest.raises(DataError, match=r"dog/03.png cannot be decoded"):
@@ -172,6 +184,13 @@ class TestFolder:
         (parquet_root / "data" / "train-00001-of-00003.parquet").unlink()
         with pytest.raises(DataError, match=r"lacks 1 of the files .* the first is number 00001"):
             SOURCES.build(f"folder:{parquet_root}").read()
+
+    def test_files_that_could_also_be_the_test_are_said(self, parquet_root):
+        before = SOURCES.build(f"folder:{parquet_root}").read().notes
+        shutil.copy(parquet_root / "test.parquet", parquet_root / "validation.parquet")
+        unused, *others = SOURCES.build(f"folder:{parquet_root}").read().notes
+        assert tuple(others) == before
+        assert "test is the test, and validation is not read: validation images are" in unused
 
     @pytest.mark.parametrize(
         ("labels", "classes"),

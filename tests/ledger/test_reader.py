@@ -244,3 +244,14 @@ def test_every_earlier_version_is_read_and_goes_on(tmp_path, version):
         ledger.attempt("0001-bbbbbbbb-s0")
     for name in ("epochs", "decisions", "evals"):
         pd.testing.assert_frame_equal(getattr(read_run(copy), name), getattr(run, name))
+
+
+def test_a_trial_runs_only_as_long_as_a_driver_holds_the_run(tmp_path, info, declare):
+    with Ledger.create(tmp_path / "run", info) as ledger:
+        declare(ledger, "t")
+        ledger.attempt("t")
+        ledger.project()
+        assert list(read_run(tmp_path / "run").trials["status"]) == ["running"]
+    assert list(read_run(tmp_path / "run").trials["status"]) == ["interrupted"]
+    (tmp_path / "run" / "lock").unlink()  # a copy, whose driver may live elsewhere
+    assert list(read_run(tmp_path / "run").trials["status"]) == ["running"]

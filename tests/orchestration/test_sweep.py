@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -27,8 +29,12 @@ from rayat.registry import SUITES
 from rayat.replay.curves import read_curves
 from rayat.replay.verify import verify
 from rayat.runs.driver import Observer
+from rayat.runs.record import Summary
+from rayat.study import Study
 
 TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at"]
+ALONE = Options(at_once=1)
+"""One process for all trials of a run: what starts it takes longer than all that it trains."""
 
 
 def epochs_of(folder) -> pd.DataFrame:
@@ -36,66 +42,106 @@ def epochs_of(folder) -> pd.DataFrame:
     return table.sort_values(["trial_id", "epoch"]).reset_index(drop=True)
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A run that nothing disturbed, for all tests of the file; they do not write into it.
+
+    Attributes:
+        base: of its study. study: of four trials. folder: of the run. summary: what `run` returned.
+        left: what lay in the folder after a first start, which failed.
+    """
+
+    base: dict[str, object]
+    study: Study
+    folder: Path
+    summary: Summary
+    left: list[str]
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """Return its epochs without times and attempts."""
+        return epochs_of(self.folder).drop(columns="attempt")
+
+
+def cut_out(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the rows of a seed, told apart by what two studies call alike."""
+    own = table[table["trial_id"].str.endswith(f"-s{seed}")]
+    names = own["trial_id"].str.partition("-")[2]
+    return own.assign(trial_id=names).reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def whole(local_ray, tiny, tmp_path_factory):
+    """One trial at once, all in one process; a relative path, and a start that fails before it."""
+    base = {"epochs": 6}
+    space = {"lr.shape": tune.grid_search(["constant", "accelat"])}
+    study = tiny(base=base, space=space, seeds=(0, 1))
+    root = tmp_path_factory.mktemp("whole")
+    folder = root / "runs" / "whole"
+    folder.mkdir(parents=True)
+    (folder / ".ray").write_text("in the way of Ray's own files")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        with pytest.raises(OSError):
+            run(study, "runs/whole", options=ALONE)
+        left = [path.name for path in folder.iterdir()]
+        (folder / ".ray").unlink()
+        summary = run(study, "runs/whole", options=ALONE)
+    return Whole(base, study, folder, summary, left)
+
+
 @pytest.mark.slow
-def test_a_study_leaves_one_row_per_trial_and_one_per_epoch(local_ray, tiny, tmp_path):
-    study = tiny(space={"lr.shape": tune.grid_search(["constant", "cosine"])}, seeds=(0, 1))
-    summary = run(study, tmp_path / "run")
-    assert summary.complete
-    assert summary.statuses == {"finished": 4}
-    result = read_run(tmp_path / "run")
+def test_a_study_leaves_one_row_per_trial_and_one_per_epoch(whole):
+    assert whole.summary.complete
+    assert whole.summary.statuses == {"finished": 4}
+    result = read_run(whole.folder)
     assert len(result.trials) == 4
-    assert len(result.epochs) == 4 * 3
-    assert set(result.trials["arm"]) == {"lr.shape=constant", "lr.shape=cosine"}
+    assert len(result.epochs) == 4 * 6
+    assert set(result.trials["arm"]) == {"lr.shape=constant", "lr.shape=accelat"}
     for column in ("lr", "val_robust_acc", "train_loss", "fwd_passes", "passes_cum"):
         assert result.epochs[column].notna().all(), column
     assert set(result.evals["checkpoint"]) == {"best", "last"}
     assert len(result.evals) == 8
-    assert not list((tmp_path / "run").glob("**/*.pkl")), "a pickle was left on disk"
+    assert not list(whole.folder.glob("**/*.pkl")), "a pickle was left on disk"
 
 
 @pytest.mark.slow
 def test_the_same_study_twice_gives_the_same_epochs_in_reused_and_fresh_processes(
-    local_ray, tiny, tmp_path
+    whole, tiny, tmp_path
 ):
-    study = tiny(space={"lr.shape": tune.grid_search(["constant", "accelat"])}, seeds=(0, 1))
-    run(study, tmp_path / "reused")
+    """The second and the last of four trials in one process, and each in one of its own."""
+    study = tiny(base=whole.base, space=whole.study.space, seeds=(1,))
     run(study, tmp_path / "fresh", options=Options(fresh_processes=True))
-    pd.testing.assert_frame_equal(epochs_of(tmp_path / "reused"), epochs_of(tmp_path / "fresh"))
+    fresh = epochs_of(tmp_path / "fresh").drop(columns="attempt")
+    pd.testing.assert_frame_equal(cut_out(whole.epochs, 1), cut_out(fresh, 1))
 
 
 @pytest.mark.slow
-def test_relative_paths_and_the_users_folder_are_what_they_say(
-    local_ray, tiny, tmp_path, monkeypatch
-):
+def test_relative_paths_and_the_users_folder_are_what_they_say(whole, tmp_path, monkeypatch):
     """Ray reads a relative path as a URI; every public function takes one."""
+    assert whole.summary.folder == whole.folder
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    study = tiny(base={"epochs": 1}, final_eval=False)
-    assert run(study, "runs/api").statuses == {"finished": 1}
+    shutil.copytree(whole.folder, "runs/api")
     assert resume("runs/api").folder == tmp_path / "runs" / "api"
-    assert run(study, "~/api").folder == tmp_path / "home" / "api"
+    assert run(whole.study, "~/api", observer=AtOnce()).folder == tmp_path / "home" / "api"
+    assert read_run("~/api").info["study"] == read_run("runs/api").info["study"]
     assert verify("runs/api").difference is None
     assert repair("runs/api").rebuilt == ()
-    result = read_run("~/api")
-    assert write_report(result, "~/report.html") == tmp_path / "home" / "report.html"
     assert read_curves("runs/api")[0].rows
     assert copy_run("runs/api", "~/copy")["files"] > 0
-    assert read_run("~/copy").info == read_run("runs/api").info
-    rows = evaluate_run("runs/api", Request((SUITES.build({"name": "fgsm"}),), size=8))
+    result = read_run("~/copy")
+    assert result.info == read_run("runs/api").info
+    assert write_report(result, "~/report.html") == tmp_path / "home" / "report.html"
+    asked = Request((SUITES.build({"name": "fgsm"}),), size=8)
+    rows = evaluate_run("runs/api", asked, [whole.study.trials()[0].trial_id])
     assert {row["checkpoint"] for row in rows} == {"best", "last"}
 
 
 @pytest.mark.slow
-def test_a_start_that_fails_leaves_what_was_there_and_can_be_tried_again(local_ray, tiny, tmp_path):
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / ".ray").write_text("in the way of Ray's own files")
-    study = tiny(base={"epochs": 1}, final_eval=False)
-    with pytest.raises(OSError):
-        run(study, folder)
-    assert [path.name for path in folder.iterdir()] == [".ray"]
-    (folder / ".ray").unlink()
-    assert run(study, folder).statuses == {"finished": 1}
+def test_a_start_that_fails_leaves_what_was_there_and_can_be_tried_again(whole):
+    assert whole.left == [".ray"]
+    assert whole.summary.statuses == {"finished": 4}
 
 
 def trial_processes() -> int:
@@ -120,7 +166,7 @@ def test_a_huge_rate_diverges_and_the_study_goes_on(local_ray, tiny, tmp_path):
         base={"optimizer": {"name": "sgd", "momentum": 0.0, "nesterov": False}},
         space={"lr.peak": tune.grid_search([1e6, 0.1])},
     )
-    summary = run(study, tmp_path / "run")
+    summary = run(study, tmp_path / "run", options=ALONE)
     assert summary.statuses == {"diverged": 1, "finished": 1}
     trials = read_run(tmp_path / "run").trials.set_index("arm")
     assert trials.loc["lr.peak=0.1", "status"] == "finished"
@@ -143,17 +189,27 @@ class KillOnce(Observer):
             os.kill(pid, signal.SIGKILL)
 
 
+@pytest.fixture(scope="module")
+def one(whole, tiny):
+    """The study of the second of the whole run's trials alone, and that trial's epochs."""
+    space = {"lr.shape": tune.grid_search(["constant"])}
+    study = tiny(base=whole.base, space=space, seeds=(1,))
+    (trial,) = study.trials()
+    kind = trial.trial_id.partition("-")[2]
+    rows = cut_out(whole.epochs, 1)
+    return study, rows[rows["trial_id"] == kind].reset_index(drop=True)
+
+
 @pytest.mark.slow
-def test_a_killed_worker_goes_on_from_its_checkpoint(local_ray, tiny, tmp_path):
-    study = tiny(base={"epochs": 8, "data.train_size": 1024})
-    whole = run(study, tmp_path / "whole")
+def test_a_killed_worker_goes_on_from_its_checkpoint(one, tmp_path):
+    study, before = one
     observer = KillOnce()
     killed = run(study, tmp_path / "killed", observer=observer)
     assert observer.killed
-    assert whole.statuses == killed.statuses == {"finished": 1}
-    before, after = epochs_of(tmp_path / "whole"), epochs_of(tmp_path / "killed")
+    assert killed.statuses == {"finished": 1}
+    after = epochs_of(tmp_path / "killed")
     assert after["attempt"].max() == 2
-    pd.testing.assert_frame_equal(before.drop(columns="attempt"), after.drop(columns="attempt"))
+    pd.testing.assert_frame_equal(before, cut_out(after, 1).drop(columns="attempt"))
 
 
 class Interrupt(Observer):
@@ -170,17 +226,16 @@ class Interrupt(Observer):
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_resumes_to_the_uninterrupted_table(local_ray, tiny, tmp_path):
+def test_an_interrupted_run_resumes_to_the_uninterrupted_table(whole, tmp_path):
+    """Two trials at once are interrupted; then they go on one after the other."""
     assert threading.current_thread() is threading.main_thread()
-    study = tiny(space={"lr.shape": tune.grid_search(["constant", "cosine"])}, seeds=(0, 1))
-    run(study, tmp_path / "whole")
-    summary = run(study, tmp_path / "cut", observer=Interrupt(at=3))
+    summary = run(whole.study, tmp_path / "cut", observer=Interrupt(at=3))
     assert summary.interrupted
     assert not summary.complete
-    again = resume(tmp_path / "cut")
+    again = resume(tmp_path / "cut", options=ALONE)
     assert again.complete
-    before, after = epochs_of(tmp_path / "whole"), epochs_of(tmp_path / "cut")
-    pd.testing.assert_frame_equal(before.drop(columns="attempt"), after.drop(columns="attempt"))
+    after = epochs_of(tmp_path / "cut").drop(columns="attempt")
+    pd.testing.assert_frame_equal(whole.epochs, after)
     assert len(read_run(tmp_path / "cut").evals) == 8
 
 
@@ -204,7 +259,7 @@ def test_asha_stops_trials_and_says_why(local_ray, tiny, tmp_path):
         space={"lr.peak": tune.grid_search([0.2, 0.1, 0.001, 0.0001, 0.00001, 0.000001])},
         policy={"name": "asha", "grace": 1, "eta": 2},
     )
-    summary = run(study, tmp_path / "run", options=Options(at_once=1))
+    summary = run(study, tmp_path / "run", options=ALONE)
     assert summary.statuses.get("stopped", 0) >= 1
     result = read_run(tmp_path / "run")
     stopped = result.trials[result.trials["status"] == "stopped"]
@@ -226,7 +281,7 @@ def test_first_look_pauses_every_trial_and_resumes_the_best_also_after_an_interr
         policy={"name": "accel", "filter": "first-look", "grace": 1},
         final_eval=False,
     )
-    summary = run(study, tmp_path / "run")
+    summary = run(study, tmp_path / "run", options=ALONE)
     assert summary.statuses == {"finished": 2, "stopped": 3}
     whole = read_run(tmp_path / "run")
     assert sorted(whole.trials["epochs_run"]) == [1, 1, 1, 4, 4]
@@ -235,7 +290,7 @@ def test_first_look_pauses_every_trial_and_resumes_the_best_also_after_an_interr
     first = run(study, tmp_path / "cut", observer=Interrupt(at=3))
     assert first.interrupted
     assert set(first.statuses) <= {"pending", "running", "paused"}
-    assert resume(tmp_path / "cut").statuses == summary.statuses
+    assert resume(tmp_path / "cut", options=ALONE).statuses == summary.statuses
     before, after = epochs_of(tmp_path / "run"), epochs_of(tmp_path / "cut")
     pd.testing.assert_frame_equal(before.drop(columns="attempt"), after.drop(columns="attempt"))
 
@@ -254,11 +309,12 @@ def test_missing_data_is_refused_before_anything_is_written(local_ray, tiny, tmp
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_with_a_run_is_refused(local_ray, tiny, tmp_path):
-    study = tiny(base={"epochs": 1}, final_eval=False)
-    run(study, tmp_path / "run")
+@pytest.mark.slow
+def test_a_folder_with_a_run_is_refused(whole):
+    before = sorted(whole.folder.rglob("*"))
     with pytest.raises(LedgerError, match="rayat resume"):
-        run(study, tmp_path / "run")
+        run(whole.study, whole.folder)
+    assert sorted(whole.folder.rglob("*")) == before
 
 
 class Hang(Observer):
@@ -281,16 +337,15 @@ class Hang(Observer):
 
 
 @pytest.mark.slow
-def test_a_hung_trial_is_started_again_and_then_lost(local_ray, tiny, tmp_path):
-    study = tiny(base={"epochs": 6})
-    run(study, tmp_path / "whole")
+def test_a_hung_trial_is_started_again_and_then_lost(one, tmp_path):
+    study, before = one
     # Long enough for a first epoch on a busy machine; where not, there are restarts to spare.
     options = Options(max_failures=5, trial_timeout=10.0)
     summary = run(study, tmp_path / "once", options=options, observer=Hang(times=1))
     assert summary.statuses == {"finished": 1}
-    before, after = epochs_of(tmp_path / "whole"), epochs_of(tmp_path / "once")
+    after = epochs_of(tmp_path / "once")
     assert after["attempt"].max() >= 2
-    pd.testing.assert_frame_equal(before.drop(columns="attempt"), after.drop(columns="attempt"))
+    pd.testing.assert_frame_equal(before, cut_out(after, 1).drop(columns="attempt"))
 
     options = Options(max_failures=1, trial_timeout=10.0)
     summary = run(study, tmp_path / "twice", options=options, observer=Hang(times=2))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rayat.config import TrialConfig
-from rayat.planning.advice import LITTLE, advise, steps_per_epoch
+from rayat.planning.advice import LITTLE, advise, idle, steps_per_epoch
 from rayat.registry import SHAPES
 
 
@@ -30,7 +30,11 @@ def test_a_peak_that_no_step_comes_near_is_said_too():
     assert "the largest learning rate is 0.0002, of lr.peak=0.2" in text
     (text,) = said({"lr.shape": "piecewise", "lr.peak": 0.1})
     assert "the largest learning rate is 0.001" in text
-    for changes in ({"lr.shape": "constant"}, {"lr.shape": "accelat"}, {"lr.floor": 0.1}):
+    for changes in (
+        {"lr.shape": "constant"},
+        {"lr.shape": "accelat", "epochs": 8},
+        {"lr.floor": 0.1},
+    ):
         assert not said({"lr.peak": 0.2, **changes})
 
 
@@ -110,3 +114,41 @@ def test_what_is_true_of_several_arms_is_said_once():
     arms = [(f"a{seed // 2}", config, 8) for seed in range(6)]
     (text,) = advise(arms)
     assert text.startswith("a0 and 2 more arms: every step")
+
+
+LONG = {"epochs": 10, "lr.shape": "constant"}
+
+
+@pytest.mark.parametrize(
+    ("beyond", "within", "text"),
+    [
+        ({"eval.every": 11}, {"eval.every": 10}, "eval.every=11 is above epochs=10, so only"),
+        ({"checkpoint_every": 11}, {"checkpoint_every": 10}, "checkpoint_every=11 is above"),
+        (
+            {"lr.shape": "accelat", "lr.window": 8},
+            {"lr.shape": "accelat", "lr.window": 7},
+            "lr.window=8 needs 11 epochs",
+        ),
+        (
+            {"pruning": {"name": "random", "every": 11}},
+            {"pruning": {"name": "random", "every": 10}},
+            "pruning.every=11 is above the 10 epochs from the first selection on",
+        ),
+        (
+            {"pruning": {"name": "random", "every": 6, "warm_start": 0.5}},
+            {"pruning": {"name": "random", "every": 5, "warm_start": 0.5}},
+            "above the 5 epochs from",
+        ),
+    ],
+)
+def test_an_interval_beyond_the_training_is_said(beyond, within, text):
+    (warning,) = said({**LONG, **beyond}, images=640)
+    assert text in warning
+    assert not said({**LONG, **within}, images=640)
+
+
+def test_a_feedback_shape_is_said_to_be_constant_exactly_where_it_never_cuts():
+    for epochs in range(1, 14):
+        config = TrialConfig.parse({"epochs": epochs, "lr": {"shape": "accelat", "window": 4}})
+        cuts = len(set(config.lr.rates(epochs, [0.5] * epochs))) > 1
+        assert bool(list(idle(config))) is not cuts

@@ -53,12 +53,33 @@ class Folder(Source):
         """
         root = Path(self.path).expanduser()
         train, mode, names = _read(_files(root, ("train",)), self.size, None)
-        test, _, others = _read(_files(root, TESTS), self.size, mode)
+        files = _files(root, TESTS)
+        test, _, others = _read(files, self.size, mode)
         if names != others:
             test = test[0], _by_name(root, test[1], others, names)
         if names is None:
             train, test, names = _numbered(train, test)
-        return assemble(f"folder:{root.name}", train, mixed(test), names)
+        name = f"folder:{root.name}"
+        return assemble(name, train, mixed(test), names, _unused(name, root, files[0]))
+
+
+def _unused(name: str, root: Path, test: Path) -> list[str]:
+    """Return a note where other files could be meant as the test, [] where there are none."""
+    used = SHARD.sub(r"\1", test.name).removesuffix(".parquet")
+    others = [
+        split
+        for split in TESTS
+        if split != used
+        and any(
+            any(place.glob(pattern))
+            for place in (root, root / "data")
+            for pattern in (f"{split}.parquet", f"{split}-*-of-*.parquet")
+        )
+    ]
+    return [
+        f"data {name!r}: {used} is the test, and {' and '.join(others)} is not read: validation "
+        "images are drawn from train (data.val_size)"
+    ] * bool(others)
 
 
 def _files(root: Path, splits: Sequence[str]) -> list[Path]:

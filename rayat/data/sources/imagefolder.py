@@ -67,7 +67,12 @@ class ImageFolder(Source):
             x, mode = decode_all(images, len(listed), self.size, mode)
             splits.append((x, np.array([label for _, label in listed], dtype=np.int64)))
         name = f"imagefolder:{root.name}"
-        return assemble(name, splits[0], mixed(splits[1]), classes, _left_out(name, root, test))
+        notes = [
+            *_left_out(name, root, test),
+            *_nested(name, root, files),
+            *_unused(name, root, test),
+        ]
+        return assemble(name, splits[0], mixed(splits[1]), classes, notes)
 
 
 def holds(root: Path) -> bool:
@@ -91,6 +96,32 @@ def _left_out(name: str, root: Path, test: Path) -> list[str]:
     return [
         f"data {name!r}: {len(files)} files are left out, as they are no images by their ending or "
         f"lie in no class's folder ({shown})"
+    ]
+
+
+def _nested(name: str, root: Path, files: list[list[tuple[Path, int]]]) -> list[str]:
+    """Return a note where images lie in folders below their class's own, [] where none does."""
+    inner = [
+        str(path.relative_to(root))
+        for listed in files
+        for path, _ in listed
+        if len(path.relative_to(root).parts) > 3
+    ]
+    if not inner:
+        return []
+    return [
+        f"data {name!r}: {len(inner)} images lie in folders below their class's own and count for "
+        f"that class ({inner[0]}{', ...' if len(inner) > 1 else ''})"
+    ]
+
+
+def _unused(name: str, root: Path, test: Path) -> list[str]:
+    """Return a note where a second folder could be meant as the test, [] where there is none."""
+    others = [each for each in TESTS if each != test.name and (root / each).is_dir()]
+    return [
+        f"data {name!r}: {test.name}/ is the test, and {other}/ is not read: validation images are "
+        "drawn from train/ (data.val_size)"
+        for other in others
     ]
 
 
