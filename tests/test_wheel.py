@@ -21,6 +21,9 @@ def test_a_study_runs_from_the_built_wheel_in_another_folder(tmp_path):
     subprocess.run([*build, str(ROOT)], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
+        held = {Path(name) for name in archive.namelist()}
+        templates = [p.relative_to(ROOT) for p in ROOT.glob("rayat/compare/templates/*")]
+        assert templates and set(templates) <= held
         archive.extractall(tmp_path / "site")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -16,10 +16,6 @@ LEVEL = 0.95
 MIN_PAIRS = 3
 """With fewer seeds there is no interval, and therefore no verdict (design: honest numbers)."""
 
-NORMAL = 1.959964
-STUDENT = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-"""97.5 % points of Student's distribution by degrees of freedom (any statistics table)."""
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -80,10 +76,11 @@ def _interval(resampled: NDArray[np.float64], value: float, n: int) -> tuple[flo
     quantile (the two corrections named by Hesterberg, The American Statistician 69(4), 2015, there
     applied to the percentiles, which for three seeds are at the range's ends already).
     """
-    student = STUDENT.get(n - 1, NORMAL + 2.5 / (n - 1))
-    stretch = math.sqrt(n / (n - 1)) * student / NORMAL
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(resampled, [tail, 100 - tail])
+    from scipy.special import ndtri, stdtrit  # 0.4 s to import, for those who compare
+
+    tail = (1 - LEVEL) / 2
+    stretch = math.sqrt(n / (n - 1)) * float(stdtrit(n - 1, tail) / ndtri(tail))
+    low, high = np.percentile(resampled, [100 * tail, 100 * (1 - tail)])
     return value - stretch * (value - float(low)), value + stretch * (float(high) - value)
 
 

@@ -20,7 +20,6 @@ MOST, SHARE = 64, 0.9
 """A sweep draws this share of the recorded trials, and no more than so many."""
 WORSE = 0.01
 """Robust accuracy: a sweep that ends further below full training counts as worse."""
-KEYS = ("compute", "makespan", "final", "final_gain", "worse_share", "spearman", "split")
 
 
 @dataclass(frozen=True)
@@ -122,15 +121,9 @@ def _result(name: str, outcomes: Sequence[Outcome], full: Sequence[Outcome]) -> 
 def spearman(values: Mapping[str, float], others: Mapping[str, float]) -> float:
     """Return the rank correlation over common names, ties at their mean rank; 1 without spread."""
     names = [n for n in values if np.isfinite(values[n]) and np.isfinite(others[n])]
-    first, second = (ranks(np.array([m[n] for n in names])) for m in (values, others))
-    if len(names) < 2 or first.std() == 0 or second.std() == 0:
+    first, second = ([m[n] for n in names] for m in (values, others))
+    if len(set(first)) < 2 or len(set(second)) < 2:
         return 1.0
-    return float(np.corrcoef(first, second)[0, 1])
+    from scipy.stats import spearmanr  # a second to import, for those who replay
 
-
-def ranks(values: Array) -> Array:
-    """Return ranks from 1, equal values at their mean rank."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    result: Array = (last - (counts - 1) / 2)[inverse]
-    return result
+    return float(spearmanr(first, second).statistic)

@@ -6,10 +6,14 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 
+import rayat.compare
+from rayat.compare.page import page
 from rayat.compare.report import write_report
 from rayat.compare.table import compare
 from rayat.errors import LedgerError, RayatError
@@ -17,6 +21,7 @@ from rayat.ledger.reader import read_run
 from rayat.ledger.writer import Ledger
 
 VOID = {"meta", "br", "img"}
+TEMPLATES = Path(rayat.compare.__file__).parent / "templates"
 
 
 class Page(HTMLParser):
@@ -99,6 +104,17 @@ def test_names_and_reasons_are_text_and_never_markup(builder, tmp_path):
     assert not any(name.startswith("on") for name, _ in page.attributes)
     assert "\x1b" not in text and "\u202e" not in text
     assert "<script>alert(1)</script>" in "".join(page.text)
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in TEMPLATES.iterdir()))
+def test_no_template_lets_a_value_through_as_markup(name):
+    text = (TEMPLATES / name).read_text(encoding="utf-8")
+    assert not re.search(r"\|\s*safe|autoescape|Markup", text)
+
+
+def test_a_template_that_names_an_unknown_value_is_an_error():
+    with pytest.raises(UndefinedError, match="study"):
+        page("report.html")
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from rayat.policies.base import Decision, Policy, TrialView
 from rayat.registry import POLICIES
 from rayat.replay.curves import METRIC, Curve
 from rayat.replay.simulate import simulate
-from rayat.replay.sweeps import draw, ranks, replay, spearman
+from rayat.replay.sweeps import draw, replay, spearman
 
 
 def curve(name, values, seconds=1.0):
@@ -106,10 +106,12 @@ def test_sweeps_are_drawn_without_replacement(curves):
     assert drawn != [c.view.trial_id for c in draw(curves, 1)]
 
 
-def test_ranks_and_their_correlation():
-    assert ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1, 3.5, 2]
+def test_the_correlation_of_ranks():
     names = "abcd"
     up, down = (dict(zip(names, v, strict=True)) for v in ([1, 2, 3, 4.0], [4, 3, 2, 1.0]))
     assert spearman(up, up) == pytest.approx(1)
     assert spearman(up, down) == pytest.approx(-1)
     assert spearman(up, dict.fromkeys(names, 1.0)) == 1.0
+    # Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: equal values share their mean rank.
+    tied = dict(zip(names, [1, 2, 2, 4.0], strict=True))
+    assert spearman(up, tied) == pytest.approx(4.5 / (5 * 4.5) ** 0.5)
