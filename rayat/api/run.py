@@ -16,6 +16,7 @@ from rayat.compare.select import best_trial
 from rayat.compare.table import Comparison, compare
 from rayat.config import TrialConfig
 from rayat.errors import LedgerError, nearest, quoted
+from rayat.ledger.files import checkpoint_folder
 from rayat.ledger.reader import Run as Tables
 from rayat.ledger.reader import read_run
 from rayat.replay.verify import Verification, verify
@@ -126,7 +127,7 @@ class Run(Tables):
 
         row = self._row(trial)
         trial_id, config = str(row["trial_id"]), self.config(trial)
-        place = self.folder / "checkpoints" / trial_id
+        place = checkpoint_folder(self.folder, trial_id)
         found = checkpoints.load(place, checkpoint, config)
         if found is None:
             raise LedgerError(

@@ -13,6 +13,7 @@ from rayat.bench.rows import Row, measured
 from rayat.bench.timing import Settings
 from rayat.bench.trials import study_of
 from rayat.config import TrialConfig
+from rayat.ledger.status import Status
 from rayat.orchestration import sweep
 from rayat.orchestration.cluster import cluster
 from rayat.orchestration.execute import Options
@@ -51,7 +52,7 @@ def _measure(name: str, what: str, options: Options, trials: int, settings: Sett
         with CpuMeter() as meter:
             summary = sweep.run(study, Path(folder) / "run", options=options)
         wall = time.perf_counter() - began
-    if set(summary.statuses) != {"finished"}:
+    if set(summary.statuses) != {Status.FINISHED}:
         raise RuntimeError(f"trials of the benchmark did not finish: {summary.statuses}")
     context = {"trials": trials, "wall_seconds": round(wall, 2), "load": load()}
     what = f"CPU seconds of a trial of {WORKERS} workers: {what}"

@@ -14,6 +14,7 @@ from rayat.bench.rows import Bar, Row, measured
 from rayat.bench.timing import Settings
 from rayat.config import TrialConfig
 from rayat.data.prepare import prepare
+from rayat.ledger.status import Status
 from rayat.orchestration import sweep
 from rayat.orchestration.cluster import cluster
 from rayat.planning.estimate import estimate
@@ -133,6 +134,6 @@ def ray_seconds(study: Study) -> tuple[float, float]:
             started = time.perf_counter() - began
             summary = sweep.run(study, Path(folder) / "run")
         seconds = time.perf_counter() - began
-    if set(summary.statuses) != {"finished"}:
+    if set(summary.statuses) != {Status.FINISHED}:
         raise RuntimeError(f"trials of the benchmark did not finish: {summary.statuses}")
     return seconds, started

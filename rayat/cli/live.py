@@ -19,7 +19,7 @@ from rich.text import Text
 from rayat.cli.progress import Progress, TrialLine
 from rayat.cli.text import duration
 from rayat.compare.text import fraction, printable
-from rayat.ledger.state import UNFINISHED
+from rayat.ledger.status import Status
 from rayat.runs.driver import Observer
 
 if TYPE_CHECKING:
@@ -29,7 +29,12 @@ REFRESH_SECONDS = 0.25
 PROGRESS_SECONDS = 10.0
 FRAME_LINES = 7
 """Lines that are no trial: three borders, the header, the two below, the cursor's."""
-STYLES = {"running": "cyan", "finished": "green", "failed": "red", "lost": "red"}
+STYLES = {
+    Status.RUNNING: "cyan",
+    Status.FINISHED: "green",
+    Status.FAILED: "red",
+    Status.LOST: "red",
+}
 
 
 class PlainLines(Observer):
@@ -215,7 +220,7 @@ def cells(line: TrialLine) -> list[Text]:
         fraction(line.robust),
         fraction(line.clean),
         state,
-        duration(line.eta_seconds) if line.status in UNFINISHED else "",
+        "" if line.status.is_final else duration(line.eta_seconds),
     ]
     result = [Text(printable(text)) for text in texts]
     result[7].stylize(STYLES.get(line.status, "yellow"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rayat.cli.text import duration
 from rayat.compare.text import fraction
-from rayat.ledger.state import UNFINISHED
+from rayat.ledger.status import Status
 
 if TYPE_CHECKING:
     from rayat.ledger.state import TrialState
@@ -28,7 +28,7 @@ class TrialLine:
     lr: float | None
     robust: float | None
     clean: float | None
-    status: str
+    status: Status
     reason: str
     eta_seconds: float | None
 
@@ -70,18 +70,18 @@ class Progress:
         """Take one change of one trial."""
         if self.driver is None:
             return
-        if what in ("start", "report") and self.state(trial_id).status in UNFINISHED:
+        if what in ("start", "report") and not self.state(trial_id).status.is_final:
             self.running[trial_id] = None
         if what == "report":
             rows = self.driver.ledger.reports(trial_id)
             if rows:
                 self._judge(trial_id, rows[-1])
         status = self.state(trial_id).status
-        if what == "report" or status not in UNFINISHED:
+        if what == "report" or status.is_final:
             self._heard.add(trial_id)
-        if status == "paused":
+        if status is Status.PAUSED:
             self.running.pop(trial_id, None)
-        if status not in UNFINISHED:
+        if status.is_final:
             self.running.pop(trial_id, None)
             if trial_id not in self.ended:
                 self.ended.append(trial_id)
@@ -112,7 +112,7 @@ class Progress:
         return sum(
             trial.epochs - self.state(trial_id).last
             for trial_id, trial in self.driver.trials.items()
-            if self.state(trial_id).status in UNFINISHED
+            if not self.state(trial_id).status.is_final
         )
 
     def eta_seconds(self) -> float | None:
@@ -124,7 +124,7 @@ class Progress:
         if self.driver is None:
             return None
         done = self.epochs_done() - self._epochs_before
-        going = {t for t in self.driver.trials if self.state(t).status in UNFINISHED}
+        going = {t for t in self.driver.trials if not self.state(t).status.is_final}
         enough = len(self._heard) >= min(self.concurrency, len(going | self._heard))
         return self.elapsed() / done * self.epochs_left() if done > 0 and enough else None
 
@@ -135,7 +135,7 @@ class Progress:
         rows = self.driver.ledger.reports(trial_id)
         row: dict[str, Any] = rows[-1] if rows else {}
         left = None
-        if rows and state.status in UNFINISHED:
+        if rows and not state.status.is_final:
             left = row["seconds_cum"] / row["epoch"] * (trial.epochs - row["epoch"])
         return TrialLine(
             trial_id=trial_id,
@@ -156,7 +156,7 @@ class Progress:
         if self.driver is None:
             return "starting"
         states = [self.state(trial_id).status for trial_id in self.driver.trials]
-        over = sum(status not in UNFINISHED for status in states)
+        over = sum(status.is_final for status in states)
         done, left = self.epochs_done(), self.epochs_left()
         parts = [
             f"{over}/{len(states)} trials ended",

@@ -14,8 +14,8 @@ from rayat.cli import options
 from rayat.cli.studies import relative, short
 from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import fraction, printable
+from rayat.ledger.status import Status
 
-UNFINISHED = {"pending", "running", "paused", "interrupted"}
 TRIAL_KEYS = (
     "trial_id",
     "arm",
@@ -50,7 +50,7 @@ def status(run: options.Run, json: options.Json = False) -> None:
         "study": found.info["study"]["name"],
         "metric": found.info["metric"],
         "writer": writer(run),
-        "complete": not UNFINISHED & set(counts),
+        "complete": all(Status(name).is_final for name in counts),
         "statuses": counts,
         "evaluated": int(found.evals["trial_id"].nunique()),
         "trials": trials,

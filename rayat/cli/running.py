@@ -295,7 +295,7 @@ def _conclude(summary: Summary, json: bool) -> None:
         typer.echo(as_json(fields))
     if summary.warning:
         typer.echo(f"warning: {printable(summary.warning)}", err=True)
-    broken = summary.statuses.get("failed") or summary.statuses.get("lost")
+    broken = any(status.is_broken for status in summary.statuses)
     if summary.halted:
         again = " --retry failed" if broken else ""
         said = f"{printable(summary.halted)} ({statuses}); go on with: rayat resume {place}{again}"

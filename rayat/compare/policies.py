@@ -19,7 +19,8 @@ from rayat.compare.text import count, fraction, plural, printable, seconds
 from rayat.compare.verdict import interval, robust_interval
 from rayat.errors import StudyError, nearest, quoted
 from rayat.ledger.reader import Run, require_reports
-from rayat.ledger.state import PASSES, UNFINISHED
+from rayat.ledger.state import PASSES
+from rayat.ledger.status import Status
 from rayat.registry import POLICIES
 
 COSTS = ("wall", "passes", "seconds")
@@ -202,7 +203,7 @@ def label(spec: Mapping[str, Any]) -> str:
 
 def _sweep(run: Run) -> Sweep:
     trials = require_reports(run).trials
-    open_ones = int(trials["status"].isin(UNFINISHED).sum())
+    open_ones = sum(not Status(status).is_final for status in trials["status"])
     if open_ones:
         raise StudyError(
             f"{run.folder}: {plural(open_ones, 'trial')} without an end; finish it by "

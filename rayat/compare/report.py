@@ -22,7 +22,7 @@ from rayat.compare.verdict import robust_interval
 from rayat.errors import RayatError
 from rayat.ledger.files import located
 from rayat.ledger.reader import Run
-from rayat.ledger.state import UNFINISHED
+from rayat.ledger.status import Status
 
 MOST_ROWS = 500
 """Of the lists of trials; the rest is in the run's tables."""
@@ -188,7 +188,8 @@ def _drawings(run: Run, comparison: Comparison) -> list[Drawing]:
 def _early_ends(run: Run) -> dict[str, Any]:
     """Return every trial that did not finish, with the sentence that ended it."""
     last = run.decisions.sort_values("position").groupby("trial_id")["sentence"].last().to_dict()
-    ended = run.trials[~run.trials["status"].isin(["finished", *UNFINISHED])]
+    early = [s for s in Status if s.is_final and s is not Status.FINISHED]
+    ended = run.trials[run.trials["status"].isin(early)]
     rows = []
     for trial in _records(ended):
         reason = str(last.get(trial["trial_id"]) or trial["stop_reason"] or NONE)

@@ -14,12 +14,13 @@ from rayat.compare.text import printable, split_arm
 from rayat.config import flatten
 from rayat.errors import StudyError, nearest
 from rayat.ledger.reader import Run
+from rayat.ledger.status import Status
 
 NAME_KEYS = ("name", "shape")
 """`attack=pgd` means `attack.name=pgd`, `lr=cosine` means `lr.shape=cosine`."""
-SOUND = ("finished", "stopped", "collapsed", "running", "paused", "interrupted")
+SOUND = [status for status in Status if status.is_sound]
 """Trials whose best value may choose a configuration; those that broke may not."""
-WHOLE = ("finished", "collapsed")
+WHOLE = [s for s in SOUND if s.is_final and s is not Status.STOPPED]
 """Of these the trials that no policy cut: only they share a mean."""
 
 

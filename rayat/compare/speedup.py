@@ -11,14 +11,11 @@ import numpy as np
 from rayat.compare.bootstrap import Estimate, ratio_of_means
 from rayat.ledger.reader import Run
 from rayat.ledger.state import PASSES
+from rayat.ledger.status import Status
 
 AXES = {"passes": "passes_cum", "seconds": "seconds_cum", "epochs": "epoch"}
 """Cost axes and their column of the epochs table. Passes and seconds hold the attack, selection and
 validation (docs/papers.md 1.4); none holds the final test."""
-
-ENDED = ("finished", "stopped", "diverged", "collapsed")
-"""Ends that are the schedule's or the policy's doing: without the target they are censored. A trial
-that failed, was lost or is not over says nothing about its schedule and has no pair."""
 
 CUT = "stopped before the target"
 """What became of the target in a trial that the policy cut: nobody knows if it had got there."""
@@ -39,7 +36,7 @@ class Cost:
     """
 
     seed: int
-    status: str
+    status: Status
     reached: bool
     epoch: int
     costs: Mapping[str, float]
@@ -53,12 +50,16 @@ class Cost:
         """
         if self.reached:
             return "reached"
-        return {"finished": "not reached", "stopped": CUT}.get(self.status, self.status)
+        return {Status.FINISHED: "not reached", Status.STOPPED: CUT}.get(self.status, self.status)
 
     @property
     def counts(self) -> bool:
-        """Return whether the trial can be one of a pair."""
-        return self.reached or (self.status in ENDED and self.epoch > 0)
+        """Return whether the trial can be one of a pair.
+
+        Ends that are the schedule's or the policy's doing are censored without the target. A trial
+        that failed, was lost or is not over says nothing about its schedule.
+        """
+        return self.reached or (self.status.is_measurable and self.epoch > 0)
 
 
 def costs(run: Run, trial_ids: Iterable[str], target: float) -> list[Cost]:
@@ -86,7 +87,7 @@ def costs(run: Run, trial_ids: Iterable[str], target: float) -> list[Cost]:
         found.append(
             Cost(
                 int(seeds[trial_id]),
-                str(statuses[trial_id]),
+                Status(statuses[trial_id]),
                 bool(len(hits)),
                 int(rows["epoch"].iloc[at]) if at >= 0 else 0,
                 paid,
@@ -141,6 +142,6 @@ def default_target(run: Run, trial_ids: Iterable[str]) -> float | None:
     """
     trials = run.trials[run.trials["trial_id"].isin(list(trial_ids))]
     valued = trials[trials["best_value"].notna()]
-    finished = valued[valued["status"] == "finished"]
+    finished = valued[valued["status"] == Status.FINISHED]
     chosen = valued if finished.empty else finished
     return None if chosen.empty else TARGET_SHARE * float(chosen["best_value"].min())

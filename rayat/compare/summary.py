@@ -14,7 +14,7 @@ from rayat.compare.speedup import CUT
 from rayat.compare.text import plural, printable
 from rayat.evaluation.masking import said, signs
 from rayat.ledger.reader import Run
-from rayat.ledger.state import UNFINISHED
+from rayat.ledger.status import Status
 from rayat.measurement import chance
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def notes(
             f"Evaluations differ in {', '.join(printable(k) for k in apart(groups))}: accuracies "
             "of different groups measure different things. `eval.eps` gives all arms one radius."
         )
-    statuses = run.trials["status"]
+    statuses = [Status(status) for status in run.trials["status"]]
     imported = run.info.get("imported")
     if imported:
         found.append(
@@ -97,29 +97,29 @@ def notes(
         )
     elif study.get("protocol") == "as-published":
         found.append("Protocol as-published: decisions may have seen the test set.")
-    going = int(statuses.isin(UNFINISHED).sum())
+    going = sum(not status.is_final for status in statuses)
     if going:
         found.append(f"The run is not over: {going} of {len(statuses)} trials have no end yet.")
     ends = Counter(statuses)
-    broken = [f"{ends[name]} {name}" for name in ("failed", "lost") if ends[name]]
+    broken = [f"{ends[s]} {s}" for s in Status if s.is_broken and ends[s]]
     if broken:
-        n = ends["failed"] + ends["lost"]
+        n = sum(status.is_broken for status in statuses)
         found.append(
             f"{plural(n, 'trial')} broke ({', '.join(broken)}): without the target, in no pair; "
             "their accuracies are in no mean."
         )
-    among = sum(row.statuses.get("stopped", 0) for row in rows)
-    if ends["stopped"]:
+    among = sum(row.statuses.get(Status.STOPPED, 0) for row in rows)
+    if ends[Status.STOPPED]:
         found.append(
-            f"The policy stopped {plural(ends['stopped'], 'trial')} of the run's {len(statuses)} "
-            f"early, {among} of them compared above: without the target such a trial counts as "
-            f"{CUT}, and its accuracy is in no mean with finished ones."
+            f"The policy stopped {plural(ends[Status.STOPPED], 'trial')} of the run's "
+            f"{len(statuses)} early, {among} of them compared above: without the target such a "
+            f"trial counts as {CUT}, and its accuracy is in no mean with finished ones."
         )
     for row in rows:
-        mixed = [name for name in row.statuses if name not in ("finished", *UNFINISHED)]
-        if len(row.statuses) > 1 and "finished" in row.statuses and mixed:
+        mixed = [s for s in row.statuses if s.is_final and s is not Status.FINISHED]
+        if len(row.statuses) > 1 and Status.FINISHED in row.statuses and mixed:
             found.append(
-                f"{printable(row.arm)}: means hold its {row.statuses['finished']} finished of "
+                f"{printable(row.arm)}: means hold its {row.statuses[Status.FINISHED]} finished of "
                 f"{plural(len(row.trial_ids), 'trial')}, apart from "
                 f"{' and '.join(f'{row.statuses[name]} {name}' for name in mixed)}."
             )

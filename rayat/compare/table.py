@@ -26,6 +26,7 @@ from rayat.compare.summary import apart, headline, notes
 from rayat.compare.text import plural, printable
 from rayat.compare.verdict import HEADLINE, sentence, word
 from rayat.ledger.reader import Run, require_reports
+from rayat.ledger.status import Status
 from rayat.measurement import Values, key, refuse_target
 
 
@@ -58,7 +59,7 @@ class Row:
     tried: int
     tuned: Mapping[str, Any]
     trial_ids: Mapping[int, str]
-    statuses: Mapping[str, int]
+    statuses: Mapping[Status, int]
     robust: Mapping[str, MeanSd | None]
     clean: Mapping[str, MeanSd | None]
     baseline: str
@@ -296,9 +297,9 @@ def alike(own: Iterable[Cost], trial_ids: Mapping[int, str]) -> dict[int, str]:
     accuracies of another kind, which the table shows apart by its status.
     """
     statuses = {cost.seed: cost.status for cost in own}
-    if "finished" not in statuses.values():
+    if Status.FINISHED not in statuses.values():
         return dict(trial_ids) if len(set(statuses.values())) == 1 else {}
-    return {seed: name for seed, name in trial_ids.items() if statuses[seed] == "finished"}
+    return {seed: name for seed, name in trial_ids.items() if statuses[seed] is Status.FINISHED}
 
 
 def _sound(own: Iterable[Cost], trial_ids: Mapping[int, str]) -> dict[int, str]:
@@ -307,14 +308,13 @@ def _sound(own: Iterable[Cost], trial_ids: Mapping[int, str]) -> dict[int, str]:
     Left out: what the policy stopped, what failed or was lost. Leaving out collapses too would
     flatter an arm by its survivors. Trials that still run count as far as they are.
     """
-    out = ("stopped", "failed", "lost")
-    statuses = {cost.seed: cost.status for cost in own}
-    return {seed: name for seed, name in trial_ids.items() if statuses[seed] not in out}
+    out = {cost.seed for cost in own if cost.status.is_broken or cost.status is Status.STOPPED}
+    return {seed: name for seed, name in trial_ids.items() if seed not in out}
 
 
 def _accidents(own: list[Cost]) -> str:
     """Return what a reader of a speed-up must hear of its trials, after the verdict."""
-    bad = [cost.status for cost in own if cost.status in ("diverged", "collapsed")]
+    bad = [cost.status for cost in own if cost.status in (Status.DIVERGED, Status.COLLAPSED)]
     counts = [f"{bad.count(status)} {status}" for status in dict.fromkeys(bad)]
     return f" Of its {plural(len(own), 'trial')}, {' and '.join(counts)}." if bad else ""
 

@@ -24,7 +24,7 @@ from rayat.evaluation.journal import forget
 from rayat.evaluation.masking import at_chance, flagged
 from rayat.evaluation.measure import Question, measure
 from rayat.evaluation.request import CHECKPOINTS, Request
-from rayat.ledger.files import located
+from rayat.ledger.files import checkpoint_folder, located
 from rayat.ledger.info import RUN, read_info
 from rayat.ledger.state import EVAL_KEY
 from rayat.ledger.writer import Ledger
@@ -33,7 +33,6 @@ from rayat.training.checkpoints import Name
 from rayat.training.process import prepare_process
 from rayat.training.validate import evaluation_eps
 
-ENDED = ("finished", "stopped", "collapsed", "diverged")
 Row = dict[str, Any]
 Tell = Callable[[str], object]
 Part = tuple[list[Row], set[tuple[Any, ...]], list[str]]
@@ -196,18 +195,18 @@ def evaluate_run(
                     f"no trial {trial_id!r} in {folder}{nearest(trial_id, declared)}; "
                     f"`rayat status {quoted(folder)}` lists them"
                 )
-            if ledger.status(trial_id) not in ENDED:
+            if not ledger.status(trial_id).is_measurable:
                 raise LedgerError(
                     f"trial {trial_id} is {ledger.status(trial_id)}: its checkpoints may still "
                     f"change; end it first by `rayat resume {quoted(folder)}`"
                 )
-        chosen = trial_ids or [t for t in declared if ledger.status(t) in ENDED]
+        chosen = trial_ids or [t for t in declared if ledger.status(t).is_measurable]
         known, held = ledger.info["data"], list(ledger.evaluations())
         tasks = [
             Task(
                 request,
                 known,
-                folder / "checkpoints" / trial_id,
+                checkpoint_folder(folder, trial_id),
                 declared[trial_id]["config_json"],
                 [row for row in held if row["trial_id"] == trial_id],
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rayat.errors import ConfigError
+from rayat.ledger.status import Status
 from rayat.registry import Part
 
 
@@ -65,7 +66,7 @@ class Writer(ABC):
         """
 
     @abstractmethod
-    def end(self, trial_id: str, status: str, reason: str) -> None:
+    def end(self, trial_id: str, status: Status, reason: str) -> None:
         """Close a trial's record; `status` as in the trials table."""
 
     @abstractmethod

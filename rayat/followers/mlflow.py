@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from rayat.followers.base import Followed, Follower, RunView, Writer
+from rayat.ledger.status import Status
 from rayat.registry import FOLLOWERS
 
 TRIAL_TAG = "rayat.trial"
@@ -75,11 +76,11 @@ class _Runs(Writer):
         metrics = [Metric(name, values[name], int(1000 * at), epoch) for name in order]
         self.client.log_batch(self.live[trial_id], metrics=metrics)
 
-    def end(self, trial_id: str, status: str, reason: str) -> None:
+    def end(self, trial_id: str, status: Status, reason: str) -> None:
         """Close the trial's run."""
         run_id = self.live.pop(trial_id)
         self.client.set_tag(run_id, "status", f"{status}: {reason}" if reason else status)
-        broken = status in ("failed", "lost", "diverged")
+        broken = status.is_broken or status is Status.DIVERGED
         self.client.set_terminated(run_id, "FAILED" if broken else "FINISHED")
 
     def close(self) -> None:

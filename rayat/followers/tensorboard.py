@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rayat.followers.base import Followed, Follower, RunView, Writer
+from rayat.ledger.status import Status
 from rayat.registry import FOLLOWERS
 
 
@@ -48,7 +49,7 @@ class _Files(Writer):
         for name, value in values.items():
             self.live[trial_id].add_scalar(name, value, epoch, walltime=at)
 
-    def end(self, trial_id: str, status: str, reason: str) -> None:
+    def end(self, trial_id: str, status: Status, reason: str) -> None:
         """Write how it ended, and close the file."""
         writer = self.live.pop(trial_id)
         writer.add_text("end", f"{status}: {reason}" if reason else status, 0)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from rayat.followers.base import Followed, Follower, RunView, Writer
+from rayat.ledger.status import Status
 from rayat.registry import FOLLOWERS
 
 
@@ -63,7 +64,7 @@ class _Runs(Writer):
         """Write an epoch's values."""
         self.live[trial_id].log({**values, "_timestamp": at}, step=epoch)
 
-    def end(self, trial_id: str, status: str, reason: str) -> None:
+    def end(self, trial_id: str, status: Status, reason: str) -> None:
         """Close the trial's run."""
         run = self.live.pop(trial_id)
         run.summary["status"] = f"{status}: {reason}" if reason else status

@@ -15,6 +15,7 @@ from typing import Any
 from rayat.errors import LedgerError
 from rayat.ledger.files import located
 from rayat.ledger.provenance import describe_environment
+from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
 
 METRIC = "val_robust_acc"
@@ -204,9 +205,9 @@ def _write_trial(ledger: Ledger, index: int, trial_id: str, trial: Imported) -> 
     for epoch in range(1, last + 1):
         ledger.report(trial_id, attempt, rows.get(epoch, {"epoch": epoch}))
     if last >= trial.planned:
-        ledger.end(trial_id, "finished")
+        ledger.end(trial_id, Status.FINISHED)
     else:
-        ledger.end(trial_id, "stopped", f"its record ends at epoch {last} of {trial.planned}")
+        ledger.end(trial_id, Status.STOPPED, f"its record ends at epoch {last} of {trial.planned}")
 
 
 def _ids(names: Sequence[str]) -> list[str]:

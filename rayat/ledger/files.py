@@ -14,6 +14,11 @@ FILE_MODE, FOLDER_MODE = 0o600, 0o700
 NEW = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+def checkpoint_folder(run: Path, trial_id: str) -> Path:
+    """Return where a trial keeps its checkpoints inside its run's folder."""
+    return run / "checkpoints" / trial_id
+
+
 def located(path: str | Path) -> Path:
     """Return a path as every part of a run means it: absolute, `~` as the user's folder.
 

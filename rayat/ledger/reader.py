@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shlex
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rayat.ledger.info import RUN, read_info
 from rayat.ledger.lock import holder
 from rayat.ledger.publish import MANIFEST, NEXT, cure, read_manifest
 from rayat.ledger.schema import TABLES
+from rayat.ledger.status import Status
 
 TRIES = 8
 """A driver may replace the tables while they are read; it does so once in seconds."""
@@ -81,8 +83,8 @@ def require_reports(run: Run) -> Run:
         LedgerError: it holds none, so there is nothing to compare or plot.
     """
     if run.epochs.empty:
-        ends = run.trials["status"].value_counts().to_dict()
-        if ends and set(ends) <= {"failed", "lost"}:
+        ends = Counter(Status(status) for status in run.trials["status"])
+        if ends and all(status.is_broken for status in ends):
             said = ", ".join(f"{n} {status}" for status, n in ends.items())
             first = run.trials["stop_reason"].dropna()
             why = f"; the first: {' '.join(str(first.iloc[0]).split())[:200]}" if len(first) else ""

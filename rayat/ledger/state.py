@@ -10,13 +10,10 @@ from typing import Any, NamedTuple
 from rayat.columns import FIXED, Declared
 from rayat.errors import LedgerError, RayatError, nearest
 from rayat.ledger.rows import VALUES
+from rayat.ledger.status import Status
 
-UNFINISHED = ("pending", "running", "paused", "interrupted")
 EVAL_KEY = ("trial_id", "checkpoint", "suite", "split", "eps", "n")
 """What names a row of the evals table: of rows with equal values the last one counts."""
-ENDINGS = ("finished", "stopped", "diverged", "collapsed", "failed", "lost", "interrupted")
-UNREPORTED = ("failed", "lost")
-"""Ends that no report shows: their place among the reports is a fact of its own."""
 RETRY = "retry"
 """The event that takes back the ends of trials which are to run again."""
 SECONDS = tuple(name for name in VALUES if name.endswith("_seconds"))
@@ -42,7 +39,7 @@ class TrialState:
 
     declared: dict[str, Any]
     columns: dict[str, Declared] = field(default_factory=dict)
-    status: str = "pending"
+    status: Status = Status.PENDING
     reason: str | None = None
     attempts: int = 0
     device: str | None = None
@@ -138,7 +135,7 @@ class State:
                 f"trial {trial_id!r} holds epochs up to {trial.last}, got {epoch}; "
                 f"report epoch {trial.last + 1} first"
             )
-        if attempt < trial.attempts or trial.status != "running":
+        if attempt < trial.attempts or trial.status is not Status.RUNNING:
             return False
         held = trial.held.get(epoch)
         return held is None or held.attempt < attempt
@@ -180,7 +177,7 @@ class State:
     def _take_attempt(self, record: Mapping[str, Any]) -> None:
         trial = self.trial(record["trial_id"])
         trial.attempts += 1
-        trial.status, trial.reason, trial.ended_at = "running", None, None
+        trial.status, trial.reason, trial.ended_at = Status.RUNNING, None, None
         trial.device, trial.host = record["device"], record["host"]
         if trial.started_at is None:
             trial.started_at = record["at"]
@@ -201,16 +198,16 @@ class State:
         self.decisions.append(decision)
         trial = self.trial(decision["trial_id"])
         trial.decisions.append(decision)
-        if decision["action"] == "pause" and trial.status == "running":
-            trial.status = "paused"
-        elif decision["action"] == "continue" and trial.status == "paused":
-            trial.status = "running"
+        if decision["action"] == "pause" and trial.status is Status.RUNNING:
+            trial.status = Status.PAUSED
+        elif decision["action"] == "continue" and trial.status is Status.PAUSED:
+            trial.status = Status.RUNNING
 
     def _take_end(self, record: Mapping[str, Any]) -> None:
         trial = self.trial(record["trial_id"])
-        trial.status, trial.reason = record["status"], record["reason"]
+        trial.status, trial.reason = Status(record["status"]), record["reason"]
         trial.ended_at = record["at"]
-        if record["status"] in UNREPORTED:
+        if trial.status.is_broken:
             self.gone.append((len(self.observed), record["trial_id"]))
 
     def _take_evaluation(self, record: Mapping[str, Any]) -> None:
@@ -222,6 +219,6 @@ class State:
             # Its rows stay, each under its attempt; the next start is an attempt of its own.
             for trial_id in record["payload"]["trial_ids"]:
                 trial = self.trial(trial_id)
-                trial.status, trial.reason, trial.ended_at = "pending", None, None
+                trial.status, trial.reason, trial.ended_at = Status.PENDING, None, None
         event = {k: record[k] for k in ("at", "name", "payload")}
         self.events.append({"position": self.position, **event})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from rayat.config import flatten
+from rayat.ledger.files import checkpoint_folder
 from rayat.ledger.schema import DECISIONS, EVALS, SCHEMA_VERSION, TRIALS, epochs_schema
 from rayat.ledger.state import State, TrialState
 
@@ -68,7 +70,7 @@ def summary(trial: TrialState, rows: list[dict[str, Any]], metric: str) -> dict[
     """
     valued = [row for row in rows if row[metric] is not None]
     best = max(valued, key=lambda row: row[metric], default=None)  # the first one of equals
-    folder = f"checkpoints/{trial.declared['trial_id']}"
+    folder = checkpoint_folder(Path(), trial.declared["trial_id"]).as_posix()
     totals = {name: _total(row[name] for row in rows) for name in TOTALS}
     return {
         **trial.declared,

@@ -20,7 +20,8 @@ from rayat.ledger.publish import MANIFEST, publish, read_manifest, settle
 from rayat.ledger.reach import reach, restore_log, tables_there
 from rayat.ledger.rows import decision_row, eval_row, plain, report_row, text, trial_row
 from rayat.ledger.schema import REPORT_KEYS, SCHEMA_VERSION
-from rayat.ledger.state import ENDINGS, EVAL_KEY, RETRY, UNFINISHED, UNREPORTED, State
+from rayat.ledger.state import EVAL_KEY, RETRY, State
+from rayat.ledger.status import Status
 from rayat.ledger.tables import build
 
 TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -238,12 +239,13 @@ class Ledger:
         """Record how a trial ended; saying the same again changes nothing.
 
         Raises:
-            LedgerError: a status that is not one of `state.ENDINGS`.
+            LedgerError: a status that says of no trial how it ended.
         """
         trial = self.state.trial(trial_id)
-        if status not in ENDINGS:
+        known = [s.value for s in Status if s.is_final or s is Status.INTERRUPTED]
+        if status not in known:
             raise LedgerError(
-                f"unknown status {status!r}{nearest(status, ENDINGS)}; known: {', '.join(ENDINGS)}"
+                f"unknown status {str(status)!r}{nearest(status, known)}; known: {', '.join(known)}"
             )
         reason = text(reason)
         if (trial.status, trial.reason) != (status, reason):
@@ -271,7 +273,7 @@ class Ledger:
         """
         for trial_id in trial_ids:
             status = self.state.trial(trial_id).status
-            if status not in UNREPORTED:
+            if not status.is_broken:
                 raise LedgerError(
                     f"trial {trial_id} is {status}: only one that failed or was lost can be retried"
                 )
@@ -326,13 +328,13 @@ class Ledger:
         """Return the driver's events in order: position, at (µs UTC), name, payload."""
         return list(self.state.events)
 
-    def status(self, trial_id: str) -> str:
-        """Return `pending`, `running`, `paused` or how the trial ended."""
+    def status(self, trial_id: str) -> Status:
+        """Return what a trial is at, or how it ended."""
         return self.state.trial(trial_id).status
 
     def unfinished(self) -> list[str]:
         """Return the trials that a resumed run goes on with, in the order of declaration."""
-        return [key for key, trial in self.state.trials.items() if trial.status in UNFINISHED]
+        return [key for key, trial in self.state.trials.items() if not trial.status.is_final]
 
     def project(self) -> None:
         """Rewrite the tables and their manifest from the state, atomically.

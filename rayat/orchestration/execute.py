@@ -12,6 +12,7 @@ from typing import Any
 from ray import tune
 
 from rayat.config import TrialConfig
+from rayat.ledger.files import checkpoint_folder
 from rayat.orchestration import inprocess, several
 from rayat.orchestration.orders import Orders
 from rayat.orchestration.orphans import release_orphans
@@ -114,7 +115,7 @@ def _fit(
         return Order(
             trial_id=trial_id,
             config_json=configs[trial_id].canonical(),
-            folder=str(folder / "checkpoints" / trial_id),
+            folder=str(checkpoint_folder(folder, trial_id)),
             reported=driver.ledger.reported(trial_id),
             scratch=str(scratch / "trainers"),
             max_failures=options.max_failures,

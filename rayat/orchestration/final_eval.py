@@ -18,7 +18,8 @@ from rayat.evaluation.checkpoint import evaluate_checkpoint, final_suites
 from rayat.evaluation.journal import forget
 from rayat.evaluation.masking import flagged
 from rayat.evaluation.request import CHECKPOINTS
-from rayat.evaluation.run import ENDED, one_line
+from rayat.evaluation.run import one_line
+from rayat.ledger.files import checkpoint_folder
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.shared_data import SharedData
 from rayat.planning.placement import Capacity, Need, concurrency
@@ -89,7 +90,7 @@ def missing(ledger: Ledger, configs: Mapping[str, TrialConfig]) -> dict[str, set
     return {
         trial_id: done.get(trial_id, set())
         for trial_id, config in configs.items()
-        if ledger.status(trial_id) in ENDED
+        if ledger.status(trial_id).is_measurable
         and not {suite.title for suite in final_suites(config)} <= done.get(trial_id, set())
     }
 
@@ -120,7 +121,7 @@ def evaluate_trials(
 
     todo = missing(driver.ledger, configs)
     for trial_id in set(configs) - set(todo):
-        forget(folder / "checkpoints" / trial_id)
+        forget(checkpoint_folder(folder, trial_id))
     if not todo:
         return []
     driver.observer.phase(f"evaluating {len(todo)} trials on the test set")
@@ -136,7 +137,7 @@ def evaluate_trials(
             task = ray.remote(
                 num_cpus=single.cpus_per_worker, num_gpus=single.gpus_per_worker, max_retries=2
             )(_evaluate)
-            place = str(folder / "checkpoints" / trial_id)
+            place = str(checkpoint_folder(folder, trial_id))
             running[task.remote(trial_id, config.canonical(), place, shared, todo[trial_id])] = (
                 trial_id
             )
@@ -155,7 +156,7 @@ def evaluate_trials(
                 driver.ledger.evaluation(row)
             for suite, reason in broken.items():
                 failed(trial_id, reason, suite)
-            forget(folder / "checkpoints" / trial_id)
+            forget(checkpoint_folder(folder, trial_id))
             driver.observer.changed(trial_id, "evaluated")
     for reference in running:
         ray.cancel(reference, force=True)

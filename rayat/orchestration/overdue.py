@@ -12,7 +12,6 @@ import ray
 from ray.tune import Callback
 
 from rayat.orchestration.scheduler import Judge, our_id
-from rayat.runs.driver import LIVE
 
 PATIENCE = 10
 """Median epochs that a trial may be silent, whatever the time-out."""
@@ -83,6 +82,6 @@ class Overdue(Callback):  # type: ignore[misc]
             actor, name = trial.temporary_state.ray_actor, our_id(trial)
             with judge.keeping_errors():
                 # An ended trial may take its time: it evaluates its checkpoints.
-                if actor is not None and judge.driver.ledger.status(name) in LIVE:
+                if actor is not None and judge.driver.ledger.status(name).is_live:
                     judge.reasons[name] = f"timed out: no report for {now - since:.0f} s"
                     self.kill(actor)

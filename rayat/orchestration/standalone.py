@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError
 from rayat.compare.select import best_trial
 from rayat.config import TrialConfig
 from rayat.errors import LedgerError
-from rayat.ledger.files import located
+from rayat.ledger.files import checkpoint_folder, located
 from rayat.ledger.reader import read_run
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.cluster import LOCAL, Where
@@ -91,7 +91,7 @@ def _carry_out(
     order = Order(
         trial_id=trial.trial_id,
         config_json=config.canonical(),
-        folder=str(ledger.folder / "checkpoints" / trial.trial_id),
+        folder=str(checkpoint_folder(ledger.folder, trial.trial_id)),
         reported=ledger.reported(trial.trial_id),
         scratch=str(scratch),
         max_failures=ledger.info["study"]["max_failures"],

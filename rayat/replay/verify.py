@@ -14,7 +14,8 @@ from rayat.ledger.files import located
 from rayat.ledger.log import LOG, Record, read_log
 from rayat.ledger.reach import reach, restore_log, tables_there
 from rayat.ledger.rows import plain
-from rayat.ledger.state import UNREPORTED, State
+from rayat.ledger.state import State
+from rayat.ledger.status import Status
 from rayat.policies.base import REPORTED_ENDS, Decision, TrialView
 from rayat.policies.groups import recorded
 from rayat.policies.outcomes import Outcomes
@@ -78,7 +79,7 @@ class _Again:
                 self._begin()
             self._judge(trial_id, epoch, dict(zip(names, values, strict=True)))
         if record["kind"] == "end" and self.state.ignored == ignored and self._begun:
-            unreported = record["status"] in UNREPORTED and self.policy.pauses
+            unreported = Status(record["status"]).is_broken and self.policy.pauses
             if unreported or record["status"] in REPORTED_ENDS:
                 self.policy.lost(record["trial_id"])
                 self._verdicts()

@@ -15,14 +15,11 @@ from typing import Any
 
 from rayat.errors import LedgerError
 from rayat.ledger.rows import report_row
-from rayat.ledger.state import UNREPORTED
+from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
 from rayat.planning.budget import VALIDATION_BUDGET
 from rayat.policies.base import REPORTED_ENDS, Decision, Policy, TrialView
 from rayat.policies.outcomes import Outcomes
-
-LIVE = ("pending", "running", "interrupted")
-"""The statuses of a trial that has no end yet."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,7 @@ class Driver:
     def ready(self) -> list[str]:
         """Return the trials to run: those that wait for their first start, then the resumed."""
         self.trials.update({trial.trial_id: trial for trial in self._grow()})
-        waiting = [t for t in self.ledger.unfinished() if self.ledger.status(t) in LIVE]
+        waiting = [t for t in self.ledger.unfinished() if self.ledger.status(t).is_live]
         resumed = [t for t in self._resumed if t in waiting]
         return [*(t for t in waiting if t not in self._resumed), *resumed]
 
@@ -134,18 +131,18 @@ class Driver:
                 self.ledger.evaluation(row)
             self._tell(trial_id, "evaluated")
             return False
-        if self.ledger.status(trial_id) not in LIVE:
+        if not self.ledger.status(trial_id).is_live:
             return True
         if "lost" in content:
             self.lost(trial_id, content["lost"], content["kind"])
             if content["final"]:
-                self.end(trial_id, "lost", content["lost"])
+                self.end(trial_id, Status.LOST, content["lost"])
                 self._gone(trial_id)
             return bool(content["final"])
         if "failed" in content:
             if not self.ledger.state.trial(trial_id).attempts:
                 self.ledger.attempt(trial_id, device=content.get("device"))
-            self.end(trial_id, "failed", content["failed"])
+            self.end(trial_id, Status.FAILED, content["failed"])
             self._gone(trial_id)
             return True
         attempt = self._attempt(trial_id, content)
@@ -153,7 +150,7 @@ class Driver:
         try:
             row = report_row(content["row"], self.ledger.state.trial(trial_id).columns)
         except LedgerError as error:  # this trial's own mistake: the others go on
-            self.end(trial_id, "failed", str(error))
+            self.end(trial_id, Status.FAILED, str(error))
             self._gone(trial_id)
             return True
         epoch = int(row["epoch"])
@@ -169,19 +166,20 @@ class Driver:
             self._weigh_validation(trial_id)
         self.ledger.maybe_project()
         # A trial that reached its end goes on by itself: it evaluates its checkpoints.
-        return self.ledger.status(trial_id) not in (*LIVE, "finished")
+        status = self.ledger.status(trial_id)
+        return not status.is_live and status is not Status.FINISHED
 
     def lost(self, trial_id: str, reason: str, kind: str = "died") -> None:
         """Note that a trial's workers ended (`faults.Kind`); it starts again or gets its end."""
         self.ledger.event("lost", {"trial_id": trial_id, "kind": kind, "reason": reason})
         self._tell(trial_id, "lost")
 
-    def end(self, trial_id: str, status: str, reason: str = "") -> None:
+    def end(self, trial_id: str, status: Status, reason: str = "") -> None:
         """Give a trial its final status, durably."""
         self.ledger.end(trial_id, status, reason)
         self._tell(trial_id, "end")
-        if self.halts.fail_fast and status in UNREPORTED:
-            self._halt(f"trial {trial_id} {'failed' if status == 'failed' else 'was lost'}")
+        if self.halts.fail_fast and status.is_broken:
+            self._halt(f"trial {trial_id} {'failed' if status is Status.FAILED else 'was lost'}")
 
     def _halt(self, why: str) -> None:
         """End the sweep in order if something is left to do: what runs may go on another time."""
@@ -192,25 +190,25 @@ class Driver:
     def leave(self) -> None:
         """Say of every trial that `halts` kept from its end that it is unfinished, and why."""
         for trial_id in self.ledger.unfinished() if self.halted else ():
-            if self.ledger.status(trial_id) == "running":
-                self.ledger.end(trial_id, "interrupted", self.halted)
+            if self.ledger.status(trial_id) is Status.RUNNING:
+                self.ledger.end(trial_id, Status.INTERRUPTED, self.halted)
 
     def settle(self, launched: Iterable[str], errors: Mapping[str, str]) -> None:
         """After a launcher ended: what it launched, has no end and was not interrupted is lost."""
         if self.interrupted:
             return
         for trial_id in launched:
-            if self.ledger.status(trial_id) in LIVE:
+            if self.ledger.status(trial_id).is_live:
                 reason = errors.get(trial_id, "the launcher ended without a report of its end")
-                self.end(trial_id, "lost", reason)
+                self.end(trial_id, Status.LOST, reason)
                 self._gone(trial_id)
 
     def strand(self) -> None:
         """End the trials that are still paused: nothing is left that could resume them."""
         for trial_id in self.ledger.unfinished():
-            if self.ledger.status(trial_id) == "paused":
+            if self.ledger.status(trial_id) is Status.PAUSED:
                 epoch = self.ledger.reported(trial_id)
-                self.end(trial_id, "stopped", f"paused at epoch {epoch}, and never resumed")
+                self.end(trial_id, Status.STOPPED, f"paused at epoch {epoch}, and never resumed")
 
     def _weigh_validation(self, trial_id: str) -> None:
         """Warn, once a run, where a trial's validations take more passes than their budget."""
@@ -251,10 +249,11 @@ class Driver:
         self._verdicts()
         status = None
         if decision.action == "stop":
-            status = decision.rule if decision.rule in ("diverged", "collapsed") else "stopped"
+            by_itself = decision.rule in (Status.DIVERGED, Status.COLLAPSED)
+            status = Status(decision.rule) if by_itself else Status.STOPPED
         elif epoch >= self.trials[trial_id].epochs or row.get("outcome") == "finished":
-            status = "finished"
-        if status is not None and self.ledger.status(trial_id) in LIVE:
+            status = Status.FINISHED
+        if status is not None and self.ledger.status(trial_id).is_live:
             self.end(trial_id, status, decision.sentence)
         if status in REPORTED_ENDS:
             # Also when replaying: an end that a report shows has its place in the reports' order.
@@ -271,8 +270,8 @@ class Driver:
                 self._log(trial_id, epoch, decision)
             if decision.action == "continue":
                 self._resumed[trial_id] = None
-            elif self.ledger.status(trial_id) == "paused":
-                self.end(trial_id, "stopped", decision.sentence)
+            elif self.ledger.status(trial_id) is Status.PAUSED:
+                self.end(trial_id, Status.STOPPED, decision.sentence)
 
     def _gone(self, trial_id: str) -> None:
         """Tell a policy that waits for every trial that this one ended without a report of it."""

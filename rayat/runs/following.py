@@ -16,7 +16,6 @@ from typing import Any
 
 from rayat.config import flatten
 from rayat.followers.base import Followed, Follower, RunView
-from rayat.ledger.state import UNFINISHED
 from rayat.runs.driver import Driver, Observer
 
 FOLDER = "followers"
@@ -148,7 +147,7 @@ class Following(Observer):
                 at = row["reported_at"] / 1e6
                 self._put("report", trial_id, row["epoch"], at, values, wait=wait)
             self._told[trial_id] = ledger.reported(trial_id)
-        if ledger.status(trial_id) not in UNFINISHED and trial_id in self._told:
+        if ledger.status(trial_id).is_final and trial_id in self._told:
             self._ended.add(trial_id)
             reason = ledger.state.trial(trial_id).reason or ""
             self._put("end", trial_id, ledger.status(trial_id), reason, wait=wait)

@@ -15,7 +15,7 @@ from rayat.config import TrialConfig
 from rayat.errors import LedgerError, quoted
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.schema import SCHEMA_VERSION
-from rayat.ledger.state import UNFINISHED
+from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
 from rayat.planning.placement import Capacity
 from rayat.policies.base import TrialView
@@ -34,16 +34,11 @@ class Summary:
     """
 
     folder: Path
-    statuses: dict[str, int] = field(default_factory=dict)
+    statuses: dict[Status, int] = field(default_factory=dict)
     interrupted: bool = False
     warning: str = ""
     halted: str = ""
     unmeasured: tuple[str, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Return whether every trial has an end."""
-        return not set(UNFINISHED) & set(self.statuses)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from rayat.errors import ConfigError, nearest, quoted
 from rayat.ledger.provenance import describe_environment
-from rayat.ledger.state import UNREPORTED
 from rayat.ledger.writer import Ledger
 
 
@@ -17,7 +16,7 @@ def to_retry(ledger: Ledger, named: Sequence[str]) -> list[str]:
         ConfigError: an unknown trial, one that neither failed nor was lost, or none that did.
     """
     known = {trial_id: ledger.status(trial_id) for trial_id in ledger.trials()}
-    broken = [trial_id for trial_id, status in known.items() if status in UNREPORTED]
+    broken = [trial_id for trial_id, status in known.items() if status.is_broken]
     for name in named:
         if name == "failed" and not broken:
             raise ConfigError(f"--retry failed: no trial of {ledger.folder} failed or was lost")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rayat.errors import ConfigError
-from rayat.ledger.state import UNFINISHED
+from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
 from rayat.search.base import Told
 from rayat.search.plan import Plan, Trial
@@ -51,7 +51,7 @@ class Search:
         """Return the trials that are new in the ledger since the last call."""
         for arm, proposals in self._known.items():
             ids = [trial_id for proposal in proposals for trial_id in proposal.trial_ids]
-            if arm in self._over or any(self.ledger.status(t) in UNFINISHED for t in ids):
+            if arm in self._over or not all(self.ledger.status(t).is_final for t in ids):
                 continue
             told = [Told(proposal.point, self._value(proposal)) for proposal in proposals]
             points = self.plan.propose(arm, told)
@@ -88,9 +88,9 @@ class Search:
             status = self.ledger.status(trial_id)
             found = [row[self.metric] for row in self.ledger.reports(trial_id)]
             reached = [value for value in found if value is not None]
-            if status == "diverged":
+            if status is Status.DIVERGED:
                 values.append(0.0)
-            elif status not in ("failed", "lost") and reached:
+            elif not status.is_broken and reached:
                 values.append(float(max(reached)))
         return sum(values) / len(values) if values else None
 

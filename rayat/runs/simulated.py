@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.ledger.info import RUN
+from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
@@ -69,8 +70,8 @@ def play(
                 return False
             # As if it were asked after every report, which ten thousand trials would make slow: a
             # started trial keeps its worker until it ends or pauses.
-            changed = ledger.status(name) != "running" or len(ledger.decisions(name)) > decided
-            if changed or len(live) < workers:
+            running = ledger.status(name) is Status.RUNNING
+            if not running or len(ledger.decisions(name)) > decided or len(live) < workers:
                 live = driver.ready()[:workers]
         driver.strand()
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rayat.followers.base import Followed, RunView
+from rayat.ledger.status import Status
 
 TRIAL = Followed("0000-abc-s0", "lr.shape=cosine", 0, {"epochs": 3, "lr.shape": "cosine"})
 
@@ -25,7 +26,7 @@ def tell():
             values = {"val_clean_acc": 0.2 * epoch, "val_robust_acc": 0.1 * epoch}
             writer.report(TRIAL.trial_id, epoch, 1_800_000_000.0 + epoch, values)
         if end:
-            writer.end(TRIAL.trial_id, "stopped", "below the median")
+            writer.end(TRIAL.trial_id, Status.STOPPED, "below the median")
         writer.close()
         return held
 

@@ -13,10 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from rayat.errors import LedgerError
 from rayat.ledger.reader import read_run
-from rayat.ledger.state import ENDINGS, UNFINISHED, State
+from rayat.ledger.state import State
+from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
 
 TRIALS = ("a", "b", "c")
+ENDINGS = [status for status in Status if status.is_final or status is Status.INTERRUPTED]
 value = st.none() | st.floats() | st.floats(0, 1)
 
 
@@ -79,7 +81,10 @@ class History(RuleBasedStateMachine):
             self.decided.append((trial, epoch, action))
 
     @precondition(lambda self: self.attempts)
-    @rule(data=st.data(), status=st.sampled_from(ENDINGS))
+    @rule(
+        data=st.data(),
+        status=st.sampled_from(ENDINGS),
+    )
     def end(self, data, status):
         trial = data.draw(st.sampled_from(sorted(self.attempts)))
         self.ledger.end(trial, status)
@@ -114,7 +119,7 @@ class History(RuleBasedStateMachine):
         seen = [(t, e, r["val_robust_acc"]) for t, e, r in self.ledger.observations()]
         assert seen == self.seen
         assert set(self.ledger.unfinished()) == {
-            t for t, status in self.status.items() if status in UNFINISHED
+            t for t, status in self.status.items() if not Status(status).is_final
         }
 
     @rule()

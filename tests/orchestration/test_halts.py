@@ -16,6 +16,7 @@ from rayat.compare.table import compare
 from rayat.errors import ConfigError, LedgerError
 from rayat.ledger.reader import read_run
 from rayat.ledger.schema import EPOCHS
+from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.execute import Options
 from rayat.orchestration.sweep import resume, run
@@ -108,7 +109,7 @@ def test_a_budget_ends_the_sweep_at_the_first_report_past_it(sweep):
 def test_a_budget_that_the_last_report_exceeds_ends_nothing(sweep):
     driver = sweep(halts=Halts(seconds=0))
     for trial in driver.ready()[1:]:
-        driver.end(trial, "stopped")
+        driver.end(trial, Status.STOPPED)
     (last,) = driver.ready()
     for epoch in range(1, 9):
         driver.ledger.report(last, driver.ledger.attempt(last), json.loads(report(epoch))["row"])
@@ -126,7 +127,7 @@ def test_a_retried_trial_is_an_attempt_more_and_counts_once(sweep, policy):
     for epoch in (1, 2):
         for trial in ids:
             driver.message(trial, report(epoch, 0.1 * (1 + ids.index(trial)), f"host:{trial}"))
-    driver.end(ids[0], "failed", "OSError: no space")
+    driver.end(ids[0], Status.FAILED, "OSError: no space")
     driver._gone(ids[0])
     ledger = driver.ledger
     assert to_retry(ledger, ["failed"]) == to_retry(ledger, [ids[0]]) == [ids[0]]
@@ -149,8 +150,8 @@ def test_only_what_broke_can_be_retried(sweep):
     with pytest.raises(ConfigError, match=r"no trial of .* failed or was lost"):
         to_retry(driver.ledger, ["failed"])
     driver.message(first, report(1))
-    driver.end(first, "stopped")
-    driver.end(second, "lost", "its process died")
+    driver.end(first, Status.STOPPED)
+    driver.end(second, Status.LOST, "its process died")
     with pytest.raises(ConfigError, match=f"--retry {first}: the trial is stopped"):
         to_retry(driver.ledger, [first])
     with pytest.raises(ConfigError, match="did you mean"):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rayat.ledger.status import Status
 from rayat.orchestration.overdue import PATIENCE, Overdue
 from rayat.orchestration.scheduler import Judge
 
@@ -13,7 +14,7 @@ from rayat.orchestration.scheduler import Judge
 @pytest.fixture
 def scene():
     """A trial, its status, and the callback that watches it: `scene.at(seconds)` turns the loop."""
-    status = {"a": "running"}
+    status = {"a": Status.RUNNING}
     ledger = SimpleNamespace(status=lambda trial_id: status[trial_id])
     judge = Judge(SimpleNamespace(ledger=ledger))
     killed, now = [], [0.0]
@@ -54,5 +55,5 @@ def test_a_report_begins_a_new_wait_and_slow_epochs_a_longer_one(scene):
 
 
 def test_a_trial_that_has_ended_may_take_its_time(scene):
-    scene.status["a"] = "finished"
+    scene.status["a"] = Status.FINISHED
     assert scene.at(1000.0) == []
