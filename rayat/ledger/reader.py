@@ -8,9 +8,8 @@ import shlex
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -21,6 +20,9 @@ from rayat.ledger.lock import holder
 from rayat.ledger.publish import MANIFEST, NEXT, cure, read_manifest
 from rayat.ledger.schema import TABLES
 from rayat.ledger.status import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TRIES = 8
 """A driver may replace the tables while they are read; it does so once in seconds."""
