@@ -81,7 +81,7 @@ def test_a_batch_in_parts_is_the_batch(net, batches, monkeypatch):
 
     def images(part):
         seen.clear()
-        monkeypatch.setattr("rayat.evaluation.checkpoint.CPU_PART", part)
+        monkeypatch.setattr("rayat.training.validate.CPU_PART", part)
         tally = evaluate(net, batches, PGD(eps=0.1, steps=1), 0, "val")
         assert max(map(len, seen)) == min(part, 8)
         return tally, torch.cat(seen[0::3]), torch.cat(seen[2::3])  # of attack, clean, adversarial
