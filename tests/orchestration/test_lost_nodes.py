@@ -1,4 +1,4 @@
-"""Three raylets on one host, of which some are killed while trials run."""
+"""Three raylets on one host, the driver's without CPUs; others are killed while trials run."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK_INTERFACE
 import ray
 from ray import tune
 from ray.cluster_utils import Cluster
+from rayat.orchestration.cluster import cluster as joined
 from rayat.runs.driver import Observer
 from rayat.orchestration.execute import Options
 from rayat.orchestration.sweep import run
 from rayat.orchestration.cluster import Where
 from rayat.study import Study
 
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+# A node counts as lost after five looks in vain: one every half second, by default every third one.
+health = {"health_check_period_ms": 500}
+head = {"num_cpus": 0, "include_dashboard": False, "_system_config": health}
+cluster = Cluster(initialize_head=True, head_node_args=head)
 nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
 
 class Remove(Observer):
@@ -40,7 +44,7 @@ class Remove(Observer):
     def changed(self, trial_id, what):
         if what == "report" and not self.done and self.driver.ledger.reported(trial_id) == 3:
             # Of one worker: the node of the trial that reports, since the other one's may only be
-            # starting; one of the two is not on the head, which stays.
+            # starting.
             at = place(self.driver._starts[trial_id][0]) if self.phases == 1 else None
             found = [node for node in nodes if used(node) and at in (None, node.node_id)]
             if not found:
@@ -50,8 +54,7 @@ class Remove(Observer):
             nodes.remove(victim)
             print("removed", self.phases, flush=True)
             cluster.remove_node(victim, allow_graceful=False)
-            if self.phases == 1:
-                nodes.append(cluster.add_node(num_cpus=1))
+            nodes.append(cluster.add_node(num_cpus=1))
 
 def place(start):
     pid = int(start.split(":")[1])
@@ -73,11 +76,15 @@ study = Study(
     },
     arms={"one": {}, "two": {"workers": 2}},
     seeds=(0, 1),
-    final_eval=False,
 )
-options, where = Options(placement="spread", max_failures=2), Where(address=cluster.address)
-for name, observer in (("whole", None), ("lost", Remove())):
-    print(name, run(study, sys.argv[1] + "/" + name, where, options, observer).statuses, flush=True)
+where = Where(address=cluster.address)
+with joined(cluster.address) as capacity:
+    print("nodes", capacity.nodes, "CPUs", int(capacity.cpus), flush=True)
+for name, at_once, observer in (("whole", 1, None), ("lost", None, Remove())):
+    options = Options(placement="spread", max_failures=2, at_once=at_once)
+    done = run(study, sys.argv[1] + "/" + name, where, options, observer)
+    print(name, done.statuses, flush=True)
+    study = study.model_copy(update={"final_eval": False})
 cluster.shutdown()
 """
 
@@ -87,18 +94,42 @@ def table(folder):
     return epochs.drop(columns=TIMES).sort_values(["trial_id", "epoch"]).reset_index(drop=True)
 
 
-@pytest.mark.slow
-@pytest.mark.own_ray
-def test_trials_of_one_and_of_several_workers_survive_the_loss_of_nodes(tmp_path):
-    driver = [sys.executable, "-c", DRIVER, str(tmp_path)]
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Return what the driver printed, and the folder of its two runs."""
+    folder = tmp_path_factory.mktemp("nodes")
+    driver = [sys.executable, "-c", DRIVER, str(folder)]
     done = subprocess.run(driver, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("removed") == 2
-    result = read_run(tmp_path / "lost")
+    return done.stdout, folder
+
+
+@pytest.mark.slow
+@pytest.mark.own_ray
+def test_workers_on_other_nodes_keep_their_checkpoints_in_the_runs_folder(ran):
+    """The folder is a path that all nodes see; on the driver's own node nothing can run."""
+    said, folder = ran
+    assert "nodes 3 CPUs 2" in said
+    whole = read_run(folder / "whole")
+    assert set(whole.trials["status"]) == {"finished"}
+    for trial in whole.trials.itertuples():
+        for path in (trial.checkpoint_best, trial.checkpoint_last):
+            assert (whole.folder / path / "model.safetensors").stat().st_size > 0
+    assert whole.trials["workers"].tolist() == [1, 1, 2, 2]
+    assert whole.epochs["epoch"].tolist() == [*range(1, 13)] * 4
+    assert len(whole.evals) == 2 * 4
+
+
+@pytest.mark.slow
+@pytest.mark.own_ray
+def test_trials_of_one_and_of_several_workers_survive_the_loss_of_nodes(ran):
+    said, folder = ran
+    assert said.count("removed") == 2
+    result = read_run(folder / "lost")
     assert set(result.trials["status"]) == {"finished"}
-    before, after = table(tmp_path / "whole"), table(tmp_path / "lost")
+    before, after = table(folder / "whole"), table(folder / "lost")
     rows = set(zip(after["trial_id"], after["epoch"], strict=True))
-    with Ledger.open(tmp_path / "lost") as ledger:
+    with Ledger.open(folder / "lost") as ledger:
         events = [e for e in ledger.events() if e["name"] == "lost"]
     gaps = len(before) - len(rows)
     print(
