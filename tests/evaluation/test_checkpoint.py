@@ -81,7 +81,7 @@ def test_a_batch_in_parts_is_the_batch(net, batches, monkeypatch):
 
     def images(part):
         seen.clear()
-        monkeypatch.setattr("rayat.evaluation.checkpoint.CPU_PART", part)
+        monkeypatch.setattr("rayat.training.validate.CPU_PART", part)
         tally = evaluate(net, batches, PGD(eps=0.1, steps=1), 0, "val")
         assert max(map(len, seen)) == min(part, 8)
         return tally, torch.cat(seen[0::3]), torch.cat(seen[2::3])  # of attack, clean, adversarial
@@ -136,7 +136,8 @@ def test_a_missing_checkpoint_is_named(small, launch):
 
 def test_foreign_weights_are_refused(small, launch):
     context = launch()
-    checkpoints.save(context.folder, "last", small(), [{"epoch": 1}], nn.Linear(2, 2))
+    states = {"model": nn.Linear(2, 2).state_dict()}
+    checkpoints.save(context.folder, "last", small(), [{"epoch": 1}], states)
     with pytest.raises(RuntimeError, match="Missing key"):
         evaluate_checkpoint(context.folder, "last", small(), context.data(small().data))
 
