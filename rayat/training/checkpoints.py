@@ -16,19 +16,18 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import safetensors.torch
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from rayat.config import TrialConfig
 from rayat.errors import ConfigError, LedgerError
-from rayat.pruning.base import Selection
+from rayat.ledger.files import naming, sync_folder, write_file
 
 FORMAT = 1
 Name = Literal["best", "last", "teacher"]
@@ -41,23 +40,24 @@ class Checkpoint:
     Attributes:
         path: the folder it was read from. epoch: the last epoch trained.
         rows: the reports of epochs 1..epoch, as they were or will be reported.
-        model: the state by name of the network that was validated, on the CPU.
-        optimizer: the optimiser's state on the CPU; None in `best`.
-        inner: what attacks remember, by name (`Inner.state_dict`).
-        trained: the state that training goes on from, where `model` is a mean of `averaged` ones.
-        exchange: what this worker's gradient exchange remembers, on the CPU; may be empty.
+        states: what `save` was given, by name and on the CPU; `exchange` is this worker's own.
     """
 
     path: Path
     epoch: int
     rows: list[dict[str, Any]]
-    model: dict[str, Tensor]
-    optimizer: dict[str, Any] | None
-    selection: Selection | None = None
-    inner: dict[str, Any] = field(default_factory=dict)
-    trained: dict[str, Tensor] | None = None
-    averaged: int = 0
-    exchange: dict[str, Tensor] = field(default_factory=dict)
+    states: dict[str, Any]
+
+    @property
+    def model(self) -> dict[str, Tensor]:
+        """Return the state of the network that was validated."""
+        state: dict[str, Tensor] = self.states["model"]
+        return state
+
+    @property
+    def resumable(self) -> bool:
+        """Return whether training may go on from here, as from `last`."""
+        return "optimizer" in self.states
 
 
 def save(
@@ -65,38 +65,26 @@ def save(
     name: Name,
     config: TrialConfig,
     rows: list[dict[str, Any]],
-    model: nn.Module,
-    optimizer: Optimizer | None = None,
-    selection: Selection | None = None,
-    inner: dict[str, Any] | None = None,
-    trained: nn.Module | None = None,
-    averaged: int = 0,
-    exchange: Sequence[bytes] = (),
+    states: Mapping[str, Any],
 ) -> None:
     """Write `folder/name` durably; a crash at any point leaves the old or the new one complete.
 
     Args:
         folder: the trial's; made if absent. One process at a time may write there.
         rows: the reports of epochs 1 to the one just trained; JSON values only.
-        model: the bare network that was validated. optimizer: given where training may resume from
-            here; with it `trained`, the network that is trained where `model` is a mean of
-            `averaged` of its states.
-        exchange: what each worker's gradient exchange remembers (`Exchange.collect`).
+        states: by name. `model`: the state of the bare network that was validated. `exchange`: what
+            each worker's gradient exchange remembers, in the order of their ranks
+            (`Exchange.collect`). And whatever else training goes on from (`Training.state_dict`),
+            `optimizer` among it: tensors, numbers, texts and containers of them.
+
+    Raises:
+        LedgerError: the disk refuses.
     """
-    files = {"model.safetensors": _weights(model)}
-    if optimizer is not None:
-        files["state.pt"] = _bytes(
-            {
-                "optimizer": optimizer.state_dict(),
-                "selection": None
-                if selection is None
-                else {"indices": selection.indices, "weights": selection.weights},
-                "inner": inner or {},
-                "trained": None if trained is None else trained.state_dict(),
-                "averaged": averaged,
-            }
-        )
-    files |= {_exchange(rank): content for rank, content in enumerate(exchange)}
+    files = {"model.safetensors": _weights(states["model"])}
+    rest = {key: value for key, value in states.items() if key not in ("model", "exchange")}
+    if rest:
+        files["state.pt"] = _bytes(rest)
+    files |= {_exchange(rank): content for rank, content in enumerate(states.get("exchange", ()))}
     body = {
         "format": FORMAT,
         "epoch": len(rows),
@@ -115,17 +103,15 @@ def save(
     new = folder / f".{name}.new-{secrets.token_hex(4)}"
     new.mkdir()
     for file, content in files.items():
-        with open(new / file, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-    _fsync_folder(new)
-    if final.exists():
-        if old.exists():
-            shutil.rmtree(old)
-        os.rename(final, old)
-    os.rename(new, final)
-    _fsync_folder(folder)
+        write_file(new / file, content)
+    sync_folder(new)
+    with naming(final, "replace"):
+        if final.exists():
+            if old.exists():
+                shutil.rmtree(old)
+            os.rename(final, old)
+        os.rename(new, final)
+    sync_folder(folder)
     if old.exists():
         shutil.rmtree(old)
 
@@ -164,28 +150,12 @@ def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkp
         content[file] = _read(path / file)
         if _sha256(content[file]) != sha256:
             raise _damaged(path / file, "its SHA-256 is not the one in meta.json")
-    optimizer, selection, inner, trained, averaged = None, None, {}, None, 0
+    states = {"model": safetensors.torch.load(content["model.safetensors"])}
     if "state.pt" in content:
-        state = _state(path / "state.pt", content["state.pt"])
-        optimizer = state["optimizer"]
-        if state.get("selection") is not None:
-            selection = Selection(**state["selection"])
-        inner = state.get("inner", {})
-        trained, averaged = state.get("trained"), state.get("averaged", 0)
-    model = safetensors.torch.load(content["model.safetensors"])
+        states |= _state(path / "state.pt", content["state.pt"])
     own = content.get(_exchange(rank))
-    return Checkpoint(
-        path,
-        body["epoch"],
-        body["rows"],
-        model,
-        optimizer,
-        selection,
-        inner,
-        trained,
-        averaged,
-        {} if own is None else safetensors.torch.load(own),
-    )
+    states["exchange"] = {} if own is None else safetensors.torch.load(own)
+    return Checkpoint(path, body["epoch"], body["rows"], states)
 
 
 def _state(file: Path, content: bytes) -> dict[str, Any]:
@@ -239,11 +209,11 @@ def _same(body: dict[str, Any], config: TrialConfig) -> bool:
         return False
 
 
-def _weights(model: nn.Module) -> bytes:
+def _weights(model: Mapping[str, Tensor]) -> bytes:
     # Copies: safetensors refuses channels-last strides and weights that share memory.
     state = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, value in model.state_dict().items()
+        for name, value in model.items()
     }
     content: bytes = safetensors.torch.save(state)
     return content
@@ -261,14 +231,6 @@ def _sha256(content: bytes) -> str:
 
 def _canonical(body: dict[str, Any]) -> bytes:
     return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read(path: Path) -> bytes:

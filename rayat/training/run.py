@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
-
 from rayat.attacks.base import Moment
 from rayat.collapse import Watch
 from rayat.config import TrialConfig
@@ -62,16 +60,8 @@ def run(config: TrialConfig, context: Context) -> None:
     rows: list[Row] = []
     watch = Watch()
     checkpoint = checkpoints.load(context.folder, "last", config, context.rank)
-    if checkpoint is not None and checkpoint.optimizer is not None:
-        training.model.load_state_dict(checkpoint.trained or checkpoint.model)
-        if training.average is not None and checkpoint.trained is not None:
-            training.average.network.load_state_dict(checkpoint.model)
-            training.average.count = checkpoint.averaged
-        training.optimizer.load_state_dict(checkpoint.optimizer)
-        training.selection = checkpoint.selection
-        training.inner.load_state_dict(checkpoint.inner)
-        if training.reducer is not None and checkpoint.exchange:
-            training.reducer.load_state_dict(checkpoint.exchange)
+    if checkpoint is not None and checkpoint.resumable:
+        training.load_state_dict(checkpoint.states)
         rows = checkpoint.rows
         training.clock.take()  # what `begin` made again was paid for
     if exchange.sums({"epoch": len(rows)})["epoch"] != len(rows) * context.world_size:
@@ -93,17 +83,14 @@ def run(config: TrialConfig, context: Context) -> None:
         rows.append(row)
         if row.get("outcome") != "diverged":
             with training.clock.part("checkpoint"):
-                states = exchange.collect(state(training)) if due(config, rows) else []
+                states = training.state_dict() if due(config, rows) else None
+                if states is not None:
+                    states["exchange"] = exchange.collect(states["exchange"])
                 if context.rank == 0:
                     write_checkpoints(training, context, rows, states)
                 exchange.barrier()
         if row["epoch"] > context.reported:
             context.report(row)
-
-
-def state(training: Training) -> dict[str, Tensor]:
-    """Return what this worker's gradient exchange remembers."""
-    return {} if training.reducer is None else training.reducer.state_dict()
 
 
 def due(config: TrialConfig, rows: list[Row]) -> bool:
@@ -224,40 +211,23 @@ def roll_back(training: Training, context: Context) -> int:
                 f"no checkpoint {context.folder / 'best'} to roll back to, although an epoch was "
                 "validated; restore it from a copy, or train this trial again from its first epoch"
             )
-        training.model.load_state_dict(best.model)
-        training.optimizer.state.clear()
-        training.inner.load_state_dict({})
-        if training.reducer is not None:
-            training.reducer.forget()
-        if training.average is not None:
-            training.average.count = 0
+        training.start_anew(best.model)
     return best.epoch
 
 
 def write_checkpoints(
-    training: Training, context: Context, rows: list[Row], states: list[bytes]
+    training: Training, context: Context, rows: list[Row], states: dict[str, Any] | None
 ) -> None:
     """Write `best` if the newest epoch is the best so far, and `last` where it is due.
 
     Args:
-        states: of every worker's gradient exchange; empty where it remembers nothing.
+        states: what training may resume from, with every worker's exchange; None: not due.
     """
     config = training.config
     value = rows[-1]["val_robust_acc"]
     earlier = [r["val_robust_acc"] for r in rows[:-1] if r["val_robust_acc"] is not None]
     if value is not None and value > max(earlier, default=-1.0):
-        checkpoints.save(context.folder, "best", config, rows, training.validated)
-    if due(config, rows):
-        checkpoints.save(
-            context.folder,
-            "last",
-            config,
-            rows,
-            training.validated,
-            training.optimizer,
-            training.selection,
-            training.inner.state_dict(),
-            None if training.validated is training.model else training.model,
-            0 if training.average is None else training.average.count,
-            states,
-        )
+        model = {"model": training.validated.state_dict()}
+        checkpoints.save(context.folder, "best", config, rows, model)
+    if states is not None:
+        checkpoints.save(context.folder, "last", config, rows, states)

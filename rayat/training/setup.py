@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rayat.config import TrialConfig
@@ -61,6 +63,52 @@ class Training:
         if self.average is None or self.average.count == 0:
             return self.model
         return self.average.network
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return, by name, everything that the next epoch follows from, besides the rows.
+
+        `model` is the network that is validated and `trained` the one that is trained where that is
+        another, a mean of `averaged` of its states; `exchange` is what this worker's gradient
+        exchange remembers. The rest is equal on every worker.
+        """
+        chosen, mean = self.selection, self.validated is not self.model
+        return {
+            "model": self.validated.state_dict(),
+            "trained": self.model.state_dict() if mean else None,
+            "averaged": 0 if self.average is None else self.average.count,
+            "optimizer": self.optimizer.state_dict(),
+            "selection": None
+            if chosen is None
+            else {"indices": chosen.indices, "weights": chosen.weights},
+            "inner": self.inner.state_dict(),
+            "exchange": {} if self.reducer is None else self.reducer.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave; earlier versions left out what they had not."""
+        self.model.load_state_dict(state.get("trained") or state["model"])
+        if self.average is not None and state.get("trained") is not None:
+            self.average.network.load_state_dict(state["model"])
+            self.average.count = state["averaged"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        chosen = state.get("selection")
+        self.selection = None if chosen is None else Selection(**chosen)
+        self.inner.load_state_dict(state.get("inner", {}))
+        if self.reducer is not None and state.get("exchange"):
+            self.reducer.load_state_dict(state["exchange"])
+
+    def start_anew(self, weights: Mapping[str, Tensor]) -> None:
+        """Go on from weights alone, with everything that is remembered from step to step forgotten.
+
+        A selection stays, and so do the epochs and with them the random streams.
+        """
+        self.model.load_state_dict(weights)
+        self.optimizer.state.clear()
+        self.inner.load_state_dict({})
+        if self.reducer is not None:
+            self.reducer.forget()
+        if self.average is not None:
+            self.average.count = 0
 
     @property
     def images(self) -> int:

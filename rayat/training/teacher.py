@@ -58,7 +58,8 @@ def taught(
         cost = train(teacher)
         cost["fwd_passes"] += len(missing)
         if exchange.rank == 0:
-            checkpoints.save(folder, "teacher", config, [cost], teacher.model)
+            states = {"model": teacher.model.state_dict()}
+            checkpoints.save(folder, "teacher", config, [cost], states)
         exchange.barrier()
     y = prepared.train.y.copy()
     with clock.part("train"):

@@ -27,7 +27,7 @@ from rayat.training.average import Average
 from rayat.training.counters import Clock
 from rayat.training.epoch import train_epoch
 from rayat.training.inner import Inner
-from rayat.training.run import run, state
+from rayat.training.run import run
 from rayat.training.setup import Training, make_reducer
 
 CONFIG = {
@@ -183,7 +183,9 @@ def exchanges(rank: int, world: int, folder: Path) -> None:
             "hashes": hashes,
             "sent": sent.total,
             "reported": 3 * report["comm_bytes"],
-            "state": {k: v.abs().sum().item() for k, v in state(training).items()},
+            "state": {
+                k: v.abs().sum().item() for k, v in training.state_dict()["exchange"].items()
+            },
         }
         save_file(training.model.state_dict(), folder / f"{name}-{world}-{rank}.safetensors")
     (folder / f"exchanges-{world}-{rank}.json").write_text(json.dumps(kept))

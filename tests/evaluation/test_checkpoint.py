@@ -136,7 +136,8 @@ def test_a_missing_checkpoint_is_named(small, launch):
 
 def test_foreign_weights_are_refused(small, launch):
     context = launch()
-    checkpoints.save(context.folder, "last", small(), [{"epoch": 1}], nn.Linear(2, 2))
+    states = {"model": nn.Linear(2, 2).state_dict()}
+    checkpoints.save(context.folder, "last", small(), [{"epoch": 1}], states)
     with pytest.raises(RuntimeError, match="Missing key"):
         evaluate_checkpoint(context.folder, "last", small(), context.data(small().data))
 

@@ -124,7 +124,7 @@ def test_other_weights_of_the_same_epoch_are_measured(run):
     model = build_model(config, prepare(config.data), "cpu")
     model.load_state_dict({k: v + 1 for k, v in kept.model.items()})
     shutil.rmtree(place / "best")
-    checkpoints.save(place, "best", config, kept.rows, model)
+    checkpoints.save(place, "best", config, kept.rows, {"model": model.state_dict()})
     evaluate_run(run, Request(PGD.suites, checkpoints=("best",)))
     evaluate_run(run, Request(PGD.suites, checkpoints=("last",)), tell=said.append)
     assert said[-1] == "done last pgd-2 at 0.2: batch 3 of 3"

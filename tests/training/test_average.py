@@ -103,13 +103,14 @@ def test_the_mean_is_validated_kept_and_evaluated(small, launch):
     context = launch()
     run(config, context)
     last = checkpoints.load(context.folder, "last", config)
-    assert last.averaged == 1 and last.trained is not None
+    assert last.states["averaged"] == 1 and last.states["trained"] is not None
     config = small(**{"weights.average": "ema", "eval.final_steps": 2, "eval.final_size": None})
     context = launch("ema")
     run(config, context)
     last = checkpoints.load(context.folder, "last", config)
-    assert last.averaged == 16
-    assert not torch.equal(last.model["body.head.weight"], last.trained["body.head.weight"])
+    assert last.states["averaged"] == 16
+    head = "body.head.weight"
+    assert not torch.equal(last.model[head], last.states["trained"][head])
     prepared = context.data(config.data)
     model = build_model(config, prepared)
     model.load_state_dict(last.model)
@@ -138,7 +139,8 @@ def test_resume_is_exact_before_and_within_the_mean(small, launch, timeless, kin
     run(config, second)
     assert timeless(first.rows + second.rows) == timeless(whole.rows)
     one, other = (checkpoints.load(c.folder, "last", config) for c in (whole, second))
-    for mine, theirs in ((one.model, other.model), (one.trained, other.trained)):
+    for network in ("model", "trained"):
+        mine, theirs = one.states[network], other.states[network]
         assert all(torch.equal(mine[name], value) for name, value in theirs.items())
 
 

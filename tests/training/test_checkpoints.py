@@ -31,6 +31,12 @@ def trained(value: float):
     return model, optimizer
 
 
+def states(model, optimizer=None, **more):
+    """Return what `save` is given of a network and, to resume from, its optimiser."""
+    found = {} if optimizer is None else {"optimizer": optimizer.state_dict()}
+    return {"model": model.state_dict(), **found, **more}
+
+
 def rows(epochs: int):
     return [{"epoch": e, "val_robust_acc": 0.1 * e, "fosc": None} for e in range(1, epochs + 1)]
 
@@ -38,14 +44,14 @@ def rows(epochs: int):
 def test_everything_comes_back_exactly(tmp_path, small):
     config = small()
     model, optimizer = trained(0.5)
-    checkpoints.save(tmp_path, "last", config, rows(3), model, optimizer)
+    checkpoints.save(tmp_path, "last", config, rows(3), states(model, optimizer))
     kept = checkpoints.load(tmp_path, "last", config)
     assert kept.epoch == 3 and kept.rows == rows(3) and kept.path == tmp_path / "last"
     for name, value in model.state_dict().items():
         assert torch.equal(kept.model[name], value) and kept.model[name].dtype == value.dtype
     fresh, other = trained(0.1)
     fresh.load_state_dict(kept.model)
-    other.load_state_dict(kept.optimizer)
+    other.load_state_dict(kept.states["optimizer"])
     assert fresh[0].weight.is_contiguous(memory_format=torch.channels_last)
     for a, b in zip(optimizer.state.values(), other.state.values(), strict=True):
         assert torch.equal(a["momentum_buffer"], b["momentum_buffer"])
@@ -53,25 +59,25 @@ def test_everything_comes_back_exactly(tmp_path, small):
 
 
 def test_each_worker_gets_what_its_own_exchange_remembers(tmp_path, small):
-    states = [safetensors.torch.save({"left_out": torch.full((3,), float(r))}) for r in (0, 1)]
+    left = [safetensors.torch.save({"left_out": torch.full((3,), float(r))}) for r in (0, 1)]
     model, optimizer = trained(0.5)
-    checkpoints.save(tmp_path, "last", small(), rows(1), model, optimizer, exchange=states)
+    checkpoints.save(tmp_path, "last", small(), rows(1), states(model, optimizer, exchange=left))
     for rank in (0, 1):
         kept = checkpoints.load(tmp_path, "last", small(), rank)
-        assert kept.exchange["left_out"].tolist() == [rank] * 3
+        assert kept.states["exchange"]["left_out"].tolist() == [rank] * 3
     file = tmp_path / "last" / "exchange-1.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    assert checkpoints.load(tmp_path, "last", small(), 0).exchange
+    assert checkpoints.load(tmp_path, "last", small(), 0).states["exchange"]
     with pytest.raises(LedgerError, match=r"exchange-1.safetensors is damaged"):
         checkpoints.load(tmp_path, "last", small(), 1)
-    checkpoints.save(tmp_path, "last", small(), rows(2), model, optimizer)
-    assert checkpoints.load(tmp_path, "last", small(), 1).exchange == {}
+    checkpoints.save(tmp_path, "last", small(), rows(2), states(model, optimizer))
+    assert checkpoints.load(tmp_path, "last", small(), 1).states["exchange"] == {}
 
 
 def test_weights_that_share_memory_are_kept(tmp_path, small):
     model = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
     model["b"].weight = model["a"].weight
-    checkpoints.save(tmp_path, "best", small(), rows(1), model)
+    checkpoints.save(tmp_path, "best", small(), rows(1), states(model))
     kept = checkpoints.load(tmp_path, "best", small())
     assert torch.equal(kept.model["a.weight"], kept.model["b.weight"])
 
@@ -83,8 +89,8 @@ def test_there_is_none_yet(tmp_path, small):
 def test_a_new_one_replaces_the_old_one_and_leaves_nothing_behind(tmp_path, small):
     config = small()
     for epoch in (1, 2):
-        checkpoints.save(tmp_path, "last", config, rows(epoch), *trained(epoch))
-        checkpoints.save(tmp_path, "best", config, rows(epoch), trained(epoch)[0])
+        checkpoints.save(tmp_path, "last", config, rows(epoch), states(*trained(epoch)))
+        checkpoints.save(tmp_path, "best", config, rows(epoch), states(trained(epoch)[0]))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best", "last"]
     assert sorted(p.name for p in (tmp_path / "last").iterdir()) == sorted(FILES)
     assert checkpoints.load(tmp_path, "last", config).epoch == 2
@@ -116,12 +122,12 @@ def test_killed_before_any_system_call_the_old_or_the_new_one_is_there(
 
     calls["left"] = 10**6
     folder = tmp_path / "trial"
-    checkpoints.save(folder, "last", config, rows(1), *trained(1))
+    checkpoints.save(folder, "last", config, rows(1), states(*trained(1)))
     epoch = 1
     for n in range(40):
         calls["left"] = n
         try:
-            checkpoints.save(folder, "last", config, rows(epoch + 1), *trained(epoch + 1))
+            checkpoints.save(folder, "last", config, rows(epoch + 1), states(*trained(epoch + 1)))
         except Killed:
             survived += 1
         else:
@@ -137,17 +143,17 @@ def test_killed_before_any_system_call_the_old_or_the_new_one_is_there(
 
 def test_a_removal_that_was_cut_short_is_finished_by_the_next_save(tmp_path, small):
     config = small()
-    checkpoints.save(tmp_path, "last", config, rows(1), *trained(1))
+    checkpoints.save(tmp_path, "last", config, rows(1), states(*trained(1)))
     shutil.copytree(tmp_path / "last", tmp_path / ".last.old")
     (tmp_path / ".last.old" / "meta.json").unlink()
     assert checkpoints.load(tmp_path, "last", config).epoch == 1
-    checkpoints.save(tmp_path, "last", config, rows(2), *trained(2))
+    checkpoints.save(tmp_path, "last", config, rows(2), states(*trained(2)))
     assert [p.name for p in tmp_path.iterdir()] == ["last"]
 
 
 @pytest.fixture
 def written(tmp_path, small) -> Path:
-    checkpoints.save(tmp_path, "last", small(), rows(2), *trained(0.5))
+    checkpoints.save(tmp_path, "last", small(), rows(2), states(*trained(0.5)))
     return tmp_path / "last"
 
 
@@ -218,6 +224,6 @@ def test_a_newer_format_is_refused(written, small):
 def test_numbers_that_are_not_finite_are_refused_before_anything_is_written(tmp_path, small):
     with pytest.raises(ValueError, match="JSON compliant"):
         checkpoints.save(
-            tmp_path / "t", "last", small(), [{"epoch": 1, "x": float("nan")}], *trained(1)
+            tmp_path / "t", "last", small(), [{"epoch": 1, "x": float("nan")}], states(*trained(1))
         )
     assert not (tmp_path / "t").exists()

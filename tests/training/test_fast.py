@@ -60,7 +60,7 @@ def test_resume_is_exact(config, launch, timeless):
     assert timeless(whole.rows) == timeless(second.rows)
     ends = [checkpoints.load(c.folder, "last", config) for c in (whole, second)]
     assert all(torch.equal(ends[0].model[name], ends[1].model[name]) for name in ends[0].model)
-    assert_same(ends[0].inner, ends[1].inner)
+    assert_same(ends[0].states["inner"], ends[1].states["inner"])
 
 
 def assert_same(one, other):
@@ -94,7 +94,7 @@ def test_a_learned_start_is_reported_and_saved(small, launch):
     run(config, context)
     (row,) = context.rows
     assert 0 < row["start_size"] < 1 and 0 <= row["start_agreement"] <= 1
-    inner = checkpoints.load(context.folder, "last", config).inner
+    inner = checkpoints.load(context.folder, "last", config).states["inner"]
     assert set(inner) == {"fgsm-sdi"} and set(inner["fgsm-sdi"]) == {"net", "adam"}
 
 

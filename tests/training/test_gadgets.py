@@ -122,12 +122,13 @@ def test_no_weights_from_elsewhere_run(tmp_path, monkeypatch, form):
 def test_no_checkpoint_runs_even_where_its_sums_are_right(tmp_path, small, monkeypatch):
     model = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
     row = {"epoch": 1, "val_robust_acc": 0.1}
     refused = ran = 0
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # 270 times three files
     for data in files(tmp_path):
         monkeypatch.setattr(checkpoints, "_bytes", lambda state, data=data: zipped(data))
-        checkpoints.save(tmp_path, "last", small(), [row], model, optimizer)
+        checkpoints.save(tmp_path, "last", small(), [row], states)
         with pytest.raises(LedgerError, match=r"state\.pt"):
             checkpoints.load(tmp_path, "last", small())
         refused, ran = refused + 1, ran + clear(tmp_path)

@@ -52,7 +52,7 @@ def test_weights_optimiser_and_memory_after_a_rollback(config, launch, touchy):
     last, best = (checkpoints.load(context.folder, n, config) for n in ("last", "best"))
     assert last.rows[-1]["rollback_epoch"] == best.epoch
     assert all(torch.equal(last.model[name], best.model[name]) for name in best.model)
-    assert last.optimizer["state"] == {} and last.inner == {}
+    assert last.states["optimizer"]["state"] == {} and last.states["inner"] == {}
 
 
 def test_what_led_into_the_collapse_starts_anew(config, launch):
@@ -61,9 +61,10 @@ def test_what_led_into_the_collapse_starts_anew(config, launch):
     training = begin(config, context.data(config.data))
     fresh = training.inner.at(Moment(1, 5, 0.1, 0))._memory
     checkpoint = checkpoints.load(context.folder, "last", config.replace({"on_collapse": "stop"}))
-    training.optimizer.load_state_dict(checkpoint.optimizer)
-    training.inner.load_state_dict(checkpoint.inner)
-    checkpoints.save(context.folder, "best", config, checkpoint.rows[:3], training.model)
+    training.optimizer.load_state_dict(checkpoint.states["optimizer"])
+    training.inner.load_state_dict(checkpoint.states["inner"])
+    model = {"model": training.model.state_dict()}
+    checkpoints.save(context.folder, "best", config, checkpoint.rows[:3], model)
     assert roll_back(training, context) == 3
     again = training.inner.at(Moment(4, 5, 0.7, 0))._memory
     if fresh is not None:

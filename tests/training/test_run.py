@@ -133,18 +133,12 @@ def test_resume_from_an_older_checkpoint_trains_again_what_was_reported(small, l
 
 def earlier(config, launch):
     """Return what the checkpoint of epoch 2 holds."""
-    from rayat.training.network import build_model
-
     context = launch("earlier", die_at=2)
     with pytest.raises(SystemExit):
         run(config, context)
     kept = checkpoints.load(context.folder, "last", config)
-    model = build_model(config, context.data(config.data))
-    model.load_state_dict(kept.model)
-    optimizer = config.optimizer.make(model.parameters(), 0.1)
-    optimizer.load_state_dict(kept.optimizer)
     assert kept.epoch == 2
-    return config, kept.rows, model, optimizer
+    return config, kept.rows, {**kept.states, "exchange": []}
 
 
 def test_killed_between_checkpoint_and_report_the_row_is_reported_again(done, launch, timeless):
@@ -192,7 +186,7 @@ def test_best_is_the_first_epoch_with_the_highest_validation_robust_accuracy(don
     values = [row["val_robust_acc"] for row in context.rows]
     best = checkpoints.load(context.folder, "best", config)
     assert best.epoch == values.index(max(values)) + 1
-    assert best.optimizer is None
+    assert not best.resumable
 
 
 def test_another_configuration_does_not_resume_this_one(done, small, launch):
