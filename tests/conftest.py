@@ -79,7 +79,6 @@ def local_ray() -> Iterator[object]:
 
     Where tests run in parallel, those that ask for it run in the one process that has it.
     """
-    import rayat.orchestration  # noqa: F401  (sets Ray's environment before Ray is imported)
     from rayat.orchestration.cluster import cluster
 
     with cluster(cpus=2) as capacity:

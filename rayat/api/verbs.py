@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-# Ray reads its environment when it is imported, and a study imports it for its domains.
-import rayat.orchestration  # noqa: F401
 from rayat.api.run import Run
 from rayat.api.studies import changed_study, replanned, run_folder, study_of
 from rayat.errors import PlacementError

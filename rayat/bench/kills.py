@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from rayat.bench.driver_cost import report as whole_row
 from rayat.bench.machine import load
 from rayat.bench.rows import Bar, Row
@@ -300,9 +302,8 @@ def _drive_many(trials: int, epochs: int) -> dict[str, float]:
 
 
 def _resident() -> int:
-    """Return this process' resident memory in bytes (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    """Return this process' resident memory in bytes."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def _scratch() -> tempfile.TemporaryDirectory[str]:

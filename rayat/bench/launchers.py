@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+import psutil
 
 from rayat.bench.machine import load
 from rayat.bench.rows import Row, measured
@@ -74,15 +77,15 @@ class CpuMeter:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._first: dict[tuple[int, int], int] = {}
-        self._last: dict[tuple[int, int], int] = {}
+        self._first: dict[tuple[int, float], float] = {}
+        self._last: dict[tuple[int, float], float] = {}
         self._own = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> CpuMeter:
         """Begin to count."""
-        self._first = _descendants_ticks(os.getpid())
+        self._first = _descendants_seconds(os.getpid())
         self._thread.start()
         return self
 
@@ -90,34 +93,22 @@ class CpuMeter:
         """Look a last time, and add up."""
         self._ended.set()
         self._thread.join()
-        self._last.update(_descendants_ticks(os.getpid()))
-        spent = sum(ticks - self._first.get(key, 0) for key, ticks in self._last.items())
-        self.seconds = spent / os.sysconf("SC_CLK_TCK") - self._own
+        self._last.update(_descendants_seconds(os.getpid()))
+        spent = sum(now - self._first.get(key, 0.0) for key, now in self._last.items())
+        self.seconds = spent - self._own
 
     def _watch(self) -> None:
         while not self._ended.wait(EVERY):
-            self._last.update(_descendants_ticks(os.getpid()))
+            self._last.update(_descendants_seconds(os.getpid()))
         self._own = time.thread_time()
 
 
-def _descendants_ticks(pid: int) -> dict[tuple[int, int], int]:
-    """Return the CPU ticks of a process and its descendants by process id and start."""
-    children: dict[int, list[int]] = {}
-    spent: dict[int, tuple[int, int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                # The name, in brackets, may hold spaces. Fields: man 5 proc, stat.
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue  # ended just now
-            children.setdefault(int(fields[1]), []).append(int(entry.name))
-            spent[int(entry.name)] = int(fields[19]), int(fields[11]) + int(fields[12])
-    found, queue = {}, [pid]
-    while queue:
-        one = queue.pop()
-        queue += children.get(one, [])
-        if one in spent:
-            start, ticks = spent[one]
-            found[one, start] = ticks
+def _descendants_seconds(pid: int) -> dict[tuple[int, float], float]:
+    """Return the CPU seconds of a process and its descendants by process id and start."""
+    found = {}
+    top = psutil.Process(pid)
+    for process in (top, *top.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):  # ended just now
+            spent = process.cpu_times()
+            found[process.pid, process.create_time()] = spent.user + spent.system
     return found

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 
 from rayat.bench.rows import Bar, Row, measured
@@ -190,31 +191,20 @@ def ray_process() -> Memory:
 
 def memory(pid: int) -> Memory:
     """Return the memory of a process, from the kernel's own sums; nothing if it is gone."""
-    sizes: dict[str, int] = {}
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
-            key, _, value = line.partition(":")
-            sizes[key] = int(value.split()[0]) * 1024
-    private = sizes.get("Private_Clean", 0) + sizes.get("Private_Dirty", 0)
-    return Memory(sizes.get("Rss", 0), sizes.get("Pss", 0), private)
+    try:
+        held = psutil.Process(pid).memory_full_info()
+    except psutil.Error:
+        return Memory()
+    return Memory(held.rss, held.pss, held.uss)
 
 
 def trial_processes() -> Iterator[int]:
     """Yield the processes below this one that hold a Ray actor, which here is a trial."""
-    children: dict[int, list[int]] = {}
-    titles: dict[int, str] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError):
-            # The name in parentheses may hold anything; the parent is the second field after it.
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(folder.name))
-            titles[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace")
-    found, queue = [], [os.getpid()]
-    while queue:
-        queue = [child for pid in queue for child in children.get(pid, [])]
-        found += queue
-    # Ray writes what a worker does into its title; other processes of Ray have titles too.
-    yield from (pid for pid in found if titles.get(pid, "").startswith(TITLE))
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # ended just now
+            # Ray writes what a worker does into its title; other processes of Ray have titles too.
+            if "".join(process.cmdline()[:1]).startswith(TITLE):
+                yield process.pid
 
 
 def data_bytes(prepared: Prepared) -> int:

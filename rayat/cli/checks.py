@@ -139,11 +139,11 @@ def data() -> Iterator[Check]:
 
 def ray_safety() -> Iterator[Check]:
     """Who could reach the Ray that rayat starts."""
-    import rayat.orchestration  # noqa: F401  (sets the mode unless the user did)
+    from rayat.host.ray_settings import AUTH_MODE, TOKEN
     from rayat.host.rays import surroundings, temporary
 
-    mode = os.environ.get("RAY_AUTH_MODE", "")
-    if mode == "token":
+    mode = os.environ.get(AUTH_MODE, TOKEN)  # what a run sets unless the user did
+    if mode == TOKEN:
         yield Check("ray authentication", "ok", "token")
     else:
         yield Check(

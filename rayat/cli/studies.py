@@ -49,8 +49,6 @@ def load(name: str, texts: Sequence[str] | None) -> Study:
     Raises:
         StudyError, ConfigError: no such study, or it is wrong; see `api.studies`.
     """
-    # Ray reads its environment when it is imported, and a study imports it for its domains.
-    import rayat.orchestration  # noqa: F401
     from rayat.api.studies import changed_study, study_of
 
     return changed_study(study_of(name), parse_changes(texts))

@@ -64,20 +64,3 @@ class LRShape(Part):
         accuracy stayed flat (the policy's expectation).
         """
         return tuple(self.lr(epoch / epochs, epochs) for epoch in range(1, epochs + 1))
-
-    def drops(self, epochs: int, factor: float = 2.0) -> tuple[int, ...]:
-        """Return the epochs (1-based) at whose end the rate is `factor` below the epoch before."""
-        curve = self.curve(epochs)
-        return tuple(
-            epoch
-            for epoch in range(2, epochs + 1)
-            if curve[epoch - 2] > 0 and curve[epoch - 1] * factor <= curve[epoch - 2]
-        )
-
-    def remaining(self, epoch: int, epochs: int, history: Sequence[float] = ()) -> float:
-        """Return the smallest later rate over the rate at `epoch`'s end: 1 means no decay ahead."""
-        curve = self.curve(epochs, history)
-        now = curve[epoch - 1]
-        if now <= 0 or epoch >= epochs:
-            return 1.0
-        return min(1.0, min(curve[epoch:]) / now)

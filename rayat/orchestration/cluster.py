@@ -15,9 +15,11 @@ from typing import Any
 
 import ray
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+from ray._raylet import Config  # type: ignore[attr-defined]
 
 from rayat.errors import PlacementError
 from rayat.host.headwatch import HeadWatch
+from rayat.host.ray_settings import settle, settle_token
 from rayat.host.rays import apart
 from rayat.orchestration.joining import joinable, same
 from rayat.planning.placement import Capacity, Node
@@ -75,11 +77,14 @@ def cluster(
             joined another one.
     """
     _quiet()
+    settle()
     if ray.is_initialized():
         if address is not None:
             same(address, ray.get_runtime_context().gcs_address, allow_open)
         yield capacity()
         return
+    if settle_token():
+        Config.initialize("")  # Ray read its authentication mode when it was imported
     with contextlib.ExitStack() as stack:
         if address is None:
             folder = stack.enter_context(apart())

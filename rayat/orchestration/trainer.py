@@ -16,6 +16,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 
+from rayat.host.ray_settings import settle
 from rayat.orchestration.faults import Fault
 from rayat.orchestration.orphans import release_orphans
 from rayat.orchestration.shared_data import SharedData
@@ -55,6 +56,11 @@ class Forward(UserCallback):  # type: ignore[misc]
     def __init__(self, queue: Queue, restarts: int) -> None:
         self.queue, self.restarts = queue, restarts
         self.epoch = 0
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Come into the controller, which learns here how long it waits for a hung worker."""
+        settle()
+        self.__dict__.update(state)
 
     def after_report(
         self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any

@@ -37,7 +37,6 @@ class Outcome:
         makespan: seconds until the last worker was done.
         final: truth of the best checkpoints of the configuration that was observed as the best of
             all, mean over its seeds; of several measurements the mean over theirs.
-        winner, winner_epoch: its first checkpoint, of the last measurement.
         split: share of the configurations with several seeds of which a part was stopped.
         epochs: epochs run, by trial.
         delivered: truth of each trial's best observed checkpoint.
@@ -47,8 +46,6 @@ class Outcome:
     compute: float = 0.0
     makespan: float = 0.0
     final: float = float("nan")
-    winner: str = ""
-    winner_epoch: int = 0
     split: float = 0.0
     epochs: dict[str, int] = field(default_factory=dict)
     delivered: dict[str, float] = field(default_factory=dict)
@@ -139,8 +136,6 @@ def _score(outcome: Outcome, curves: dict[str, Curve], done: dict[str, int]) -> 
                 best = mean, known
         if best[1]:
             finals.append(float(np.mean([outcome.delivered[name] for name in best[1]])))
-            outcome.winner = best[1][0]
-            outcome.winner_epoch = curves[outcome.winner].best(done[outcome.winner]) + 1
     outcome.final = float(np.mean(finals)) if finals else float("nan")
     outcome.split = split / several if several else 0.0
     return outcome

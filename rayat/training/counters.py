@@ -24,7 +24,6 @@ class Counters:
         samples: training images visited.
         fwd_passes, bwd_passes: of training, attack included; one image through the network.
         attack_steps: gradient steps of the attack.
-        eval_fwd_passes, eval_bwd_passes: of the validation that drives decisions.
         comm_bytes: gradient bytes that this worker sent (`exchanges.base.bytes_per_step`).
     """
 
@@ -32,8 +31,6 @@ class Counters:
     fwd_passes: int = 0
     bwd_passes: int = 0
     attack_steps: int = 0
-    eval_fwd_passes: int = 0
-    eval_bwd_passes: int = 0
     comm_bytes: int = 0
 
 

@@ -122,7 +122,6 @@ def test_the_expected_future_is_flat_from_now_on():
     assert shape.curve(30, climbing) == shape.curve(30, climbing + [climbing[-1]] * 20)
     # a_9 is the last that is known: G is 0.008 after index 12 and 0.004 after index 13.
     assert changes(shape, 30, climbing) == [14, 19, 24, 29]
-    assert shape.remaining(10, 30, climbing) == pytest.approx(0.8**4)
 
 
 def test_warmup_multiplies_the_rule():

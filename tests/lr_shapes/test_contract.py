@@ -71,31 +71,6 @@ def test_curve_is_the_rate_at_each_epochs_end(spec, epochs, history):
 
 @every_shape
 @settings(max_examples=40)
-@given(epochs=st.integers(1, 60), factor=st.sampled_from([1.1, 2.0, 10.0]))
-def test_drops_are_the_falls_of_the_curve(spec, epochs, factor):
-    shape = build(spec)
-    curve, drops = shape.curve(epochs), shape.drops(epochs, factor)
-    for epoch in range(2, epochs + 1):
-        before, now = curve[epoch - 2], curve[epoch - 1]
-        assert (epoch in drops) == (before > 0 and now * factor <= before)
-    assert all(2 <= drop <= epochs for drop in drops)
-
-
-@every_shape
-@settings(max_examples=40)
-@given(epochs=st.integers(1, 60), history=histories, data=st.data())
-def test_remaining_is_the_deepest_later_rate(spec, epochs, history, data):
-    shape, epoch = build(spec), data.draw(st.integers(1, epochs))
-    curve, left = shape.curve(epochs, history), shape.remaining(epoch, epochs, history)
-    assert 0 <= left <= 1
-    if epoch == epochs:
-        assert left == 1
-    elif curve[epoch - 1] > 0:
-        assert left * curve[epoch - 1] == pytest.approx(min(curve[epoch - 1 :]))
-
-
-@every_shape
-@settings(max_examples=40)
 @given(progress=progresses, epochs=st.integers(1, 500))
 def test_the_curve_is_the_same_however_long_the_training(spec, progress, epochs):
     shape = build(spec)

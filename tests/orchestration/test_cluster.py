@@ -142,6 +142,29 @@ def test_a_ray_that_a_busy_machine_starts_late_is_started_again(monkeypatch, lat
             room._patiently(num_cpus=1)
 
 
+def test_the_umask_is_as_before_where_ray_does_not_start(monkeypatch, tmp_path):
+    from rayat.orchestration import cluster as room
+
+    seen = []
+
+    def init(**settings):
+        seen.append(os.umask(0o077))
+        raise RuntimeError("no")
+
+    before = os.umask(0o022)
+    monkeypatch.setattr(room.ray, "init", init)
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "lo")
+    monkeypatch.setenv(room.LOOPBACK_SWITCH, "0")
+    monkeypatch.setattr(room.ray._private.ray_constants, "ENABLE_RAY_CLUSTER", False)
+    try:
+        with pytest.raises(RuntimeError, match="no"):
+            room._start_local(tmp_path, 1, 0, None)
+        assert (seen, os.umask(before)) == ([0o077], 0o022)
+    finally:
+        os.umask(before)
+
+
 def test_a_joined_ray_is_used_as_it_is(local_ray):
     with cluster(cpus=7) as inner:
         assert inner.cpus == local_ray.cpus

@@ -18,7 +18,6 @@ KILLS = 2, 10
 """At the size for CI, at that for the long run."""
 DRIVER = """
 import sys
-import rayat.orchestration
 from ray import tune
 from rayat.orchestration.cluster import cluster
 from rayat.study import Study

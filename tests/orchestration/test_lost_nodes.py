@@ -15,7 +15,9 @@ TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at", "
 DRIVER = """
 import os
 import sys
-import rayat.orchestration
+from rayat.host.ray_settings import settle, settle_token
+settle()
+settle_token()  # Ray reads it when it is imported
 from rayat.orchestration.cluster import LOOPBACK_SWITCH, LOOPBACK_INTERFACE
 os.environ[LOOPBACK_SWITCH] = "0"
 os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK_INTERFACE
