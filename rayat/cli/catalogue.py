@@ -69,7 +69,7 @@ def show(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show what methods take, and draw the shapes.
+    """Show the parameters of methods; draw the shapes.
 
     Every parameter is shown with its default, meaning and range. `rayat show shapes` also draws
     all learning-rate shapes to a picture; a name and --out draw one.

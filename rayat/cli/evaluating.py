@@ -32,57 +32,61 @@ def evaluate(
     attack: Annotated[
         list[str] | None,
         typer.Option(
-            "--attack", metavar="SUITE", help="autoattack (default), pgd-50x3, cw:50; again."
+            "--attack",
+            metavar="SUITE",
+            help="Suite: autoattack (default), pgd-50x3, cw:50; repeatable.",
         ),
     ] = None,
     n: Annotated[
-        int | None, typer.Option("--n", metavar="N", min=1, help="The first N images only.")
+        int | None, typer.Option("--n", metavar="N", min=1, help="Only the first N images.")
     ] = None,
-    split: Annotated[Literal["test", "val"], typer.Option("--split", help="Which images.")] = (
-        "test"
-    ),
+    split: Annotated[
+        Literal["test", "val"], typer.Option("--split", help="Images of which split.")
+    ] = ("test"),
     eps: Annotated[
         list[str] | None,
         typer.Option(
-            "--eps", metavar="E", help="Radius, such as 8/255; again; default: the trial's."
+            "--eps", metavar="E", help="Radius, such as 8/255; repeatable; default: the trial's."
         ),
     ] = None,
     norm: Annotated[
-        Literal["linf", "l2"] | None, typer.Option("--norm", help="Default: the trial's.")
+        Literal["linf", "l2"] | None,
+        typer.Option("--norm", help="Norm of the ball; default: the trial's."),
     ] = None,
     checkpoint: Annotated[
-        str, typer.Option("--checkpoint", metavar="NAMES", help="Of each trial.")
+        str, typer.Option("--checkpoint", metavar="NAMES", help="Which checkpoints of each trial.")
     ] = "best,last",
     trials: Annotated[
-        str | None, typer.Option("--trials", metavar="IDS", help="Only these, by commas.")
+        str | None,
+        typer.Option("--trials", metavar="IDS", help="Only these trials, comma-separated."),
     ] = None,
     chosen: Annotated[
-        bool, typer.Option("--chosen", help="Only the trial that validation chose.")
+        bool, typer.Option("--chosen", help="Only the trial that was best on validation.")
     ] = False,
     flags: Annotated[
-        bool, typer.Option("--flags", help="Look for masked gradients: adds cheap suites.")
+        bool, typer.Option("--flags", help="Add cheap suites that look for masked gradients.")
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Also what the run holds already.")
+        bool, typer.Option("--again", help="Measure again what the run holds already.")
     ] = False,
     model: Annotated[
         str | None,
         typer.Option("--model", metavar="MODULE:FACTORY", help="A network trained elsewhere."),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="Its weights.")
+        Path | None, typer.Option("--weights", metavar="FILE", help="Weights of the --model.")
     ] = None,
     weights_key: Annotated[
         str | None,
         typer.Option(
-            "--weights-key", metavar="KEY", help="Where in the file they are, such as net."
+            "--weights-key", metavar="KEY", help="Key of the weights in the file, such as net."
         ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", metavar="NAME|FOLDER", help="Its data.")
+        str | None, typer.Option("--data", metavar="NAME|FOLDER", help="Data for the --model.")
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="S", min=0, help="Of its random starts.")
+        int, typer.Option("--seed", metavar="S", min=0, help="Seed of the random starts.")
     ] = 0,
     workers: Annotated[
         int, typer.Option("--workers", metavar="W", min=1, help="Trials of a RUN measured at once.")
@@ -96,10 +100,10 @@ def evaluate(
 ) -> None:
     """Measure how robust checkpoints are.
 
-    Of a RUN, the rows go into its ledger, one per trial, checkpoint and suite; asked again, what it
-    holds is not measured again. Of one CHECKPOINT, or of a network trained elsewhere, they are
-    printed. Interrupted, the same command goes on behind the last finished batch. A suite that
-    fails costs no other suite's rows; the exit code is then 4.
+    For a RUN the rows are added to its ledger, one per trial, checkpoint and suite; rows that it
+    holds already are not measured again. For one CHECKPOINT, or a network trained elsewhere, they
+    are only printed. After an interruption the same command continues after the last finished
+    batch. If one suite fails, the others still run and the exit code is 4.
     """
     elsewhere = {"--model": model, "--data": data}
     if what is None and None in elsewhere.values():
@@ -248,7 +252,7 @@ def _text(rows: list[dict[str, Any]]) -> str:
 
 
 def _warnings(rows: list[dict[str, Any]]) -> list[str]:
-    """Return a line for each sign in the rows that an accuracy is not to be believed."""
+    """Return a line for each sign in the rows that an accuracy may be wrong."""
     found = {
         f"{row['trial_id']} {row['checkpoint']}, {row['suite']} at {row['eps']:g}: {sign}"
         for row in rows

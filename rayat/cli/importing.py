@@ -42,7 +42,7 @@ def import_(
     out: options.Out = None,
     json: options.Json = False,
 ) -> None:
-    """Bring trainings that others recorded into a run's folder.
+    """Import trainings recorded elsewhere as a run.
 
     robust-overfitting: the logs in a clone of locuslab/robust_overfitting.
     ray: the folder of an experiment of Ray Tune. table: a CSV or Parquet file

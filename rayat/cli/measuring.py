@@ -29,21 +29,23 @@ Epochs = Annotated[
 def bench(
     rows: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ROWS", help="Such as B1 O2; default: all but the options'."),
+        typer.Argument(
+            metavar="ROWS", help="Rows such as B1 O2; default: all that need no option."
+        ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Tiny sizes: a smoke test, nothing is judged.")
+        bool, typer.Option("--quick", help="Tiny sizes: only checks that it runs.")
     ] = False,
-    gpu: Annotated[bool, typer.Option("--gpu", help="Only the GPU's rows.")] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Only the rows of the GPU.")] = False,
     slowdowns: Annotated[
-        bool, typer.Option("--slowdowns", help="torch.compile on the CPU too: minutes.")
+        bool, typer.Option("--slowdowns", help="Also torch.compile on the CPU; takes minutes.")
     ] = False,
-    long: Annotated[bool, typer.Option("--long", help="The run of 200 trials too.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Also the run of 200 trials.")] = False,
     links: Annotated[
-        bool, typer.Option("--links", help="Exchanges over shaped links too: needs root.")
+        bool, typer.Option("--links", help="Also gradient exchange over slowed links; needs root.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 4 if a bar was missed.")
+        bool, typer.Option("--strict", help="Exit with 4 if a row misses its limit.")
     ] = False,
     out: Annotated[
         Path | None,
@@ -51,10 +53,11 @@ def bench(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Measure the engine against the loops that people write.
+    """Benchmark the training engine against plain loops.
 
-    Ratios on this machine, each with its bar: of one thread by CPU time, variants by turns, medians
-    with their extremes. Wants a machine that does nothing else; takes about 15 minutes.
+    Each row is a ratio measured on this machine, with the limit that it should keep: medians and
+    extremes of interleaved repetitions, CPU time of one thread. The machine should do nothing else;
+    takes about 15 minutes.
     """
     if strict and quick:
         raise ConfigError("--strict judges, and --quick is too small to judge: leave one out")
@@ -100,9 +103,10 @@ def profile(
     changes: options.Set = None,
     json: options.Json = False,
 ) -> None:
-    """Say where the time of a study's first trial goes.
+    """Show where the time of a study's first trial goes.
 
-    Trains it here for some epochs: shares of the wall time, and torch's dearest operators.
+    Trains the trial here for a few epochs and prints shares of the wall time and torch's most
+    expensive operators.
     """
     chosen = load(study, changes)
     trial = chosen.trials()[0]

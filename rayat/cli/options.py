@@ -16,7 +16,7 @@ Set = Annotated[
         "--set",
         metavar="KEY=VALUE",
         show_default=False,
-        help="Change the configuration: a dotted key and a JSON value, or else a text.",
+        help="Change the configuration: a dotted key and a value (JSON, else text).",
     ),
 ]
 Arms = Annotated[
@@ -25,19 +25,21 @@ Arms = Annotated[
         "--arm",
         metavar="ARM",
         show_default=False,
-        help="Only this arm: its label, a name of `arms`, or key=value; again.",
+        help="Only this arm: its label, a name of `arms`, or key=value; repeatable.",
     ),
 ]
 Policy = Annotated[
     str | None,
-    typer.Option("--policy", metavar="NAME", help="In place of the study's stopping policy."),
+    typer.Option("--policy", metavar="NAME", help="Stopping policy to use instead of the study's."),
 ]
 Seeds = Annotated[
-    str | None, typer.Option("--seeds", metavar="N,N", help="In place of the study's seeds.")
+    str | None, typer.Option("--seeds", metavar="N,N", help="Seeds to use instead of the study's.")
 ]
 OrderSeed = Annotated[
     int | None,
-    typer.Option("--order-seed", metavar="N", min=0, help="Draw the order of the trials."),
+    typer.Option(
+        "--order-seed", metavar="N", min=0, help="Shuffle the order of the trials with this seed."
+    ),
 ]
 Address = Annotated[
     str | None,
@@ -58,7 +60,7 @@ AllowOpen = Annotated[
 Concurrency = Annotated[
     int | None,
     typer.Option(
-        "--concurrency", metavar="N", min=1, help="Most trials at once; default: what fits."
+        "--concurrency", metavar="N", min=1, help="Most trials at once; default: as many as fit."
     ),
 ]
 Fresh = Annotated[
@@ -68,12 +70,12 @@ Launcher = Annotated[
     Literal["ranks", "trainer"],
     typer.Option(
         "--launcher",
-        help="Of trials with several workers: plain actors, or a TorchTrainer for each.",
+        help="For trials with several workers: plain actors, or a TorchTrainer for each.",
     ),
 ]
 Placement = Annotated[
     Literal["pack", "spread"],
-    typer.Option("--placement", help="The workers of one trial on few nodes, or on many."),
+    typer.Option("--placement", help="Put the workers of one trial on few nodes, or on many."),
 ]
 CollectiveTimeout = Annotated[
     float,
@@ -81,7 +83,7 @@ CollectiveTimeout = Annotated[
         "--collective-timeout",
         metavar="SECONDS",
         min=1,
-        help="Workers that wait for one of them give up after this; the trial starts again.",
+        help="How long workers wait for one that does not answer; then the trial is restarted.",
     ),
 ]
 Out = Annotated[
@@ -100,7 +102,7 @@ TrialTimeout = Annotated[
         metavar="S",
         min=1,
         show_default=False,
-        help="Restart a trial that is silent for S seconds (and 10 epochs); default: never.",
+        help="Restart a trial that reports nothing for S seconds (and 10 epochs); default: never.",
     ),
 ]
 Follow = Annotated[
@@ -109,12 +111,14 @@ Follow = Annotated[
         "--follow",
         metavar="NAME",
         show_default=False,
-        help="Show the run there too: tensorboard, mlflow, wandb; again.",
+        help="Show the run there too: tensorboard, mlflow, wandb; repeatable.",
     ),
 ]
 FailFast = Annotated[
     bool,
-    typer.Option("--fail-fast", help="Stop in order at the first trial that fails; exit code 4."),
+    typer.Option(
+        "--fail-fast", help="End the run when a trial fails; exit code 4, `resume` continues it."
+    ),
 ]
 TimeBudget = Annotated[
     str | None,
@@ -122,7 +126,7 @@ TimeBudget = Annotated[
         "--time-budget",
         metavar="TIME",
         show_default=False,
-        help="Stop in order at the first epoch past it: 90s, 30m, 1.5h, 2d; resume goes on.",
+        help="End the run after this time: 90s, 30m, 1.5h, 2d; `resume` continues it.",
     ),
 ]
 Workers = Annotated[

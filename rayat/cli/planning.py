@@ -27,7 +27,7 @@ def plan(
         typer.Option(
             "--workers",
             metavar="N,N",
-            help="Predict the study's first configuration on so many workers, such as 1,2,4.",
+            help="Predict the study's first configuration on so many workers: 1,2,4.",
         ),
     ] = None,
     link: Annotated[
@@ -35,7 +35,7 @@ def plan(
         typer.Option(
             "--link",
             metavar="RATE",
-            help="Each worker on a host of its own with such a link: 1Gbit/s or 100Mbit/s,50us.",
+            help="Assume each worker on its own host with this link: 1Gbit/s, or 100Mbit/s,50us.",
         ),
     ] = None,
     changes: options.Set = None,
@@ -45,7 +45,7 @@ def plan(
     arm: options.Arms = None,
     json: options.Json = False,
 ) -> None:
-    """Say what a study will cost; refuse it if it cannot run.
+    """Estimate a study's cost; refuse it if it cannot run.
 
     Passes are counted and seconds are measured with a few real steps of every
     distinct configuration, alone on this machine and without early stopping. Warns of

@@ -31,15 +31,21 @@ def replay(
     ],
     policy: Annotated[
         str,
-        typer.Option("--policy", metavar="A,B", help="Names, comma between.", show_default=False),
+        typer.Option(
+            "--policy",
+            metavar="A,B",
+            help="Names of policies, comma-separated.",
+            show_default=False,
+        ),
     ] = POLICIES,
     workers: Annotated[
-        int, typer.Option("--workers", metavar="W", min=1, help="Trials at once.")
+        int,
+        typer.Option("--workers", metavar="W", min=1, help="Simulated workers: trials at once."),
     ] = 8,
     sweeps: Annotated[
         int, typer.Option("--sweeps", metavar="K", min=1, help="Sweeps drawn from the curves.")
     ] = 30,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the drawing.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the draw.")] = 0,
     peers: Annotated[
         str | None,
         typer.Option(
@@ -60,17 +66,25 @@ def replay(
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", show_default=False, help="Draw the frontier."),
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            show_default=False,
+            help="Draw accuracy over compute to this file.",
+        ),
     ] = None,
     log: Annotated[
         Path | None,
         typer.Option(
-            "--log", metavar="FILE", show_default=False, help="Write all decisions, a JSON a line."
+            "--log",
+            metavar="FILE",
+            show_default=False,
+            help="Write all decisions to this file, one JSON object per line.",
         ),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Say what stopping policies would have cost and delivered.
+    """Replay recorded trials under other stopping policies.
 
     Recorded trials run again on a simulated cluster: sweeps of them in random order, the same for
     every policy. Compute and makespan are shares of those of `none`.
@@ -159,7 +173,7 @@ def _log_lines(found: Iterable[Result]) -> Iterable[str]:
 
 
 def compare_policies(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Runs of one study, ended.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Finished runs of one study.")],
     baseline: Annotated[
         str, typer.Option("--baseline", metavar="POLICY", help="Policy to compare with.")
     ] = "none",
@@ -168,7 +182,7 @@ def compare_policies(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Say what policies cost and delivered in real runs.
+    """Compare stopping policies by real runs of one study.
 
     Runs of the same trials in the same order (rayat run --policy --seeds --order-seed) are a
     repetition; policies are paired within it. What a run delivers is the trial that validation
@@ -188,7 +202,7 @@ def compare_policies(
 
 
 def verify(run: options.Run, json: options.Json = False) -> None:
-    """Make every decision of a run again from its log.
+    """Recompute every decision of a run from its log.
 
     Prints the first difference between what was recorded and what the policy says now.
     """

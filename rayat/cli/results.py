@@ -33,7 +33,7 @@ TRIAL_KEYS = (
 
 
 def status(run: options.Run, json: options.Json = False) -> None:
-    """Say how far a run is, living or ended.
+    """Show how far a run is, whether it runs or has ended.
 
     Trials by state, one line a trial, and which process writes the run.
     """
@@ -105,22 +105,30 @@ def compare(
     run: options.Run,
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", metavar="KEY=VALUE", help="Arm to compare with."),
+        typer.Option(
+            "--baseline", metavar="KEY=VALUE", help="Arm to compare with; default: the study's."
+        ),
     ] = None,
     target: Annotated[
         float | None,
-        typer.Option("--target", metavar="X", help="Value of the metric whose cost is compared."),
+        typer.Option(
+            "--target", metavar="X", help="Value of the metric to reach; default: the study's."
+        ),
     ] = None,
     suite: Annotated[
         str | None,
-        typer.Option("--suite", metavar="SUITE", help="Test accuracies by it; default: strongest."),
+        typer.Option(
+            "--suite",
+            metavar="SUITE",
+            help="Suite of the accuracies shown; default: the strongest.",
+        ),
     ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print a table for a Markdown document.")
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Say which arm trains a robust model sooner.
+    """Compare the arms: which trains a robust model sooner?
 
     Speed-up is the baseline's cost to reach the target over the arm's, paired over seeds, with its
     interval; fewer than three seeds give no verdict.
@@ -140,11 +148,14 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FILE", show_default=False, help="Default: report.html in RUN."
+            "--out",
+            metavar="FILE",
+            show_default=False,
+            help="File to write; default: report.html in RUN.",
         ),
     ] = None,
 ) -> None:
-    """Write one self-contained HTML file on a run."""
+    """Write a report on a run as one self-contained HTML file."""
     from rayat.compare.report import write_report
     from rayat.ledger.reader import read_run
 
@@ -171,11 +182,11 @@ def repair(run: options.Run, json: options.Json = False) -> None:
 def copy(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or a copy's URI.")],
     to: Annotated[
-        str, typer.Argument(metavar="TO", help="Folder or URI that holds nothing: s3://bucket/x.")
+        str, typer.Argument(metavar="TO", help="Empty folder or URI, such as s3://bucket/x.")
     ],
     json: options.Json = False,
 ) -> None:
-    """Copy a run to an object store, or back from one.
+    """Copy a run to an object store, or back.
 
     Each file is read again and compared. A run lives on a file system that its workers
     share; a copy elsewhere is for keeping, and is read once it is copied back.

@@ -45,7 +45,9 @@ def run(
     out: options.Out = None,
     name: Annotated[
         str | None,
-        typer.Option("--name", metavar="NAME", help="In place of the time in the folder's name."),
+        typer.Option(
+            "--name", metavar="NAME", help="Name of the run's folder instead of the time."
+        ),
     ] = None,
     changes: options.Set = None,
     policy: options.Policy = None,
@@ -53,7 +55,8 @@ def run(
     order_seed: options.OrderSeed = None,
     arm: options.Arms = None,
     report: Annotated[
-        bool, typer.Option("--report", help="Then print the verdict and write the HTML report.")
+        bool,
+        typer.Option("--report", help="At the end print the verdict and write the HTML report."),
     ] = False,
     json: options.Json = False,
 ) -> None:
@@ -110,7 +113,7 @@ def resume(
             "--retry",
             metavar="TRIAL",
             show_default=False,
-            help="Run this trial again, which failed or was lost; `failed`: all such; again.",
+            help="Run this failed or lost trial again; `failed`: all of them; repeatable.",
         ),
     ] = None,
     fail_fast: options.FailFast = False,
@@ -118,7 +121,7 @@ def resume(
     follow: options.Follow = None,
     json: options.Json = False,
 ) -> None:
-    """Go on with a run that was interrupted or killed.
+    """Continue a run that was interrupted or killed.
 
     The study's file is not needed. Trials that have ended stay as they are, but
     for those that --retry names.

@@ -101,7 +101,7 @@ def grouped(run: Run, firsts: Mapping[str, str], baseline: str) -> list[Group]:
     `pgd-10` at each radius. A group of one arm, or without such an arm, has none.
 
     Args:
-        firsts: a trial that speaks for each arm, in the study's order.
+        firsts: a trial of each arm, in the study's order.
         baseline: the named arm.
     """
     measured = of_trials(run, firsts.values())

@@ -1,4 +1,4 @@
-"""Which arm is meant, and which of an arm's configurations speaks for it."""
+"""Which arm is meant, and which of an arm's configurations represents it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WHOLE = [s for s in SOUND if s.is_final and s is not Status.STOPPED]
 
 @dataclass(frozen=True)
 class Choice:
-    """The configuration that speaks for an arm.
+    """The configuration that represents an arm.
 
     Attributes:
         arm: its label.

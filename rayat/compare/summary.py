@@ -1,4 +1,4 @@
-"""A comparison in sentences: the headline, and what must be known before it is believed."""
+"""A comparison in sentences: the headline, and what must be known before relying on it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def notes(
     groups: Sequence[Group],
     target: float | None,
 ) -> list[str]:
-    """Return what a reader must know before believing the table."""
+    """Return what a reader must know before relying on the table."""
     study, found = run.info["study"], []
     found += _too_easy(run, target)
     if len(groups) > 1:
@@ -127,8 +127,8 @@ def notes(
     tried = max(row.tried for row in rows)
     if tried > 1:
         found.append(
-            f"Each arm speaks through the best of its {tried} configurations, chosen by the mean "
-            f"best {run.info['metric']} over the same seeds: slightly optimistic for all alike."
+            f"Each arm is represented by the best of its {tried} configurations, chosen by the "
+            f"mean best {run.info['metric']} over the same seeds: slightly optimistic for all."
         )
     if not quality.tested and not imported:
         found.append(

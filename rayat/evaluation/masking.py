@@ -1,4 +1,4 @@
-"""Signs that a robust accuracy is not to be believed (docs/papers.md 1.5 and 1.6).
+"""Signs that a robust accuracy is too high (docs/papers.md 1.5 and 1.6).
 
 A weak attack that finds less than a strong one is the rule; where it is far off, or the other way
 round, gradients are masked or the training has collapsed (catastrophic overfitting). Each sign

@@ -103,7 +103,7 @@ def _carry_out(
 
     def stop() -> None:
         driver.interrupted = True
-        observer.phase("interrupted: stopping; again to leave at once")
+        observer.phase("interrupted: stopping; press Ctrl-C again to leave at once")
 
     try:
         with interruptible(stop):

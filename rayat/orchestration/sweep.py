@@ -158,7 +158,9 @@ def carry_out(
 
     def stop() -> None:
         driver.interrupted = True
-        driver.observer.phase("interrupted: stopping the trials; again to leave at once")
+        driver.observer.phase(
+            "interrupted: stopping the trials; press Ctrl-C again to leave at once"
+        )
 
     try:
         # Around all of it: between two handlers Python's own would raise in whatever code runs,

@@ -16,7 +16,7 @@ from rayat.registry import POLICIES
 
 @POLICIES.register("hyperband")
 class Hyperband(PeerPolicy):
-    """Trials are dealt to halving brackets whose first rungs are T / eta^s: each hedges the others.
+    """Trials are dealt to halving brackets with first rungs at T / eta^s, some early, some late.
 
     Bracket s of s_max..0 has its first rung at epoch ceil(T / eta^s), or at `grace` where that is
     later, and is ASHA inside. s_max is the largest with eta^s <= T. Trials are dealt in the order

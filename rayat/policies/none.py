@@ -11,7 +11,7 @@ from rayat.registry import POLICIES
 
 @POLICIES.register("none")
 class NoPolicy(Policy):
-    """Every trial trains to its end: the dearest policy, and the one that is never wrong."""
+    """Every trial trains to its end: nothing is saved, and nothing is stopped by mistake."""
 
     def idle(self, epochs: int, every: int) -> str:
         """Return nothing: it is meant never to act."""
