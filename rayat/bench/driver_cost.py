@@ -17,7 +17,7 @@ from rayat.bench.timing import Settings
 from rayat.bench.trials import study_of
 from rayat.config import TrialConfig
 from rayat.ledger.writer import Ledger
-from rayat.policies.base import TrialView
+from rayat.policies.base import Decision, TrialView
 from rayat.registry import POLICIES
 from rayat.runs.driver import Driver
 from rayat.runs.record import run_info
@@ -97,8 +97,8 @@ def report(epoch: int) -> dict[str, Any]:
     }
 
 
-def send(driver: Driver, trial_id: str, row: dict[str, Any]) -> bool:
-    """Give a row to the driver as a launcher does; return its verdict."""
+def send(driver: Driver, trial_id: str, row: dict[str, Any]) -> Decision:
+    """Give a row to the driver as a launcher does; return its decision."""
     content = {"row": row, "start": f"here:1:{trial_id}", "device": "cpu"}
     return driver.message(trial_id, json.dumps(content))
 
@@ -106,8 +106,8 @@ def send(driver: Driver, trial_id: str, row: dict[str, Any]) -> bool:
 def _timed(driver: Driver, trial_id: str, epoch: int) -> float:
     row = report(epoch)
     began = time.perf_counter()
-    stop = send(driver, trial_id, row)
+    decision = send(driver, trial_id, row)
     spent = time.perf_counter() - began
-    if stop:
+    if decision.action != "continue":
         raise RuntimeError(f"trial {trial_id} was stopped, so fewer than all trials are live")
     return spent

@@ -15,6 +15,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from rayat.orchestration.faults import NodeLost
+from rayat.policies.base import Decision
 from rayat.runs.driver import Driver
 
 TRIAL_KEY = "trial_id"
@@ -72,11 +73,12 @@ class Judge(FIFOScheduler):  # type: ignore[misc]
         """Make the report durable, judge it, answer STOP (also for a pause) or CONTINUE."""
         if self.driver is None or "message" not in result:
             return str(TrialScheduler.CONTINUE)
-        stop = True
+        decision = Decision("stop")
         self.reasons.pop(our_id(trial), None)
         with self.keeping_errors():
-            stop = self.driver.message(our_id(trial), result["message"])
-        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+            decision = self.driver.message(our_id(trial), result["message"])
+        goes_on = decision.action == "continue"
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def on_trial_error(self, controller: Any, trial: Any) -> None:
         """Note a lost worker; Tune starts the trial again while `max_failures` lasts."""

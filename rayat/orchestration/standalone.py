@@ -114,7 +114,8 @@ def _carry_out(
                     for message in training.messages(
                         stop=lambda: driver.interrupted, idle=waiting.tick
                     ):
-                        if driver.message(trial.trial_id, message["message"]):
+                        told = driver.message(trial.trial_id, message["message"])
+                        if told.action != "continue":
                             break
                     break
                 except RayActorError as error:  # the controller's: it goes on with a new one

@@ -100,11 +100,11 @@ class Accel(PeerPolicy):
         if self._peers is not None:
             self._peers.expect(trials)
 
-    def lost(self, trial_id: str) -> None:
+    def ended(self, trial_id: str) -> None:
         """Tell the filter, and wait for no more reports of the trial."""
         self.limits.ended(trial_id)
         if self._peers is not None:
-            self._peers.lost(trial_id)
+            self._peers.ended(trial_id)
 
     def verdicts(self) -> Mapping[str, Decision]:
         """Return the filter's decisions on the trials that it paused."""
@@ -129,7 +129,7 @@ class Accel(PeerPolicy):
             if not sound and stop is None:
                 return CONTINUE
         if stop is not None:
-            self.lost(trial.trial_id)
+            self.ended(trial.trial_id)
         if self._peers is None:
             return stop or CONTINUE
         # Asked also about trials that the limits stop: their values are bars for later ones.

@@ -1,10 +1,10 @@
 """The policy contract: one report in, one decision out; no Ray, no clock, no randomness.
 
-A policy that pauses trials needs three things of its host, in this order, all of them in the
-ledger: `expect` with every trial of the run before the first report; `lost` for a trial that ended
-without the policy (`REPORTED_ENDS`, and with a policy that `pauses` also `failed` and `lost`); and
-after each `observe` or `lost` a call of `verdicts`, whose `continue` resumes a paused trial from
-its last checkpoint and whose `stop` ends it. A host that never calls `expect` gets no pauses.
+`policies.host.Host` calls a policy in this order: `expect` with every trial of the run before the
+first report; `observe` for each report; `ended` for a trial that ended otherwise than by the policy
+(it finished, diverged or collapsed; a policy that `pauses` is also told of what failed or was
+lost); and after each `observe` or `ended` `verdicts`, whose `continue` resumes a paused trial from
+its last checkpoint and whose `stop` ends it. Without `expect` nothing is paused.
 """
 
 from __future__ import annotations
@@ -45,9 +45,6 @@ class Decision:
 
 
 CONTINUE = Decision()
-
-REPORTED_ENDS = ("finished", "diverged", "collapsed")
-"""Statuses that follow from a report and that no policy decided: the policy is told (`lost`)."""
 
 
 class Policy(Part):
@@ -104,7 +101,7 @@ class Policy(Part):
     def expect(self, trials: Sequence[TrialView]) -> None:
         """Learn which trials the run has; called once, before the first report. Does nothing."""
 
-    def lost(self, trial_id: str) -> None:
+    def ended(self, trial_id: str) -> None:
         """Learn that a trial ended otherwise than by this policy. Does nothing."""
 
     def verdicts(self) -> Mapping[str, Decision]:

@@ -94,7 +94,7 @@ class FirstLook(PeerPolicy):
             {"value": value, "looked": len(held), "to_look": len(self._open[group])},
         )
 
-    def lost(self, trial_id: str) -> None:
+    def ended(self, trial_id: str) -> None:
         """Wait for the trial no longer."""
         group = self._groups.get(trial_id)
         if group is not None and trial_id in self._open[group]:

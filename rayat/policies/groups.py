@@ -117,7 +117,7 @@ class PeerPolicy(Policy, ABC):
         """Compare one report with those of the trial's peers; `observe` says whose are asked."""
         return CONTINUE
 
-    def lost(self, trial_id: str) -> None:
+    def ended(self, trial_id: str) -> None:
         """Let another seed lead if a leader ended before anything was decided for all of them."""
         self._left.add(trial_id)
         for name, leader in list(self._leaders.items()):

@@ -74,7 +74,7 @@ class RayTune(Policy):
         known.status = "PAUSED" if answer == "PAUSE" else "TERMINATED"
         return self._decision("pause" if answer == "PAUSE" else "stop", known)
 
-    def lost(self, trial_id: str) -> None:
+    def ended(self, trial_id: str) -> None:
         """Take the trial out of its bracket."""
         known = self._trials.get(trial_id)
         if known is not None and known.status != "TERMINATED" and self.pauses:

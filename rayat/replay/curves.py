@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rayat.errors import LedgerError, nearest
 from rayat.ledger.files import located
 from rayat.ledger.info import RUN
 from rayat.ledger.reader import read_run
+from rayat.ledger.status import Status
 from rayat.policies.base import TrialView
 from rayat.registry import SHAPES
 
@@ -41,6 +42,8 @@ KNOWN = {
 """
 CLOCK, CLOCK_COLUMN = "seconds_cum", "seconds of each epoch"
 NEEDED = ("trial", "epoch", "seconds", "robust_acc")
+SIGNS = ("train_robust_acc", "rollback_epoch")
+"""Columns of a record that a collapse is told by, beside robust accuracy."""
 SMOOTH = 3
 """Epochs of the centred mean that stands for the truth where none was measured apart."""
 
@@ -55,6 +58,7 @@ class Curve:
         robust: robust accuracy per epoch, a fraction; -inf where it was not measured.
         seconds: cost per epoch.
         truth: robust accuracy per epoch that no policy sees; NaN where unknown.
+        stop_collapsed: whether its run ended trials that collapsed.
     """
 
     view: TrialView
@@ -62,6 +66,7 @@ class Curve:
     robust: Array
     seconds: Array
     truth: Array
+    stop_collapsed: bool = True
 
     def best(self, epochs: int) -> int:
         """Return the index of the best observed epoch among the first `epochs`."""
@@ -195,7 +200,8 @@ def _curve(trial_id: str, part: pd.DataFrame, roles: Mapping[str, str], name: st
         config, known = {"lr": {"shape": shape, **_rule(rates)}}, None
     truth = column("truth") if "truth" in roles else smooth(robust)
     view = TrialView(trial_id, config, length, rates=known)
-    return build(view, robust, column("clean_acc"), seconds, truth, rates, name)
+    signs = _signs(part, at.tolist(), length)
+    return build(view, robust, column("clean_acc"), seconds, truth, rates, name, signs)
 
 
 def _rule(rates: Array) -> dict[str, Any]:
@@ -218,8 +224,14 @@ def build(
     truth: Array,
     rates: Array | None,
     name: str,
+    signs: Sequence[Mapping[str, Any]] = (),
+    stop_collapsed: bool = True,
 ) -> Curve:
-    """Return a curve from its columns; NaN is what was not measured."""
+    """Return a curve from its columns; NaN is what was not measured.
+
+    Args:
+        signs: per epoch what else shows how a trial fares (`_signs`).
+    """
     if not np.isfinite(robust).any():
         raise LedgerError(f"{name}: trial {view.trial_id!r} has no robust accuracy at all")
     rows = tuple(
@@ -228,15 +240,33 @@ def build(
             METRIC: _plain(robust[epoch - 1]),
             "val_clean_acc": _plain(clean[epoch - 1]),
             "lr": None if rates is None else float(rates[epoch - 1]),
+            **(signs[epoch - 1] if signs else {}),
         }
         for epoch in range(1, len(robust) + 1)
     )
-    return Curve(view, rows, np.where(np.isfinite(robust), robust, -np.inf), seconds, truth)
+    seen = np.where(np.isfinite(robust), robust, -np.inf)
+    return Curve(view, rows, seen, seconds, truth, stop_collapsed)
+
+
+def _signs(part: pd.DataFrame, at: Iterable[int], length: int) -> list[dict[str, Any]]:
+    """Return per epoch what shows a collapse; of an epoch that was not recorded nothing.
+
+    Args:
+        part: a trial's rows in the order of their epochs. at: each row's place among the epochs.
+    """
+    signs: list[dict[str, Any]] = [{} for _ in range(length)]
+    for name in SIGNS:
+        if name in part:
+            for place, value in zip(at, part[name], strict=True):
+                if pd.notna(value):
+                    signs[place][name] = float(value)
+    return signs
 
 
 def _run_curves(folder: Path) -> list[Curve]:
     run = read_run(folder)
     metric = run.info.get("metric", METRIC)
+    stop_collapsed = bool(run.info["study"].get("stop_collapsed", True))
     reports = dict(list(run.epochs.groupby("trial_id", sort=False)))
     curves = []
     for trial in run.trials.sort_values("trial_index").to_dict("records"):
@@ -253,7 +283,15 @@ def _run_curves(folder: Path) -> list[Curve]:
             # Imported: its schedule is known as it was recorded; the rest of it as it ended.
             known = (*rates.tolist(), *[float(rates[-1])] * (planned - len(rates)))
         view = TrialView(trial["trial_id"], config, planned, trial["arm"] or "", known)
-        curves.append(build(view, robust, clean, seconds, smooth(robust), rates, str(folder)))
+        signs = _signs(part, range(len(part)), len(part)) if metric == METRIC else []
+        if Status(trial["status"]) is Status.DIVERGED:
+            # The tables hold no figure of it: what is not finite is null there.
+            signs = signs or [{} for _ in range(len(part))]
+            signs[-1]["outcome"] = Status.DIVERGED
+        truth = smooth(robust)
+        curves.append(
+            build(view, robust, clean, seconds, truth, rates, str(folder), signs, stop_collapsed)
+        )
     if not curves:
         raise LedgerError(f"{folder} holds no trial with a value of {metric}; nothing to replay")
     return curves

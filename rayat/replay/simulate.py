@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rayat.ledger.status import Status
 from rayat.measurement import flat, key, measurement
-from rayat.policies.base import CONTINUE, Decision, Policy
+from rayat.policies.base import Decision, Policy
 from rayat.policies.groups import configuration
+from rayat.policies.host import Host
 from rayat.replay.curves import METRIC, Curve
 
 START_COST = 0.2
@@ -58,7 +60,8 @@ def simulate(
     """Run one sweep: trials start in the given order as workers become free.
 
     A paused trial gives its worker back; a resumed one waits behind the trials that have not
-    started. A trial that is still paused when nothing else is left is ended.
+    started. A trial that is still paused when nothing else is left is ended. Trials that diverge or
+    collapse end as in a run: a collapse unless the recorded run let them go on.
 
     Args:
         policy: its parameters; its state is not used.
@@ -66,13 +69,14 @@ def simulate(
         workers: trials that run at once, at least 1.
         start_cost: median reports that a start or a resume takes.
     """
-    policy = policy.fresh()
+    host = Host(policy, METRIC, all(curve.stop_collapsed for curve in curves))
     by_name = {curve.view.trial_id: curve for curve in curves}
-    policy.expect([curve.view for curve in curves])
+    host.expect(curve.view for curve in curves)
     overhead = start_cost * float(np.median(np.concatenate([c.seconds for c in curves])))
     waiting = deque(by_name)
     done = dict.fromkeys(by_name, 0)
     paused: set[str] = set()
+    cut: set[str] = set(by_name)
     events: list[tuple[float, int, str]] = []
     outcome, sequence, free, now = Outcome(), 0, workers, 0.0
     while waiting or events:
@@ -86,36 +90,39 @@ def simulate(
         curve = by_name[name]
         done[name] += 1
         epoch = done[name]
-        decision = policy.observe(curve.view, epoch, curve.rows[epoch - 1], METRIC)
-        if decision is not CONTINUE and decision.action != "continue":
-            outcome.log.append(Logged(now, name, epoch, decision))
-        ended = epoch >= len(curve.rows)
-        if ended and decision.action != "stop":
-            policy.lost(name)
-        if not ended and decision.action == "continue":
+        last = epoch >= len(curve.rows)
+        own, *verdicts = host.observe(curve.view, epoch, curve.rows[epoch - 1], last)
+        if own.decision.action != "continue":
+            outcome.log.append(Logged(now, name, epoch, own.decision))
+        if last or own.end is Status.COLLAPSED:
+            cut.remove(name)
+        if own.end is None and own.decision.action == "continue":
             cost = float(curve.seconds[epoch])
             outcome.compute += cost
             heapq.heappush(events, (now + cost, sequence, name))
             sequence += 1
         else:
             free += 1
-            if not ended and decision.action == "pause":
+            if own.end is None:
                 paused.add(name)
-        for other, verdict in policy.verdicts().items():
-            outcome.log.append(Logged(now, other, done[other], verdict))
+        for judged in verdicts:
+            other, decision = judged.trial_id, judged.decision
+            outcome.log.append(Logged(now, other, judged.epoch, decision))
             if other in paused:
                 paused.remove(other)
-                if verdict.action == "continue":
+                if decision.action == "continue":
                     waiting.append(other)
     outcome.makespan = now
-    return _score(outcome, by_name, done)
+    return _score(outcome, by_name, done, cut)
 
 
-def _score(outcome: Outcome, curves: dict[str, Curve], done: dict[str, int]) -> Outcome:
+def _score(
+    outcome: Outcome, curves: dict[str, Curve], done: dict[str, int], cut: set[str]
+) -> Outcome:
     """Fill in what was delivered: per measurement the best configuration, by the mean of its seeds.
 
     As `compare` chooses: seeds that ran to their end speak for a configuration, and those that
-    were stopped only where none did; more seeds come first.
+    were stopped (`cut`) only where none did; more seeds come first.
     """
     groups: dict[str, dict[str, list[str]]] = {}
     for name, curve in curves.items():
@@ -127,7 +134,7 @@ def _score(outcome: Outcome, curves: dict[str, Curve], done: dict[str, int]) -> 
     for configurations in groups.values():
         best: tuple[float, list[str]] = (-np.inf, [])
         for names in configurations.values():
-            whole = [name for name in names if done[name] >= len(curves[name].rows)]
+            whole = [name for name in names if name not in cut]
             several += len(names) > 1
             split += 0 < len(whole) < len(names)
             known = [n for n in whole or names if np.isfinite(outcome.delivered[n])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from rayat.ledger.reach import reach, restore_log, tables_there
 from rayat.ledger.rows import plain
 from rayat.ledger.state import State
 from rayat.ledger.status import Status
-from rayat.policies.base import REPORTED_ENDS, Decision, TrialView
+from rayat.policies.base import TrialView
 from rayat.policies.groups import recorded
-from rayat.policies.outcomes import Outcomes
+from rayat.policies.host import Host, Judged
 
 CLOSE = 1e-6
 """Relative difference of evidence that two machines' arithmetic may make."""
@@ -67,7 +67,7 @@ class _Again:
         self.state = State()
         self.made: dict[str, list[dict[str, Any]]] = {}
         self._views: dict[str, TrialView] = {}
-        self._begun = False
+        self._host: Host | None = None
 
     def record(self, record: Record) -> None:
         reports, ignored = len(self.state.observed), self.state.ignored
@@ -75,26 +75,23 @@ class _Again:
         if len(self.state.observed) > reports:
             trial_id, epoch, values = self.state.observed[-1]
             names = self.state.trials[trial_id].names
-            if not self._begun:
-                self._begin()
-            self._judge(trial_id, epoch, dict(zip(names, values, strict=True)))
-        if record["kind"] == "end" and self.state.ignored == ignored and self._begun:
-            unreported = Status(record["status"]).is_broken and self.policy.pauses
-            if unreported or record["status"] in REPORTED_ENDS:
-                self.policy.lost(record["trial_id"])
-                self._verdicts()
+            row = {"epoch": epoch, **dict(zip(names, values, strict=True))}
+            self._host = self._host or self._begin()
+            self._keep(self._host.observe(self._view(trial_id), epoch, row))
+        if record["kind"] != "end" or self.state.ignored > ignored or self._host is None:
+            return
+        if Status(record["status"]).is_broken:
+            self._keep(self._host.broke(record["trial_id"]))
 
-    def _begin(self) -> None:
+    def _begin(self) -> Host:
         info = self.state.info
         if info is None:
             raise LedgerError("the log has reports before its run; it is damaged")
         study = info["study"]
-        self.metric = str(info["metric"])
-        self.stop_collapsed = bool(study.get("stop_collapsed", True))
-        self.outcomes = Outcomes(self.metric)
-        self.policy = recorded(study["policy"])
-        self.policy.expect([self._view(name) for name in self.state.trials])
-        self._begun = True
+        policy, stop = recorded(study["policy"]), bool(study.get("stop_collapsed", True))
+        host = Host(policy, str(info["metric"]), stop)
+        host.expect(self._view(name) for name in self.state.trials)
+        return host
 
     def _view(self, trial_id: str) -> TrialView:
         if trial_id not in self._views:
@@ -103,28 +100,18 @@ class _Again:
             self._views[trial_id] = TrialView(trial_id, config, epochs, declared.get("arm", ""))
         return self._views[trial_id]
 
-    def _judge(self, trial_id: str, epoch: int, values: Mapping[str, Any]) -> None:
-        row = {"epoch": epoch, **values}
-        decision = self.outcomes.observe(trial_id, epoch, row)
-        if decision is None or (decision.rule == "collapsed" and not self.stop_collapsed):
-            decision = self.policy.observe(self._view(trial_id), epoch, row, self.metric)
-        self._keep(trial_id, epoch, decision)
-        self._verdicts()
-
-    def _verdicts(self) -> None:
-        for trial_id, decision in self.policy.verdicts().items():
-            self._keep(trial_id, self.state.trial(trial_id).last, decision)
-
-    def _keep(self, trial_id: str, epoch: int, decision: Decision) -> None:
-        if decision.rule:
-            made = {
-                "epoch": epoch,
-                "action": decision.action,
-                "rule": decision.rule,
-                "sentence": decision.sentence,
-                "evidence": plain(decision.evidence),
-            }
-            self.made.setdefault(trial_id, []).append(made)
+    def _keep(self, judged: Iterable[Judged]) -> None:
+        for each in judged:
+            decision = each.decision
+            if decision.rule:
+                made = {
+                    "epoch": each.epoch,
+                    "action": decision.action,
+                    "rule": decision.rule,
+                    "sentence": decision.sentence,
+                    "evidence": plain(decision.evidence),
+                }
+                self.made.setdefault(each.trial_id, []).append(made)
 
     def difference(self, finished: bool) -> str | None:
         """Return the first difference, in the trials' order of declaration."""

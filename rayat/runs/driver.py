@@ -18,8 +18,8 @@ from rayat.ledger.rows import report_row
 from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
 from rayat.planning.budget import VALIDATION_BUDGET
-from rayat.policies.base import REPORTED_ENDS, Decision, Policy, TrialView
-from rayat.policies.outcomes import Outcomes
+from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
+from rayat.policies.host import Host, Judged
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,9 @@ class Driver:
         grow: Callable[[], Iterable[TrialView]] = tuple,
         halts: Halts = NEVER,
     ) -> None:
-        self.ledger, self.metric, self.stop_collapsed = ledger, metric, stop_collapsed
+        self.ledger, self.metric = ledger, metric
         self.trials = {trial.trial_id: trial for trial in trials}
-        self.policy = policy.fresh()
-        self.outcomes = Outcomes(metric)
+        self.host = Host(policy, metric, stop_collapsed)
         self.interrupted = False
         self.halted = self.warning = ""
         self.halts, self._begun = halts, halts.clock()
@@ -97,20 +96,18 @@ class Driver:
         self._grow = grow
         self._starts: dict[str, tuple[str, int]] = {}
         self._resumed: dict[str, None] = {}
-        self._judged: dict[str, int] = {}
         self.rebuild()
 
     def rebuild(self) -> None:
         """Replay the durable reports; write what a crash kept from being written."""
-        self.policy.expect(list(self.trials.values()))
+        self.host.expect(self.trials.values())
         gone = deque(self.ledger.gone())
         for number, (trial_id, epoch, row) in enumerate(list(self.ledger.observations())):
             while gone and gone[0][0] <= number:
-                self._gone(gone.popleft()[1])
-            logged = any(d["epoch"] == epoch for d in self.ledger.decisions(trial_id))
-            self._take(trial_id, epoch, row, logged)
+                self._carry_out(self.host.broke(gone.popleft()[1]))
+            self._carry_out(self.host.observe(self.trials[trial_id], epoch, row))
         for _, trial_id in gone:
-            self._gone(trial_id)
+            self._carry_out(self.host.broke(trial_id))
 
     def ready(self) -> list[str]:
         """Return the trials to run: those that wait for their first start, then the resumed."""
@@ -119,8 +116,10 @@ class Driver:
         resumed = [t for t in self._resumed if t in waiting]
         return [*(t for t in waiting if t not in self._resumed), *resumed]
 
-    def message(self, trial_id: str, text: str) -> bool:
-        """Take one message of a trial; return whether the trial must stop now.
+    def message(self, trial_id: str, text: str) -> Decision:
+        """Take one message of a trial; return what the trial must do now.
+
+        One that reached its end goes on by itself: it evaluates its checkpoints.
 
         A row is durable before it is judged. A row that the ledger already holds (the trial was
         started again) is stored under its new attempt and never judged twice.
@@ -130,34 +129,34 @@ class Driver:
             for row in content["evals"]:
                 self.ledger.evaluation(row)
             self._tell(trial_id, "evaluated")
-            return False
-        if not self.ledger.status(trial_id).is_live:
-            return True
+            return CONTINUE
+        status = self.ledger.status(trial_id)
+        if not status.is_live:
+            return Decision("stop", sentence=f"the trial is {status}")
         if "lost" in content:
             self.lost(trial_id, content["lost"], content["kind"])
             if content["final"]:
-                self.end(trial_id, Status.LOST, content["lost"])
-                self._gone(trial_id)
-            return bool(content["final"])
+                return self._broke(trial_id, Status.LOST, content["lost"])
+            return CONTINUE
         if "failed" in content:
             if not self.ledger.state.trial(trial_id).attempts:
                 self.ledger.attempt(trial_id, device=content.get("device"))
-            self.end(trial_id, Status.FAILED, content["failed"])
-            self._gone(trial_id)
-            return True
+            return self._broke(trial_id, Status.FAILED, content["failed"])
         attempt = self._attempt(trial_id, content)
         # Judged as it is stored, so that a rebuilt driver sees the same row.
         try:
             row = report_row(content["row"], self.ledger.state.trial(trial_id).columns)
         except LedgerError as error:  # this trial's own mistake: the others go on
-            self.end(trial_id, Status.FAILED, str(error))
-            self._gone(trial_id)
-            return True
+            return self._broke(trial_id, Status.FAILED, str(error))
         epoch = int(row["epoch"])
         seen = self.ledger.reported(trial_id)
         self.ledger.report(trial_id, attempt, row)
+        decision = CONTINUE
         if epoch > seen:
-            self._take(trial_id, epoch, row, logged=False)
+            judged = self.host.observe(self.trials[trial_id], epoch, row)
+            self._carry_out(judged)
+            # The last one on it: a trial that its own report pauses may go on by that very report.
+            decision = [each.decision for each in judged if each.trial_id == trial_id][-1]
         self._tell(trial_id, "report")
         limit = self.halts.seconds
         if limit is not None and self.halts.clock() - self._begun >= limit:
@@ -165,9 +164,7 @@ class Driver:
         if row.get("eval_fwd_passes") and not self.warning:
             self._weigh_validation(trial_id)
         self.ledger.maybe_project()
-        # A trial that reached its end goes on by itself: it evaluates its checkpoints.
-        status = self.ledger.status(trial_id)
-        return not status.is_live and status is not Status.FINISHED
+        return decision
 
     def lost(self, trial_id: str, reason: str, kind: str = "died") -> None:
         """Note that a trial's workers ended (`faults.Kind`); it starts again or gets its end."""
@@ -180,6 +177,12 @@ class Driver:
         self._tell(trial_id, "end")
         if self.halts.fail_fast and status.is_broken:
             self._halt(f"trial {trial_id} {'failed' if status is Status.FAILED else 'was lost'}")
+
+    def _broke(self, trial_id: str, status: Status, reason: str) -> Decision:
+        """End a trial that failed or was lost, and tell a policy that waits for it."""
+        self.end(trial_id, status, reason)
+        self._carry_out(self.host.broke(trial_id))
+        return Decision("stop", sentence=reason)
 
     def _halt(self, why: str) -> None:
         """End the sweep in order if something is left to do: what runs may go on another time."""
@@ -200,8 +203,7 @@ class Driver:
         for trial_id in launched:
             if self.ledger.status(trial_id).is_live:
                 reason = errors.get(trial_id, "the launcher ended without a report of its end")
-                self.end(trial_id, Status.LOST, reason)
-                self._gone(trial_id)
+                self._broke(trial_id, Status.LOST, reason)
 
     def strand(self) -> None:
         """End the trials that are still paused: nothing is left that could resume them."""
@@ -234,61 +236,32 @@ class Driver:
             self._tell(trial_id, "start")
         return known[1]
 
-    def _judge(self, trial_id: str, epoch: int, row: Mapping[str, Any]) -> Decision:
-        outcome = self.outcomes.observe(trial_id, epoch, row)
-        if outcome is not None and (outcome.rule != "collapsed" or self.stop_collapsed):
-            return outcome
-        return self.policy.observe(self.trials[trial_id], epoch, row, self.metric)
+    def _carry_out(self, judged: Iterable[Judged]) -> None:
+        """Record decisions and do what follows from them; what was done already stays done."""
+        for each in judged:
+            decision, status = each.decision, self.ledger.status(each.trial_id)
+            if decision.rule and not self._recorded(each):
+                self.ledger.decision(
+                    each.trial_id,
+                    each.epoch,
+                    action=decision.action,
+                    rule=decision.rule,
+                    sentence=decision.sentence,
+                    evidence=dict(decision.evidence),
+                )
+            if each.was_paused and decision.action == "continue":
+                self._resumed[each.trial_id] = None
+            elif each.end is not None:
+                waits = status is Status.PAUSED if each.was_paused else status.is_live
+                if waits:
+                    self.end(each.trial_id, each.end, decision.sentence)
 
-    def _take(self, trial_id: str, epoch: int, row: Mapping[str, Any], logged: bool) -> None:
-        """Judge a durable report and carry out what follows from it."""
-        self._judged[trial_id] = epoch
-        decision = self._judge(trial_id, epoch, row)
-        if not logged:
-            self._log(trial_id, epoch, decision)
-        self._verdicts()
-        status = None
-        if decision.action == "stop":
-            by_itself = decision.rule in (Status.DIVERGED, Status.COLLAPSED)
-            status = Status(decision.rule) if by_itself else Status.STOPPED
-        elif epoch >= self.trials[trial_id].epochs or row.get("outcome") == "finished":
-            status = Status.FINISHED
-        if status is not None and self.ledger.status(trial_id).is_live:
-            self.end(trial_id, status, decision.sentence)
-        if status in REPORTED_ENDS:
-            # Also when replaying: an end that a report shows has its place in the reports' order.
-            self.policy.lost(trial_id)
-            self._verdicts()
-
-    def _verdicts(self) -> None:
-        """Resume or end the paused trials whose time has come."""
-        for trial_id, decision in self.policy.verdicts().items():
-            # Not the ledger's last epoch: while replaying, the trial has long gone on from here.
-            epoch = self._judged.get(trial_id, 0)
-            known = self.ledger.decisions(trial_id)
-            if not any((d["epoch"], d["action"]) == (epoch, decision.action) for d in known):
-                self._log(trial_id, epoch, decision)
-            if decision.action == "continue":
-                self._resumed[trial_id] = None
-            elif self.ledger.status(trial_id) is Status.PAUSED:
-                self.end(trial_id, Status.STOPPED, decision.sentence)
-
-    def _gone(self, trial_id: str) -> None:
-        """Tell a policy that waits for every trial that this one ended without a report of it."""
-        if self.policy.pauses:
-            self.policy.lost(trial_id)
-            self._verdicts()
-
-    def _log(self, trial_id: str, epoch: int, decision: Decision) -> None:
-        if decision.rule:
-            self.ledger.decision(
-                trial_id,
-                epoch,
-                action=decision.action,
-                rule=decision.rule,
-                sentence=decision.sentence,
-                evidence=dict(decision.evidence),
-            )
+    def _recorded(self, judged: Judged) -> bool:
+        """Return whether the ledger holds the decision: a driver before this one may have died."""
+        known = [d for d in self.ledger.decisions(judged.trial_id) if d["epoch"] == judged.epoch]
+        if judged.was_paused:
+            return any(d["action"] == judged.decision.action for d in known)
+        return bool(known)
 
     def _tell(self, trial_id: str, what: str) -> None:
         self.observer.changed(trial_id, what)

@@ -31,6 +31,6 @@ def test_every_decision(method, recorded):
             seen = {key: found.evidence[key] for key in by}
             assert seen == pytest.approx(by, rel=1e-9, abs=1e-12), where
         else:
-            policy.lost(f"t{i}")
+            policy.ended(f"t{i}")
         due = {name: found.action for name, found in policy.verdicts().items()}
         assert due == case["verdicts"].get(str(number), {}), where

@@ -127,8 +127,7 @@ def test_a_retried_trial_is_an_attempt_more_and_counts_once(sweep, policy):
     for epoch in (1, 2):
         for trial in ids:
             driver.message(trial, report(epoch, 0.1 * (1 + ids.index(trial)), f"host:{trial}"))
-    driver.end(ids[0], Status.FAILED, "OSError: no space")
-    driver._gone(ids[0])
+    driver._broke(ids[0], Status.FAILED, "OSError: no space")
     ledger = driver.ledger
     assert to_retry(ledger, ["failed"]) == to_retry(ledger, [ids[0]]) == [ids[0]]
     ledger.retry([ids[0]])

@@ -101,7 +101,7 @@ def test_rays_hyperband_pauses_at_its_rungs_and_halves():
         decision = policy.observe(trial, epoch, {"m": values[trial.trial_id]}, "m")
         if epoch >= epochs:
             state[trial.trial_id] = "end"
-            policy.lost(trial.trial_id)
+            policy.ended(trial.trial_id)
         elif decision.action != "continue":
             state[trial.trial_id] = decision.action
         for name, verdict in policy.verdicts().items():
@@ -123,6 +123,6 @@ def test_rays_hyperband_does_not_wait_for_a_trial_that_is_lost():
         said = [policy.observe(trial, e, {"m": 0.1 * number}, "m").action for e in range(1, 10)]
         assert said == ["continue"] * 8 + ["pause"]
     assert policy.verdicts() == {}
-    policy.lost("t4")
+    policy.ended("t4")
     actions = {name: verdict.action for name, verdict in policy.verdicts().items()}
     assert actions == {"t5": "stop", "t6": "stop", "t7": "stop", "t8": "continue", "t9": "continue"}

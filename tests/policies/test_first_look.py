@@ -45,13 +45,13 @@ def test_nobody_waits_for_a_trial_that_was_lost():
     policy.expect(views)
     look(policy, views[0], 0.1)
     look(policy, views[1], 0.2)
-    policy.lost("t2")
+    policy.ended("t2")
     assert {name: d.action for name, d in policy.verdicts().items()} == {
         "t1": "continue",
         "t0": "stop",
     }
-    policy.lost("t2")
-    policy.lost("stranger")
+    policy.ended("t2")
+    policy.ended("stranger")
     assert policy.verdicts() == {}
 
 

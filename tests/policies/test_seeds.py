@@ -89,7 +89,7 @@ def test_another_seed_leads_when_the_leader_broke():
     for epoch in (1, 2):
         policy.observe(other, epoch, {METRIC: 0.5}, METRIC)
     policy.observe(one, 1, {METRIC: 0.1}, METRIC)
-    policy.lost(one.trial_id)
+    policy.ended(one.trial_id)
     assert policy.observe(two, 1, {METRIC: 0.1}, METRIC).action == "continue"
     assert policy.observe(two, 2, {METRIC: 0.1}, METRIC).action == "stop"
 
@@ -99,7 +99,7 @@ def test_a_leader_that_finished_lets_its_configuration_through():
     one, two, other = view(0.1, 0), view(0.1, 1), view(0.5, 0)
     for epoch in range(1, EPOCHS + 1):
         assert policy.observe(one, epoch, {METRIC: 0.1}, METRIC).action == "continue"
-    policy.lost(one.trial_id)
+    policy.ended(one.trial_id)
     for epoch in (1, 2):
         policy.observe(other, epoch, {METRIC: 0.5}, METRIC)
         assert policy.observe(two, epoch, {METRIC: 0.0}, METRIC).action == "continue"

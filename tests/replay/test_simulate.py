@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,31 @@ def test_a_trial_that_nobody_resumes_is_ended():
     SCRIPT["a", 1] = Decision("pause", "r", "s 1", {"x": 1})
     out = simulate(Scripted(), [curve("a", [0.1, 0.2])], 1, 0.0)
     assert out.epochs == {"a": 1}
+
+
+def marked(curve, epoch, **signs):
+    """Return the curve with more in the report of one epoch."""
+    rows = [{**row, **signs} if row["epoch"] == epoch else row for row in curve.rows]
+    return replace(curve, rows=tuple(rows))
+
+
+def test_a_recorded_collapse_ends_the_trial_as_in_a_run_and_its_configuration_is_whole():
+    fallen = curve("a", [0.5, 0.1, 0.6])
+    for epoch, train in ((1, 0.5), (2, 0.9), (3, 0.9)):
+        fallen = marked(fallen, epoch, train_robust_acc=train)
+    out = simulate(POLICIES.build("none"), [fallen, curve("b", [0.2])], 1, 0.0)
+    assert out.epochs == {"a": 2, "b": 1}
+    assert [(e.trial_id, e.epoch, e.decision.rule) for e in out.log] == [("a", 2, "collapsed")]
+    assert out.final == pytest.approx(0.49), "its best epoch speaks for it: no policy cut it"
+    back = marked(fallen, 2, rollback_epoch=1.0)
+    let = replace(fallen, stop_collapsed=False)
+    for goes_on in (back, let):
+        assert simulate(POLICIES.build("none"), [goes_on], 1, 0.0).epochs == {"a": 3}
+
+
+def test_a_recorded_divergence_is_no_policys_stop():
+    out = simulate(Scripted(), [marked(curve("a", [0.5, 0.1]), 2, outcome="diverged")], 1, 0.0)
+    assert [(e.epoch, e.decision.rule) for e in out.log] == [(2, "diverged")]
 
 
 @pytest.mark.parametrize("name", POLICIES.names())

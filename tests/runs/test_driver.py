@@ -53,6 +53,10 @@ class Phases(Observer):
         self.said.append(text)
 
 
+def goes_on(decision) -> bool:
+    return decision.action == "continue"
+
+
 def message(epoch: int, value: float | None, start: str = "host:1:a", **more: object) -> str:
     row = {"epoch": epoch, "train_loss": 1.0, "val_robust_acc": value, "samples": 10, **more}
     return json.dumps({"row": row, "start": start, "device": "cpu"})
@@ -62,9 +66,9 @@ def test_a_trial_that_says_it_is_finished_has_finished_also_when_rebuilt(begun):
     ledger, views = begun
     driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
     name = views[0].trial_id
-    assert not driver.message(name, message(1, 0.5))
+    assert goes_on(driver.message(name, message(1, 0.5)))
     assert ledger.status(name) == "running"
-    assert not driver.message(name, message(2, 0.6, outcome="finished"))
+    assert goes_on(driver.message(name, message(2, 0.6, outcome="finished")))
     assert ledger.status(name) == "finished" and ledger.reported(name) == 2
     other = views[1].trial_id
     ledger.attempt(other, device="cpu", host="host")
@@ -82,11 +86,11 @@ def test_a_report_that_no_ledger_holds_fails_its_own_trial_alone(begun, more, sa
     ledger, views = begun
     driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
     bad, good = (view.trial_id for view in views[:2])
-    assert not driver.message(bad, message(1, 0.5))
-    assert driver.message(bad, message(2, 0.5, **more)), "it must stop"
+    assert goes_on(driver.message(bad, message(1, 0.5)))
+    assert not goes_on(driver.message(bad, message(2, 0.5, **more))), "it must stop"
     assert ledger.status(bad) == "failed" and said in ledger.state.trial(bad).reason
     assert ledger.reported(bad) == 1
-    assert not driver.message(good, message(1, 0.5)) and ledger.status(good) == "running"
+    assert goes_on(driver.message(good, message(1, 0.5))) and ledger.status(good) == "running"
     Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
     assert ledger.status(bad) == "failed"
 
@@ -94,12 +98,12 @@ def test_a_report_that_no_ledger_holds_fails_its_own_trial_alone(begun, more, sa
 def test_the_last_epoch_finishes_a_trial_and_lets_it_go_on_to_its_evaluation(begun):
     ledger, views = begun
     driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
-    stops = [driver.message(views[0].trial_id, message(e, 0.5)) for e in range(1, EPOCHS + 1)]
-    assert stops == [False] * EPOCHS
+    told = [driver.message(views[0].trial_id, message(e, 0.5)) for e in range(1, EPOCHS + 1)]
+    assert all(map(goes_on, told))
     assert ledger.status(views[0].trial_id) == "finished"
     row = {"checkpoint": "best", "epoch": 3, "suite": "pgd-3", "split": "test", "n": 4}
     evals = json.dumps({"evals": [{**row, "trial_id": views[0].trial_id}], "start": "host:1:a"})
-    assert driver.message(views[0].trial_id, evals) is False
+    assert goes_on(driver.message(views[0].trial_id, evals))
     assert len(ledger.evaluations()) == 1
 
 
@@ -134,7 +138,9 @@ def test_a_replayed_epoch_counts_for_the_new_attempt_and_is_judged_once(begun):
 def test_a_non_finite_loss_ends_the_trial_as_diverged(begun):
     ledger, views = begun
     driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
-    assert driver.message(views[0].trial_id, message(1, None, train_loss=None, outcome="diverged"))
+    assert not goes_on(
+        driver.message(views[0].trial_id, message(1, None, train_loss=None, outcome="diverged"))
+    )
     assert ledger.status(views[0].trial_id) == "diverged"
 
 
@@ -145,7 +151,7 @@ def test_a_rollback_is_recorded_and_ends_no_trial_not_even_by_the_policy(begun):
     back, plain = (view.trial_id for view in views[:2])
     for epoch, value in ((1, 0.6), (2, 0.1)):
         more = {"train_robust_acc": 0.4 * epoch, "rollback_epoch": 1 if epoch == 2 else None}
-        assert not driver.message(back, message(epoch, value, **more))
+        assert goes_on(driver.message(back, message(epoch, value, **more)))
     assert ledger.status(back) == "running"
     (decision,) = ledger.decisions(back)
     assert (decision["epoch"], decision["action"], decision["rule"]) == (
@@ -154,7 +160,7 @@ def test_a_rollback_is_recorded_and_ends_no_trial_not_even_by_the_policy(begun):
         "rolled-back",
     )
     driver.message(plain, message(1, 0.6, train_robust_acc=0.4))
-    assert driver.message(plain, message(2, 0.1, train_robust_acc=0.8))
+    assert not goes_on(driver.message(plain, message(2, 0.1, train_robust_acc=0.8)))
     assert ledger.status(plain) == "collapsed"
 
 
@@ -162,7 +168,7 @@ def test_a_failure_of_the_trial_itself_is_final(begun):
     ledger, views = begun
     driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
     text = json.dumps({"failed": "ValueError: no", "start": "host:1:a"})
-    assert driver.message(views[0].trial_id, text)
+    assert not goes_on(driver.message(views[0].trial_id, text))
     assert ledger.status(views[0].trial_id) == "failed"
 
 
@@ -204,7 +210,7 @@ def test_a_rebuilt_driver_decides_as_the_one_that_never_died(begun, seed):
         for view in views:
             found = [(d["epoch"], d["rule"]) for d in again.decisions(view.trial_id)]
             assert found == expected[view.trial_id]
-        assert rebuilt.policy.model_dump() == policy.model_dump()
+        assert rebuilt.host.policy.model_dump() == policy.model_dump()
     finally:
         again.close()
 
@@ -230,13 +236,17 @@ def test_trials_pause_until_all_were_looked_at_and_the_best_go_on(begun):
     driver = first_look(ledger, views, skip=names[5:])
     assert [ledger.status(name) for name in names] == ["paused"] * 5 + ["pending"]
     assert driver.ready() == names[5:]
-    assert driver.message(names[0], message(3, 0.9, "h:0:a")), "a paused trial reports no more"
-    assert not driver.message(names[5], message(1, 0.5, "h:5:a"))
-    assert not driver.message(names[5], message(2, 0.5, "h:5:a")), "the last one looked at goes on"
+    assert not goes_on(driver.message(names[0], message(3, 0.9, "h:0:a"))), (
+        "a paused trial reports no more"
+    )
+    assert goes_on(driver.message(names[5], message(1, 0.5, "h:5:a")))
+    assert goes_on(driver.message(names[5], message(2, 0.5, "h:5:a"))), (
+        "the last one looked at goes on"
+    )
     assert [ledger.status(name) for name in names] == ["stopped"] * 4 + ["running"] * 2
     assert driver.ready() == [names[5], names[4]], "the best first"
-    assert not driver.message(names[5], message(3, 0.6, "h:5:a"))
-    assert not driver.message(names[4], message(3, 0.6, "h:4:b"))
+    assert goes_on(driver.message(names[5], message(3, 0.6, "h:5:a")))
+    assert goes_on(driver.message(names[4], message(3, 0.6, "h:4:b")))
     assert [row["attempt"] for row in ledger.reports(names[4])] == [1, 1, 2]
     assert (
         actions(ledger, views)
