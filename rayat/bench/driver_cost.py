@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import tempfile
 import time
@@ -23,6 +22,7 @@ from rayat.runs.driver import Driver
 from rayat.runs.record import run_info
 from rayat.runs.search import declare
 from rayat.study import Study
+from rayat.training.messages import Report, to_text
 
 
 def o2(settings: Settings) -> list[Row]:
@@ -99,8 +99,7 @@ def report(epoch: int) -> dict[str, Any]:
 
 def send(driver: Driver, trial_id: str, row: dict[str, Any]) -> Decision:
     """Give a row to the driver as a launcher does; return its decision."""
-    content = {"row": row, "start": f"here:1:{trial_id}", "device": "cpu"}
-    return driver.message(trial_id, json.dumps(content))
+    return driver.message(trial_id, to_text(Report(row, f"here:1:{trial_id}", "cpu")))
 
 
 def _timed(driver: Driver, trial_id: str, epoch: int) -> float:

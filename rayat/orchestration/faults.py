@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ray.exceptions import RayActorError
+
+from rayat.training.messages import Failed, Lost, result
 
 Kind = Literal["failed", "node", "died", "hung", "raised", "cut"]
 KINDS: tuple[Kind, ...] = ("failed", "node", "died", "hung", "raised", "cut")
@@ -63,7 +64,5 @@ class Fault:
             epoch: the last one reported. final: the trial is not started again.
         """
         if final and self.kind in ("failed", "raised"):
-            content: dict[str, Any] = {"failed": self.text}
-        else:
-            content = {"lost": self.text, "kind": self.kind, "final": final}
-        return {"epoch": epoch, "message": json.dumps(content)}
+            return result(Failed(self.text), epoch)
+        return result(Lost(self.text, self.kind, final), epoch)

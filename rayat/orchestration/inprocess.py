@@ -13,6 +13,7 @@ from rayat.orchestration.final_eval import checkpoint_rows
 from rayat.orchestration.shared_data import SharedData
 from rayat.planning.placement import Need
 from rayat.training.launched import LauncherContext, Order, cuda_device, perform
+from rayat.training.messages import Evaluated, result
 
 
 def trial(config: dict[str, Any], shared: SharedData) -> None:
@@ -29,7 +30,7 @@ def trial(config: dict[str, Any], shared: SharedData) -> None:
         if perform(order, context) and order.final_eval:
             # A suite that failed is asked again, and named, when the sweep is over.
             rows, _ = checkpoint_rows(order.trial_id, order.config, context.folder, shared)
-            context.send(context.message(evals=rows))
+            context.send(result(Evaluated(rows)))
     finally:
         # The process serves the next trial: leave it no model of this one.
         gc.collect()

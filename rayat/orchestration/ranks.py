@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import queue
 import socket
 import threading
@@ -32,6 +31,7 @@ from rayat.training.launched import (
     cuda_device,
     perform,
 )
+from rayat.training.messages import Failed, parse
 
 LOOK_S = 5
 """How often the place of workers that have not started yet is looked at."""
@@ -126,7 +126,9 @@ class Rank:
         if rank == 0:
             self._messages.put(None)
         elif not went_through:
-            return Fault("failed", json.loads(self._last["message"])["failed"])
+            told = parse(self._last["message"])
+            if isinstance(told, Failed):
+                return Fault("failed", told.reason)
         return None
 
     def take(self) -> dict[str, Any] | Fault | None:

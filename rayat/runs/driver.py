@@ -6,12 +6,10 @@ old one saw, in the same order, so a resumed run decides as the uninterrupted on
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from rayat.errors import LedgerError
 from rayat.ledger.rows import report_row
@@ -20,6 +18,7 @@ from rayat.ledger.writer import Ledger
 from rayat.planning.budget import VALIDATION_BUDGET
 from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
 from rayat.policies.host import Host, Judged
+from rayat.training.messages import Evaluated, Failed, Lost, Report, parse
 
 
 @dataclass(frozen=True)
@@ -124,28 +123,26 @@ class Driver:
         A row is durable before it is judged. A row that the ledger already holds (the trial was
         started again) is stored under its new attempt and never judged twice.
         """
-        content: Mapping[str, Any] = json.loads(text)
-        if "evals" in content:
-            for row in content["evals"]:
-                self.ledger.evaluation(row)
+        told = parse(text)
+        if isinstance(told, Evaluated):
+            for evaluated in told.rows:
+                self.ledger.evaluation(evaluated)
             self._tell(trial_id, "evaluated")
             return CONTINUE
         status = self.ledger.status(trial_id)
         if not status.is_live:
             return Decision("stop", sentence=f"the trial is {status}")
-        if "lost" in content:
-            self.lost(trial_id, content["lost"], content["kind"])
-            if content["final"]:
-                return self._broke(trial_id, Status.LOST, content["lost"])
-            return CONTINUE
-        if "failed" in content:
+        if isinstance(told, Lost):
+            self.lost(trial_id, told.reason, told.kind)
+            return self._broke(trial_id, Status.LOST, told.reason) if told.final else CONTINUE
+        if isinstance(told, Failed):
             if not self.ledger.state.trial(trial_id).attempts:
-                self.ledger.attempt(trial_id, device=content.get("device"))
-            return self._broke(trial_id, Status.FAILED, content["failed"])
-        attempt = self._attempt(trial_id, content)
+                self.ledger.attempt(trial_id, device=told.device)
+            return self._broke(trial_id, Status.FAILED, told.reason)
+        attempt = self._attempt(trial_id, told)
         # Judged as it is stored, so that a rebuilt driver sees the same row.
         try:
-            row = report_row(content["row"], self.ledger.state.trial(trial_id).columns)
+            row = report_row(told.row, self.ledger.state.trial(trial_id).columns)
         except LedgerError as error:  # this trial's own mistake: the others go on
             return self._broke(trial_id, Status.FAILED, str(error))
         epoch = int(row["epoch"])
@@ -226,13 +223,12 @@ class Driver:
             )
             self.observer.phase(f"warning: {self.warning}")
 
-    def _attempt(self, trial_id: str, content: Mapping[str, Any]) -> int:
-        start = str(content["start"])
+    def _attempt(self, trial_id: str, report: Report) -> int:
         known = self._starts.get(trial_id)
-        if known is None or known[0] != start:
-            host = start.partition(":")[0]
-            number = self.ledger.attempt(trial_id, device=content.get("device"), host=host)
-            known = self._starts[trial_id] = (start, number)
+        if known is None or known[0] != report.start:
+            host = report.start.partition(":")[0]
+            number = self.ledger.attempt(trial_id, device=report.device, host=host)
+            known = self._starts[trial_id] = (report.start, number)
             self._tell(trial_id, "start")
         return known[1]
 

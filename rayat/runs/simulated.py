@@ -19,9 +19,10 @@ from rayat.ledger.writer import Ledger
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
 from rayat.runs.driver import Driver
+from rayat.training.messages import Report, to_text
 
 METRIC = "val_robust_acc"
-Report = Callable[[int, int], Mapping[str, Any]]
+Rows = Callable[[int, int], Mapping[str, Any]]
 """(trial number, epoch) to the report's row."""
 
 
@@ -30,7 +31,7 @@ def play(
     policy: Mapping[str, Any],
     configs: Sequence[Mapping[str, Any]],
     epochs: int,
-    report: Report,
+    report: Rows,
     workers: int = 4,
     said: Callable[[str, int], None] = lambda trial_id, epoch: None,
     interrupted: Callable[[], bool] = lambda: False,
@@ -63,7 +64,7 @@ def play(
             epoch = ledger.reported(name) + 1
             decided = len(ledger.decisions(name))
             row = {**report(numbers[name], epoch), "epoch": epoch}
-            driver.message(name, json.dumps({"row": row, "start": f"here:{os.getpid()}:{name}"}))
+            driver.message(name, to_text(Report(row, f"here:{os.getpid()}:{name}")))
             said(name, epoch)
             if interrupted():
                 ledger.event("interrupted", {})

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared, Source
 from rayat.errors import RayatError
+from rayat.training.messages import Failed, Report, result
 from rayat.training.run import run
 
 Placement = Literal["pack", "spread"]
@@ -68,8 +69,7 @@ class Shared(Protocol):
 class LauncherContext:
     """A `training.context.Context` over any way of sending a message to the driver.
 
-    Every message holds `start`, which changes when the trial was started again: the driver counts
-    attempts by it, also those that Ray Train makes without telling Tune.
+    `start` changes when the trial is started again (`messages.Report`).
     """
 
     send: Callable[[dict[str, Any]], None]
@@ -88,16 +88,8 @@ class LauncherContext:
         return self.shared.get(source)
 
     def report(self, row: Mapping[str, Any]) -> None:
-        """Send one epoch's row, as JSON: nulls and floats then stay what they are."""
-        self.send(self.message(row=dict(row)))
-
-    def message(self, **content: Any) -> dict[str, Any]:
-        """Return a message for the driver."""
-        epoch = (content.get("row") or {}).get("epoch", 0)
-        return {
-            "epoch": epoch,
-            "message": json.dumps({**content, "start": self.start, "device": self.device}),
-        }
+        """Send one epoch's row."""
+        self.send(result(Report(dict(row), self.start, self.device), row["epoch"]))
 
 
 def perform(order: Order, context: LauncherContext) -> bool:
@@ -113,7 +105,7 @@ def perform(order: Order, context: LauncherContext) -> bool:
     except Exception as error:
         if context.world_size > 1 and not isinstance(error, RayatError | ValueError | TypeError):
             raise  # a collective that lost its peer looks like any RuntimeError: let Train restart
-        context.send(context.message(**failure(error)))
+        context.send(result(Failed(failure(error), context.device)))
         return False
     return True
 
@@ -127,10 +119,10 @@ def limit_collectives(seconds: float) -> None:
     getattr(distributed_c10d, name)(timedelta(seconds=seconds))
 
 
-def failure(error: BaseException) -> dict[str, str]:
-    """Return the message content that ends a trial as `failed`, with the error's first line."""
+def failure(error: BaseException) -> str:
+    """Return why a trial failed: the error's type and its first line."""
     text = str(error).strip().splitlines()
-    return {"failed": f"{type(error).__name__}: {text[0] if text else ''}".strip(": "), "start": ""}
+    return f"{type(error).__name__}: {text[0] if text else ''}".strip(": ")
 
 
 def cuda_device() -> str:

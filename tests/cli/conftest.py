@@ -11,6 +11,7 @@ from rayat.ledger.writer import Ledger
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
 from rayat.runs.driver import Driver
+from rayat.training.messages import Failed, Report, to_text
 
 INFO = {
     "study": {
@@ -93,11 +94,11 @@ class Bench:
         )
 
     def report(self, trial: int, epoch: int, robust: float = 0.5) -> None:
-        content = {"row": row(epoch, robust), "start": f"here:1:{trial}", "device": "cpu"}
-        self.driver.message(self.ids[trial], json.dumps(content))
+        told = Report(row(epoch, robust), f"here:1:{trial}", "cpu")
+        self.driver.message(self.ids[trial], to_text(told))
 
     def fail(self, trial: int, reason: str) -> None:
-        self.driver.message(self.ids[trial], json.dumps({"failed": reason, "start": ""}))
+        self.driver.message(self.ids[trial], to_text(Failed(reason)))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 import sys
 
@@ -27,6 +26,7 @@ from rayat.runs.driver import Driver, Halts
 from rayat.runs.record import run_info
 from rayat.runs.resuming import to_retry
 from rayat.runs.search import declare
+from rayat.training.messages import Failed, Report, parse, to_text
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def sweep(tiny, tmp_path):
 
 def report(epoch: int, value: float = 0.5, start: str = "host:1:a") -> str:
     row = {"epoch": epoch, "train_loss": 1.0, "val_robust_acc": value, "samples": 10}
-    return json.dumps({"row": {**row, "fwd_passes": 100}, "start": start, "device": "cpu"})
+    return to_text(Report({**row, "fwd_passes": 100}, start, "cpu"))
 
 
-FAILED = json.dumps({"failed": "OSError: no space", "start": "", "device": "cpu"})
+FAILED = to_text(Failed("OSError: no space", "cpu"))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_budget_that_the_last_report_exceeds_ends_nothing(sweep):
         driver.end(trial, Status.STOPPED)
     (last,) = driver.ready()
     for epoch in range(1, 9):
-        driver.ledger.report(last, driver.ledger.attempt(last), json.loads(report(epoch))["row"])
+        driver.ledger.report(last, driver.ledger.attempt(last), parse(report(epoch)).row)
     driver.message(last, report(9, start="host:2:b"))
     assert (driver.ledger.status(last), driver.interrupted) == ("finished", False)
 

@@ -20,6 +20,7 @@ from rayat.replay.verify import verify
 from rayat.runs.driver import Driver
 from rayat.runs.record import run_info, view
 from rayat.runs.search import Search
+from rayat.training.messages import Report, to_text
 
 SEARCH = {"name": "optuna", "batch": 2, "startup": 2}
 
@@ -59,7 +60,7 @@ def play(ledger, order):
         peak = configs[trial_id].lr.peak
         for epoch in range(ledger.reported(trial_id) + 1, 3):
             row = {"epoch": epoch, "val_robust_acc": 0.5 - 0.1 * abs(math.log10(peak) + 1)}
-            driver.message(trial_id, json.dumps({"row": row, "start": f"h:{order}:{trial_id}"}))
+            driver.message(trial_id, to_text(Report(row, f"h:{order}:{trial_id}")))
 
 
 def proposals(folder):

@@ -13,6 +13,7 @@ from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
 from rayat.replay.verify import verify
 from rayat.runs.driver import Driver
+from rayat.training.messages import Report, to_text
 
 CONFIG = {"lr": {"shape": "constant", "peak": 0.1}}
 
@@ -34,7 +35,7 @@ def make(folder, policy="accel:median", forge=None):
                 value = 0.3 - 0.02 * i + 0.03 * min(epoch, 5) - 0.01 * max(0, epoch - 5)
                 row = {"epoch": epoch, "val_robust_acc": value, "train_loss": 1.0}
                 row["train_seconds"] = 1.0
-                driver.message(name, json.dumps({"row": row, "start": f"h:{i}"}))
+                driver.message(name, to_text(Report(row, f"h:{i}")))
         if forge:
             ledger.decision("t4", 12, **forge)
         return sum(len(ledger.decisions(name)) for name in names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 
 import pytest
@@ -16,6 +15,7 @@ from rayat.replay.verify import verify
 from rayat.runs.driver import Driver, Observer
 from rayat.runs.record import run_info
 from rayat.runs.search import declare
+from rayat.training.messages import Evaluated, Failed, Report, parse, to_text
 
 EPOCHS = 9
 
@@ -59,7 +59,7 @@ def goes_on(decision) -> bool:
 
 def message(epoch: int, value: float | None, start: str = "host:1:a", **more: object) -> str:
     row = {"epoch": epoch, "train_loss": 1.0, "val_robust_acc": value, "samples": 10, **more}
-    return json.dumps({"row": row, "start": start, "device": "cpu"})
+    return to_text(Report(row, start, "cpu"))
 
 
 def test_a_trial_that_says_it_is_finished_has_finished_also_when_rebuilt(begun):
@@ -72,7 +72,7 @@ def test_a_trial_that_says_it_is_finished_has_finished_also_when_rebuilt(begun):
     assert ledger.status(name) == "finished" and ledger.reported(name) == 2
     other = views[1].trial_id
     ledger.attempt(other, device="cpu", host="host")
-    ledger.report(other, 1, json.loads(message(1, 0.4, outcome="finished"))["row"])
+    ledger.report(other, 1, parse(message(1, 0.4, outcome="finished")).row)
     Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
     assert ledger.status(other) == "finished", "a crash came between its report and its end"
 
@@ -102,7 +102,7 @@ def test_the_last_epoch_finishes_a_trial_and_lets_it_go_on_to_its_evaluation(beg
     assert all(map(goes_on, told))
     assert ledger.status(views[0].trial_id) == "finished"
     row = {"checkpoint": "best", "epoch": 3, "suite": "pgd-3", "split": "test", "n": 4}
-    evals = json.dumps({"evals": [{**row, "trial_id": views[0].trial_id}], "start": "host:1:a"})
+    evals = to_text(Evaluated([{**row, "trial_id": views[0].trial_id}]))
     assert goes_on(driver.message(views[0].trial_id, evals))
     assert len(ledger.evaluations()) == 1
 
@@ -167,7 +167,7 @@ def test_a_rollback_is_recorded_and_ends_no_trial_not_even_by_the_policy(begun):
 def test_a_failure_of_the_trial_itself_is_final(begun):
     ledger, views = begun
     driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
-    text = json.dumps({"failed": "ValueError: no", "start": "host:1:a"})
+    text = to_text(Failed("ValueError: no"))
     assert not goes_on(driver.message(views[0].trial_id, text))
     assert ledger.status(views[0].trial_id) == "failed"
 
@@ -265,7 +265,7 @@ def test_a_trial_that_never_reports_is_not_waited_for(begun, end):
     driver = first_look(ledger, views, skip=names[:1])
     assert driver.ready() == names[:1]
     if end == "failed":
-        driver.message(names[0], json.dumps({"failed": "ValueError: no", "start": "h:0:a"}))
+        driver.message(names[0], to_text(Failed("ValueError: no")))
     else:
         driver.settle(names[:1], {names[0]: "killed four times"})
     assert ledger.status(names[0]) == end

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from typing import Any
 
@@ -16,6 +15,7 @@ from rayat.runs.driver import Driver, Observer
 from rayat.runs.following import Following
 from rayat.runs.record import run_info, view
 from rayat.runs.search import declare
+from rayat.training.messages import Report, to_text
 
 TOLD: list[tuple[Any, ...]] = []
 GATE = threading.Event()
@@ -89,7 +89,7 @@ def driven(tiny, tmp_path):
             for trial, epoch in reports:
                 row = {"epoch": epoch, "val_robust_acc": 0.1 * epoch}
                 name = trials[trial].trial_id
-                driver.message(name, json.dumps({"row": row, "start": f"h:{id(ledger)}:{trial}"}))
+                driver.message(name, to_text(Report(row, f"h:{id(ledger)}:{trial}")))
             watching.finish()
             events = [e["payload"] for e in ledger.events() if e["name"] == "follower_dropped"]
         return said, events
