@@ -128,7 +128,7 @@ def has(registry: Registry[Any], name: object, parameter: str) -> bool:
     """Return whether the method has a parameter; true where the method is not known itself."""
     if not isinstance(name, str):
         return True
-    fields = registry.get(name.partition(":")[0]).model_fields
+    fields = registry.resolve(name)[0].model_fields
     return parameter.partition(".")[0] in fields
 
 
@@ -250,7 +250,7 @@ class _Part:
         if not isinstance(self.spec, Mapping):
             raise ConfigError(f"unknown key '{self.head}.{key}': {self.head!r} is a value")
         if self.spec.get(key) != value:
-            kept = self.registry.common(str(value).partition(":")[0])
+            kept = self.registry.common(str(value))
             self.spec = {name: v for name, v in self.spec.items() if name in kept}
             self.given = {name: n for name, n in self.given.items() if name in kept}
             self.exact = {k: n for k, n in self.exact.items() if k.partition(".")[0] in kept}

@@ -1,5 +1,8 @@
 """Methods by name: one file in a room's folder registers itself, and nothing else changes.
 
+A name is one of rayat's own, one that a study's file or an installed package adds, or the place of
+a class, `package.module:Class` (docs/own-parts.md).
+
 A `Part` is a frozen, validated description of one method and its parameters. It is at once the
 configuration (it has a canonical form and travels as JSON) and the thing that runs. Registries
 import a room only when a name of that room is asked for, so a configuration that names no attack
@@ -10,12 +13,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rayat.errors import ConfigError, nearest
+from rayat.references import advertised, load, offering
 
 
 class Part(BaseModel):
@@ -30,11 +34,21 @@ class Part(BaseModel):
     )
 
     kind: ClassVar[str] = ""
-    """The registered name; set by `Registry.register`."""
+    """The registered name; of a class that nobody registered its place, `module:Class`."""
     key: ClassVar[str] = "name"
     """The key that holds the registered name in the part's mapping form."""
     shorthand: ClassVar[str | None] = None
     """The parameter that `name:value` fills: `timm:resnet18` is `{name: timm, arch: resnet18}`."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **settings: Any) -> None:
+        # Not the parent's, which would mean the parent where the part is read again.
+        cls.kind = cls.place()
+
+    @classmethod
+    def place(cls) -> str:
+        """Return where the class is: `module:Class`."""
+        return f"{cls.__module__}:{cls.__qualname__}"
 
     def spec(self) -> dict[str, Any]:
         """Return the mapping form: the name first, then every parameter, defaults included."""
@@ -66,11 +80,25 @@ class Registry(Generic[P]):
         path: where the part stands in a trial's configuration, such as `attack`; used in errors.
         package: the folder whose modules register themselves when imported.
         key: the key that holds the name (`shape` for learning rates, `name` elsewhere).
+        base: `module:Class` that every part of the room derives from; empty: any `Part`.
+        room: the word in `rayat ls <room>` and in the entry points `rayat.<room>`.
+        adapt: `module:function` that makes a part's class of what is named and is no part; called
+            with the reference and the object.
     """
 
-    def __init__(self, path: str, package: str, key: str = "name") -> None:
+    def __init__(
+        self,
+        path: str,
+        package: str,
+        key: str = "name",
+        base: str = "",
+        room: str = "",
+        adapt: str = "",
+    ) -> None:
         self.path, self.package, self.key = path, package, key
+        self.base, self.room, self.adapt = base, room, adapt
         self._parts: dict[str, type[P]] = {}
+        self._promised: dict[str, str] = {}
         self._loaded = False
 
     def register(self, name: str) -> Callable[[type[P]], type[P]]:
@@ -88,6 +116,22 @@ class Registry(Generic[P]):
 
         return add
 
+    def promise(self, name: str, reference: str) -> None:
+        """Let `name` mean the class at `module:Class`, imported when it is asked for."""
+        self._promised[name] = reference
+
+    def withdraw(self, modules: Collection[str]) -> dict[str, type[P]]:
+        """Forget every promise and the parts of some modules; return these parts by name."""
+        self._promised.clear()
+        gone = {name: cls for name, cls in self._parts.items() if cls.__module__ in modules}
+        for name in gone:
+            del self._parts[name]
+        return gone
+
+    def restore(self, parts: Mapping[str, type[P]]) -> None:
+        """Take back what `withdraw` returned."""
+        self._parts.update(parts)
+
     def _load(self) -> None:
         if not self._loaded:
             package = importlib.import_module(self.package)
@@ -96,27 +140,94 @@ class Registry(Generic[P]):
             self._loaded = True
 
     def names(self) -> list[str]:
-        """Return the registered names, sorted."""
-        self._load()
-        return sorted(self._parts)
+        """Return the names: registered, of this study, advertised by installed packages; sorted.
 
-    def get(self, name: str) -> type[P]:
-        """Return the class registered under `name`.
-
-        Raises:
-            ConfigError: no such name; the text gives the nearest one and how to list them.
+        An advertised one is not imported: only `get` says whether it can be.
         """
         self._load()
-        if name not in self._parts:
+        named = {name for name in self._parts if ":" not in name}
+        return sorted(named | set(self._promised) | set(self._offered()))
+
+    def _offered(self) -> dict[str, Any]:
+        return advertised(self.room) if self.room else {}
+
+    def resolve(self, name: str) -> tuple[type[P], str | None]:
+        """Return the class that a name means, and what stands after the colon of `timm:resnet18`.
+
+        Raises:
+            ConfigError: no such name, with the nearest one; or `module:Class` cannot be had.
+        """
+        self._load()
+        head, colon, rest = name.partition(":")
+        known = {**self._promised, **self._parts}
+        if name in known or not colon:
+            return self.get(name), None
+        if head in known or head in self._offered():
+            return self.get(head), rest
+        return self.get(name), None
+
+    def kind_of(self, name: str) -> str:
+        """Return the name that a part of this name has in a configuration's JSON form."""
+        return self.resolve(name)[0].kind if ":" in name else name
+
+    def get(self, name: str) -> type[P]:
+        """Return the class of a name, or at `package.module:Class`.
+
+        Raises:
+            ConfigError: no such name (the text gives the nearest one and how to list them), or its
+                class cannot be imported or is none of this room.
+        """
+        self._load()
+        if name in self._parts:
+            return self._parts[name]
+        if name in self._promised:
+            return self._taken(name, self._promised[name], f"{self.path} {name!r}")
+        offered = {} if ":" in name else self._offered()
+        if name in offered:
+            what = f"{self.path} {name!r} of the package {offering(offered[name])}"
+            return self._taken(name, offered[name].value, what)
+        if ":" in name:
+            near = nearest(name.partition(":")[0], self._parts)
+            try:
+                return self._taken(name, name, f"{self.path} {name!r}")
+            except ConfigError as error:
+                raise ConfigError(f"{error}{near}") from None
+        raise ConfigError(
+            f"unknown {self.path} {name!r}{nearest(name, self.names())}; "
+            f"known: {', '.join(self.names())}"
+        )
+
+    def _taken(self, name: str, reference: str, what: str) -> type[P]:
+        """Import a class, check that it is one of this room, and know it by its name."""
+        found: Any = load(reference, what)
+        base: Any = load(self.base, what) if self.base else Part
+        if self.adapt and not (isinstance(found, type) and issubclass(found, Part)):
+            found = load(self.adapt, what)(reference, found)
+        if not (isinstance(found, type) and issubclass(found, base)) or found is base:
+            more = ", nor a function that returns a network" if self.adapt else ""
             raise ConfigError(
-                f"unknown {self.path} {name!r}{nearest(name, self._parts)}; "
-                f"known: {', '.join(sorted(self._parts))}"
+                f"{what} is no {self.path}: {reference} does not derive from "
+                f"{base.__module__}.{base.__name__}{more}"
             )
-        return self._parts[name]
+        cls: type[P] = found
+        self._known_as(name, cls)
+        return cls
+
+    def _known_as(self, name: str, cls: type[P]) -> None:
+        if cls.kind == cls.place():  # a registered one keeps its name
+            cls.kind, cls.key = name, self.key
+        self._parts[name] = cls
+
+    def _own(self, part: P) -> P:
+        """Return a part; know a class that was never registered by its place."""
+        cls = type(part)
+        if cls.kind == cls.place():
+            self._known_as(cls.kind, cls)
+        return part
 
     def common(self, name: str) -> set[str]:
         """Return the parameters that every part of the room has (they survive a change of name)."""
-        base = self.get(name)
+        base = self.resolve(name)[0]
         for cls in base.__mro__:
             if Part in getattr(cls, "__bases__", ()):
                 base = cls
@@ -130,7 +241,7 @@ class Registry(Generic[P]):
             ConfigError: unknown name, unknown parameter (with the nearest one) or a wrong value.
         """
         if isinstance(value, Part):
-            return value  # type: ignore[return-value]
+            return self._own(value)  # type: ignore[arg-type]
         if isinstance(value, str):
             value = {self.key: value}
         if not isinstance(value, Mapping):
@@ -148,13 +259,12 @@ class Registry(Generic[P]):
         name = fields.pop(self.key)
         if not isinstance(name, str):
             raise ConfigError(f"{self.path}.{self.key} must be a name, got {name!r}")
-        if ":" in name:
-            name, _, argument = name.partition(":")
-            shorthand = self.get(name).shorthand
-            if shorthand is None:
+        cls, argument = self.resolve(name)
+        if argument is not None:
+            name = name.partition(":")[0]
+            if cls.shorthand is None:
                 raise ConfigError(f"{self.path} {name!r} takes nothing after a colon")
-            fields.setdefault(shorthand, argument)
-        cls = self.get(name)
+            fields.setdefault(cls.shorthand, argument)
         try:
             return cls(**fields)
         except ValidationError as error:
@@ -179,33 +289,42 @@ def explain(error: ValidationError, path: str, known: list[str], owner: str = ""
 
 
 # The rooms. A typed view of each part stands in the room's own base module.
-SHAPES: Registry[Any] = Registry("lr", "rayat.lr_shapes", key="shape")
-POLICIES: Registry[Any] = Registry("policy", "rayat.policies")
-SOURCES: Registry[Any] = Registry("data", "rayat.data.sources")
-MODELS: Registry[Any] = Registry("model", "rayat.models")
-ATTACKS: Registry[Any] = Registry("attack", "rayat.attacks")
-SCHEDULES: Registry[Any] = Registry("attack_schedule", "rayat.attack_schedules")
-OBJECTIVES: Registry[Any] = Registry("objective", "rayat.objectives")
-OPTIMIZERS: Registry[Any] = Registry("optimizer", "rayat.optimizers")
-PRUNERS: Registry[Any] = Registry("pruning", "rayat.pruning")
-EXCHANGES: Registry[Any] = Registry("exchange", "rayat.exchanges")
-SUITES: Registry[Any] = Registry("suite", "rayat.suites")
-SEARCHERS: Registry[Any] = Registry("search", "rayat.search")
-FOLLOWERS: Registry[Any] = Registry("follow", "rayat.followers")
+def _room(room: str, path: str, package: str, base: str, **more: str) -> Registry[Any]:
+    return Registry(path, f"rayat.{package}", base=f"rayat.{base}", room=room, **more)
+
+
+SHAPES = _room("shapes", "lr", "lr_shapes", "lr_shapes.base:LRShape", key="shape")
+POLICIES = _room("policies", "policy", "policies", "policies.base:Policy")
+SOURCES = _room("data", "data", "data.sources", "data.base:Source")
+MODELS = _room("models", "model", "models", "models.base:Model", adapt="rayat.models.own:adapted")
+ATTACKS = _room("attacks", "attack", "attacks", "attacks.base:Attack")
+SCHEDULES = _room(
+    "schedules", "attack_schedule", "attack_schedules", "attack_schedules.base:AttackSchedule"
+)
+OBJECTIVES = _room("objectives", "objective", "objectives", "objectives.base:Objective")
+OPTIMIZERS = _room("optimizers", "optimizer", "optimizers", "optimizers.base:Optimizer")
+PRUNERS = _room("pruners", "pruning", "pruning", "pruning.base:Pruner")
+EXCHANGES = _room("exchanges", "exchange", "exchanges", "exchanges.base:GradientExchange")
+SUITES = _room("suites", "suite", "suites", "suites.base:Suite")
+SEARCHERS = _room("searchers", "search", "search", "search.base:Searcher")
+FOLLOWERS = _room("followers", "follow", "followers", "followers.base:Follower")
 
 ROOMS: dict[str, Registry[Any]] = {
-    "shapes": SHAPES,
-    "policies": POLICIES,
-    "data": SOURCES,
-    "models": MODELS,
-    "attacks": ATTACKS,
-    "schedules": SCHEDULES,
-    "objectives": OBJECTIVES,
-    "optimizers": OPTIMIZERS,
-    "pruners": PRUNERS,
-    "exchanges": EXCHANGES,
-    "suites": SUITES,
-    "searchers": SEARCHERS,
-    "followers": FOLLOWERS,
+    registry.room: registry
+    for registry in (
+        SHAPES,
+        POLICIES,
+        SOURCES,
+        MODELS,
+        ATTACKS,
+        SCHEDULES,
+        OBJECTIVES,
+        OPTIMIZERS,
+        PRUNERS,
+        EXCHANGES,
+        SUITES,
+        SEARCHERS,
+        FOLLOWERS,
+    )
 }
 """What `rayat ls` lists, by the word a user types."""

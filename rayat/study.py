@@ -16,11 +16,12 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from rayat.errors import StudyError, nearest
 from rayat.layers import refuse_twice
 from rayat.measurement import refuse_metric, refuse_target, unlike
+from rayat.own.code import Code, use
 from rayat.registry import POLICIES, SEARCHERS, Part, explain
 from rayat.search.arms import Arm
 from rayat.search.axes import (
@@ -96,6 +97,8 @@ class Study(BaseModel):
     only: tuple[str, ...] = Field(
         (), description="the arms that run, as `name` or `key=value` parts; empty: all"
     )
+    _code: Code | None = PrivateAttr(None)
+    """Where the study's own modules are, if a file defines it."""
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -231,8 +234,16 @@ class Study(BaseModel):
 
     def replace(self, **changes: Any) -> Study:
         """Return a copy with other fields, checked again. Raises like the constructor."""
+        self._enter()
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return Study(**{**fields, **changes})
+        other = Study(**{**fields, **changes})
+        other._code = self._code
+        return other
+
+    def _enter(self) -> None:
+        """Let names mean this study's own methods, where another study was read since."""
+        if self._code is not None:
+            use(self._code)
 
     def foreseen(self) -> list[Trial]:
         """Return as many trials as the run may have: random ones stand in for later proposals."""
@@ -245,6 +256,7 @@ class Study(BaseModel):
             ConfigError: an arm is not a valid configuration, or no arm has a parameter.
             StudyError: the space cannot be expanded, or two arms have the same name.
         """
+        self._enter()
         found = self._axes()
         arms = found.arms()
         refuse_unknown(found, list(arms.values()))
@@ -339,10 +351,11 @@ def load_study(path: str | Path) -> Study:
         shipped = sorted(str(p) for p in Path("search_spaces").glob("*.py"))
         known = f"; here are: {', '.join(shipped)}" if shipped else ""
         raise StudyError(f"no study file {str(path)!r}{nearest(str(path), shipped)}{known}")
-    module = execute(path)
+    module, code = execute(path)
     study = getattr(module, "study", None)
     if not isinstance(study, Study):
         raise StudyError(f"{path} defines no `study = Study(...)`")
+    study._code = code
     return study
 
 

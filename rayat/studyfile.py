@@ -1,35 +1,38 @@
-"""Executing a study's file: in this process alone, and without a trace in it."""
+"""Executing a study's file; its folder stays importable until another study's turn."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 from rayat.errors import ConfigError, StudyError
+from rayat.own.code import Code, use
 
 
-def execute(path: Path) -> ModuleType:
-    """Return the module of a study's file.
+def execute(path: Path) -> tuple[ModuleType, Code]:
+    """Return the module of a study's file, and the folder that its own modules are found in.
 
-    It may import modules that lie beside it: what they hold is only ever read here, and methods
-    that they register are refused before the start (`own_parts`). What the file prints goes to
-    standard error, for standard output is the command's own.
+    It may import modules that lie beside it, and it and they may hold methods of the study's own
+    (`rayat.own`). What the file prints goes to standard error, for standard output is the
+    command's own.
 
     Raises:
         StudyError: it is no Python file, cannot be read, raises or ends the program.
         ConfigError: a configuration that it builds is wrong.
     """
-    name = f"rayat_study_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    name = "rayat_study_" + re.sub(r"\W", "_", path.stem)
+    spec = importlib.util.spec_from_file_location(name, path.absolute())
     if spec is None or spec.loader is None:
         raise StudyError(f"{str(path)!r} is no Python file: a study is written in a file x.py")
     module = importlib.util.module_from_spec(spec)
-    with _beside(path, name, module):
+    code = Code(path.absolute().parent, (name,))
+    with _in_use(code, name, module):
         try:
             spec.loader.exec_module(module)
         except (StudyError, ConfigError) as error:
@@ -44,7 +47,7 @@ def execute(path: Path) -> ModuleType:
         except BaseException as error:
             said = " ".join(_text(error).split())[:300]
             raise StudyError(f"{path} cannot be read: {type(error).__name__}: {said}") from error
-    return module
+    return module, code
 
 
 def _text(error: BaseException) -> str:
@@ -56,35 +59,22 @@ def _text(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _beside(path: Path, name: str, module: ModuleType) -> Iterator[None]:
-    """Find modules beside the file, and forget them, the file and a change of folder afterwards.
+def _in_use(code: Code, name: str, module: ModuleType) -> Iterator[None]:
+    """Find modules beside the file, and forget what the file does to Python's path and folder.
 
-    A second study with another `helper.py` must not get the first one's, and workers, which are
-    given this process' import path, must not find a module that only this study was to see.
+    After an error nothing of it stays.
     """
-    folder, here = str(path.absolute().parent), Path.cwd()
-    known, before = set(sys.modules), list(sys.path)
+    use(None)  # the same file again is executed again, and so are the modules beside it
+    use(code)
+    here, before = Path.cwd(), list(sys.path)
     sys.modules[name] = module  # dataclasses look their module up
-    sys.path.insert(0, folder)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
-    finally:
+    except BaseException:
         sys.path[:] = before
+        use(None)
+        raise
+    finally:
         os.chdir(here)
-        tops = {n for n in set(sys.modules) - known if "." not in n and _lies_in(folder, n)}
-        for other in set(sys.modules) - known:
-            if other == name or other.partition(".")[0] in tops:
-                del sys.modules[other]
-
-
-def _lies_in(folder: str, name: str) -> bool:
-    """Return whether a module or package lies directly in the folder, not somewhere below it."""
-    module = sys.modules[name]
-    file = getattr(module, "__file__", None)
-    places = [file] if file else list(getattr(module, "__path__", []))
-    return any(
-        str(Path(place).parent) == folder or str(Path(place).parent.parent) == folder
-        for place in places
-        if Path(place).stem in (name, "__init__")
-    )
+    sys.path[:] = before

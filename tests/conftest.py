@@ -99,6 +99,15 @@ def process_settings() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.fixture(autouse=True)
+def own_modules() -> Iterator[None]:
+    """Forget the modules of a study's folder, which are found until another study's turn."""
+    yield
+    code = sys.modules.get("rayat.own.code")
+    if code is not None:
+        code.use(None)
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say what runs in one process: what shares the Ray, what starts its own, and each file.

@@ -19,6 +19,7 @@ from rayat.errors import LedgerError, nearest, quoted
 from rayat.ledger.files import checkpoint_folder
 from rayat.ledger.reader import Run as Tables
 from rayat.ledger.reader import read_run
+from rayat.own.parts import adopt
 from rayat.replay.verify import Verification, verify
 from rayat.runs.record import Summary
 
@@ -101,6 +102,7 @@ class Run(Tables):
 
     def config(self, trial: str = BEST) -> TrialConfig:
         """Return a trial's configuration. Raises `LedgerError` on an unknown trial."""
+        adopt(self.folder)
         return TrialConfig.parse(json.loads(str(self._row(trial)["config_json"])))
 
     def load_model(

@@ -175,9 +175,9 @@ def plan(
     """
     from rayat.host.rays import surroundings
     from rayat.orchestration.cluster import cluster
-    from rayat.own_parts import refuse_own_parts
     from rayat.planning.placement import Need, local_capacity, waits
     from rayat.planning.plan import facts, measure, slots
+    from rayat.planning.refusal import own_parts
     from rayat.planning.workers import predictions
 
     chosen = replanned(
@@ -192,8 +192,7 @@ def plan(
         with cluster(place.address, allow_open=place.allow_open) as capacity:
             pass
     at_once = slots(trials, capacity, concurrency)
-    refuse_own_parts([(f"study {chosen.name!r}", chosen)])
-    refuse_own_parts((f"trial {t.trial_id} ({t.arm})", t.config) for t in trials)
+    own_parts(chosen, trials)
     groups = measure(trials, local, tell)
     found = facts(chosen, trials, groups, capacity, at_once, local)
     late = [waits(need, capacity) for need in {Need.of(trial.config) for trial in trials}]

@@ -28,6 +28,7 @@ from rayat.ledger.files import checkpoint_folder, located
 from rayat.ledger.info import RUN, read_info
 from rayat.ledger.state import EVAL_KEY
 from rayat.ledger.writer import Ledger
+from rayat.own.parts import adopt
 from rayat.training import checkpoints
 from rayat.training.checkpoints import Name
 from rayat.training.process import prepare_process
@@ -188,6 +189,7 @@ def evaluate_run(
     """
     folder = located(folder)
     with Ledger.open(folder) as ledger:
+        adopt(folder)
         declared = ledger.trials()
         for trial_id in trial_ids:
             if trial_id not in declared:
@@ -245,6 +247,7 @@ class Task:
     def parts(self, tell: Tell) -> Iterator[tuple[Name, Part]]:
         """Yield the rows of each checkpoint, and the keys of those that were asked for so far."""
         evaluator = Evaluator(self.request, self.known, tell)
+        adopt(self.place.parents[1], check=False)
         config = TrialConfig.parse(json.loads(self.config))
         for name in self.request.checkpoints:
             rows = evaluator.rows(self.place, name, config, self.held)
@@ -305,8 +308,9 @@ def evaluate_one(
     folder, name = checkpoint.parent, checkpoint.name
     if name not in CHECKPOINTS:
         raise LedgerError(f"a checkpoint's folder is named best or last, got {checkpoint}")
-    config = checkpoints.configuration(checkpoint)
     run = folder.parents[1]
+    adopt(run)
+    config = checkpoints.configuration(checkpoint)
     known = read_info(run)["data"] if (run / RUN).exists() else None
     evaluator = Evaluator(request, known, tell)
     rows = evaluator.rows(folder, name, config, [])

@@ -29,6 +29,7 @@ class LRShape(Part):
     )
     warmup: float = Field(0.0, ge=0, lt=1, description="share of training with a linear warm-up")
 
+    key: ClassVar[str] = "shape"
     feedback: ClassVar[bool] = False
     """Whether the rate depends on validation history (AccelAT) and not on progress alone."""
 

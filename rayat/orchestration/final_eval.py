@@ -22,6 +22,7 @@ from rayat.evaluation.run import one_line
 from rayat.ledger.files import checkpoint_folder
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.shared_data import SharedData
+from rayat.own.parts import adopt
 from rayat.planning.placement import Capacity, Need, concurrency
 from rayat.runs.driver import Driver
 from rayat.training import checkpoints
@@ -78,6 +79,7 @@ def checkpoint_rows(
 def _evaluate(
     trial_id: str, config_json: str, folder: str, shared: SharedData, held: Collection[str]
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    adopt(Path(folder).parents[1], check=False)
     config = TrialConfig.parse(json.loads(config_json))
     return checkpoint_rows(trial_id, config, Path(folder), shared, held)
 

@@ -18,6 +18,7 @@ from rayat.errors import LedgerError
 from rayat.ledger.files import checkpoint_folder, located
 from rayat.ledger.reader import read_run
 from rayat.ledger.writer import Ledger
+from rayat.models.own import unfolded
 from rayat.orchestration.cluster import LOCAL, Where
 from rayat.orchestration.execute import SCRATCH
 from rayat.orchestration.final_eval import evaluate_trials
@@ -25,9 +26,10 @@ from rayat.orchestration.pending import Pending
 from rayat.orchestration.shared_data import SharedData
 from rayat.orchestration.sweep import refuse_what_cannot_run
 from rayat.orchestration.trainer import TrainerRun
+from rayat.own.parts import adopt
 from rayat.planning.advice import advise
 from rayat.planning.placement import Capacity, Need, concurrency
-from rayat.planning.refusal import refuse_what_fails
+from rayat.planning.refusal import own_parts, refuse_what_fails
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
 from rayat.runs.driver import Driver, Observer
@@ -69,11 +71,15 @@ def train(
         concurrency(Need.of(config), capacity)
         shared, data = SharedData.put([config.data], read)
         (entry,) = data.values()
-        warnings = [*entry["notes"], *advise([(trial.arm, config, entry["train"])])]
+        warnings = [
+            *entry["notes"],
+            *unfolded([(config, entry)]),
+            *advise([(trial.arm, config, entry["train"])]),
+        ]
         for text in warnings:
             (observer or Observer()).phase(f"warning: {text}")
         info = run_info(study, list(data.values()), capacity, command, origin)
-        with beginning(folder, info) as ledger:
+        with beginning(folder, info, own_parts(study, [trial])) as ledger:
             declare(ledger, trial)
             summary = _carry_out(ledger, trial, shared, capacity, observer or Observer())
         return replace(summary, warning="; ".join(filter(None, (*warnings, summary.warning))))
@@ -164,6 +170,7 @@ def refit(
     trial_id, config_json = best_trial(run)
     if trial_id is None:
         raise LedgerError(f"{run_folder} has no trial to refit: let the run finish one first")
+    adopt(run_folder)
     config = TrialConfig.parse(json.loads(config_json)).replace(changes or {})
     origin = {"run": str(run_folder), "trial_id": trial_id, "changes": dict(changes or {})}
     name = f"refit-{run.info['study']['name']}"[:64]

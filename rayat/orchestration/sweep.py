@@ -13,13 +13,15 @@ from rayat.errors import LedgerError, PlacementError
 from rayat.ledger.files import located
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.writer import Ledger
+from rayat.models.own import unfolded
 from rayat.orchestration.cluster import LOCAL, Where
 from rayat.orchestration.execute import Options, execute
 from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.shared_data import SharedData
+from rayat.own.parts import adopt
 from rayat.planning.advice import advise
 from rayat.planning.placement import Capacity, Need, concurrency, local_capacity
-from rayat.planning.refusal import refuse_what_fails
+from rayat.planning.refusal import own_parts, refuse_what_fails
 from rayat.policies.base import Policy, TrialView
 from rayat.policies.groups import recorded
 from rayat.runs.driver import Driver, Observer
@@ -59,12 +61,14 @@ def run(
         warnings = [
             *study.notes(),
             *(note for entry in data.values() for note in entry["notes"]),
+            *unfolded((t.config, data[source_key(t.config.data)]) for t in trials),
             *advise((t.arm, t.config, data[source_key(t.config.data)]["train"]) for t in trials),
         ]
         for text in warnings:
             (observer or Observer()).phase(f"warning: {text}")
         info = run_info(study, list(data.values()), capacity, command)
-        with beginning(folder, info) as ledger:
+        own = own_parts(study, trials or study.foreseen())
+        with beginning(folder, info, own) as ledger:
             search = Search.of(ledger)
             for trial in trials if search is None else ():
                 declare(ledger, trial)
@@ -99,6 +103,7 @@ def resume(
         info = ledger.info
         if "imported" in info:
             raise LedgerError(f"{folder} was imported: its trials have ended, none can be resumed")
+        adopt(folder)
         again = to_retry(ledger, retry)
         search = Search.of(ledger)
         if search is not None:

@@ -12,10 +12,11 @@ import torch
 
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared
-from rayat.data.identity import source_key
+from rayat.data.identity import describe, source_key
 from rayat.data.prepare import prepare
 from rayat.errors import PlacementError
 from rayat.host.machine import ONE_THREAD, memory_bytes
+from rayat.models.own import unfolded
 from rayat.planning.advice import advise
 from rayat.planning.budget import VALIDATION_BUDGET
 from rayat.planning.estimate import Estimate, cost_key, estimate
@@ -39,7 +40,7 @@ class Group:
     data: str = ""
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    """Of the data: its name, the original label of 0, 1, 2, ..., what to know of it."""
+    """Of the data: its name, the original label of 0, 1, 2, ..., what to know of it and the net."""
 
 
 def slots(trials: Sequence[Trial], capacity: Capacity, at_once: int | None) -> dict[str, int]:
@@ -89,7 +90,8 @@ def measure(
             cost = measured_cost(config, prepared[source])
         data = prepared[source]
         final = final_passes(config, data)
-        named_data = (data.name, data.classes, data.notes)
+        notes = (*data.notes, *unfolded([(config, describe(data))]))
+        named_data = (data.name, data.classes, notes)
         groups.append(Group(tuple(group), cost, len(data.train), final, *named_data))
     return groups
 

@@ -12,7 +12,7 @@ from rayat.data.base import Prepared
 from rayat.data.identity import source_key
 from rayat.data.prepare import prepare
 from rayat.errors import RayatError
-from rayat.own_parts import refuse_own_parts
+from rayat.own.parts import OwnParts, gather
 from rayat.planning.estimate import cost_key
 from rayat.planning.rehearsal import rehearse
 from rayat.search.plan import Trial
@@ -39,8 +39,7 @@ def refuse_what_fails(
     Raises:
         StudyError, ConfigError, DataError: what fails, with the trial and its arm.
     """
-    refuse_own_parts([(f"study {study.name!r}", study)])
-    refuse_own_parts((f"trial {t.trial_id} ({t.arm})", t.config) for t in trials)
+    own_parts(study, trials)
     refuse_other_columns(trials)
     data: dict[str, Prepared] = {}
     began = clock()
@@ -66,6 +65,11 @@ def refuse_other_columns(trials: Iterable[Trial]) -> None:
         with named(trial):
             for column in trial.config.declared_columns().values():
                 add(known, column)
+
+
+def own_parts(study: Study, trials: Sequence[Trial]) -> OwnParts:
+    """Return what the run has to keep of methods that are not rayat's. Raises like `gather`."""
+    return gather([study, *(trial.config for trial in trials)])
 
 
 def _distinct(trials: Sequence[Trial]) -> list[Trial]:

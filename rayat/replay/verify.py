@@ -16,6 +16,7 @@ from rayat.ledger.reach import reach, restore_log, tables_there
 from rayat.ledger.rows import plain
 from rayat.ledger.state import State
 from rayat.ledger.status import Status
+from rayat.own.parts import adopt
 from rayat.policies.base import TrialView
 from rayat.policies.groups import recorded
 from rayat.policies.host import Host, Judged
@@ -41,6 +42,7 @@ def verify(folder: str | Path) -> Verification:
         LedgerError: no log, a damaged one, or one that holds less than the tables.
     """
     folder = located(folder)
+    adopt(folder, rooms=["policies"])
     path = folder / LOG
     if not path.is_file():
         cure = f"; the tables are there: {restore_log(folder)}" if tables_there(folder) else ""

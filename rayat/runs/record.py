@@ -17,6 +17,7 @@ from rayat.ledger.provenance import describe_environment
 from rayat.ledger.schema import SCHEMA_VERSION
 from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
+from rayat.own.parts import OwnParts
 from rayat.planning.placement import Capacity
 from rayat.policies.base import TrialView
 from rayat.study import Study, describe
@@ -42,17 +43,19 @@ class Summary:
 
 
 @contextlib.contextmanager
-def beginning(folder: Path, info: Mapping[str, Any]) -> Iterator[Ledger]:
-    """Create a run; where an error comes before its first trial has begun, take it back.
+def beginning(folder: Path, info: Mapping[str, Any], own: OwnParts) -> Iterator[Ledger]:
+    """Create a run with its own parts.
 
-    What the folder held before stays. An interrupted run is kept: it can be resumed.
+    Where an error comes before its first trial has begun, take it back. What the
+    folder held before stays. An interrupted run is kept: it can be resumed.
     """
     before = set(folder.iterdir()) if folder.is_dir() else None
     begun = True
     try:
-        with Ledger.create(folder, info) as ledger:
+        with Ledger.create(folder, {**info, **own.info()}) as ledger:
             begun = False
             try:
+                own.write(folder)
                 yield ledger
             finally:
                 begun = any(trial.attempts for trial in ledger.state.trials.values())

@@ -11,7 +11,7 @@ from rayat.config import TrialConfig, merge_layers
 from rayat.errors import ConfigError, StudyError
 from rayat.fractions import number
 from rayat.layers import PART_KEYS, Layer, Merged, has
-from rayat.registry import Part
+from rayat.registry import Part, Registry
 
 BASE, SPACE, SETS, OWN = range(4)
 """The layers of an arm, lowest first: base, constants of the space, `--set`, what the arm names."""
@@ -117,7 +117,7 @@ def same(wanted: Any, found: Any, registry: Any = None) -> bool:
         wanted = wanted.tolist()
     if isinstance(wanted, str) and isinstance(found, Mapping):
         key = registry.key if registry is not None else "name"
-        return str(found.get(key)) == wanted.partition(":")[0]
+        return str(found.get(key)) == (wanted if registry is None else registry.kind_of(wanted))
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(
             key in found and same(value, found[key]) for key, value in wanted.items()
@@ -167,19 +167,20 @@ def methods(head: str, arms: Sequence[Arm], space: Mapping[str, Any]) -> set[str
     """
     from rayat.search.domains import categories
 
-    key = PART_KEYS[head].key
+    room = PART_KEYS[head]
+    key = room.key
     found: set[str] = set()
     chosen = [domain for axis, domain in space.items() if axis in (head, f"{head}.{key}")]
     for domain in chosen:
         values = categories(domain)
         if values is None:
             return None
-        found |= {_name(value, key) for value in values}
+        found |= {_name(value, room) for value in values}
     if not chosen:
         for arm in arms:
             tree = arm.merged({}, optional=tuple(arm.own)).tree
             if head in tree:
-                found.add(_name(tree[head], key))
+                found.add(_name(tree[head], room))
             else:
                 found.add(str(getattr(TrialConfig.parse({}), head).kind))
     return found
@@ -190,9 +191,9 @@ def holds(head: str, parameter: str, names: set[str]) -> set[str]:
     return {name for name in names if has(PART_KEYS[head], name, parameter)}
 
 
-def _name(value: Any, key: str) -> str:
+def _name(value: Any, room: Registry[Any]) -> str:
     if isinstance(value, Part):
         return value.kind
     if isinstance(value, Mapping):
-        value = value.get(key, "")
-    return str(value).partition(":")[0]
+        value = value.get(room.key, "")
+    return room.kind_of(str(value))

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared, Source
 from rayat.errors import RayatError
+from rayat.own.parts import adopt
 from rayat.training.messages import Failed, Report, result
 from rayat.training.run import run
 
@@ -54,7 +55,8 @@ class Order:
 
     @property
     def config(self) -> TrialConfig:
-        """Return the trial's configuration."""
+        """Return the trial's configuration; its own parts come from the run's folder."""
+        adopt(Path(self.folder).parents[1], check=False)
         return TrialConfig.parse(json.loads(self.config_json))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 
 import numpy as np
 import pytest
@@ -84,22 +83,24 @@ class Mine(Model):
 """
 
 
-def test_a_model_of_the_study_is_refused_with_its_class_and_the_way_out(rayat, tmp_path):
+def test_a_model_of_the_study_or_of_a_module_beside_is_planned_like_any_other(rayat, tmp_path):
     text = HEAD + OWN.format(n=1).replace("from __future__ import annotations\n", "")
-    text += f'study = Study(name="s", base={{{SMALL}, "model": "mine-1"}}, seeds=(0,))'
-    for said in refused(rayat, tmp_path, text):
-        assert "model 'mine-1' is the class Mine of the study's file" in said
-        assert "rayat/models/ of a checkout" in said
-
-
-def test_a_module_beside_the_study_gives_values_but_no_methods(rayat, tmp_path):
-    (tmp_path / "helper_beside.py").write_text(OWN.format(n=2) + "EPOCHS = 1\n")
-    values = f'{HEAD}import helper_beside\nstudy = Study(name="s", base={{{SMALL}, "model": '
-    text = values + '{"name": "preactresnet", "width": 4, "blocks": [1]}}, seeds=(0,))'
+    (tmp_path / "helper_beside.py").write_text(OWN.format(n=2))
+    text += (
+        f'import helper_beside\nstudy = Study(name="s", base={{{SMALL}}}, seeds=(0,), '
+        'arms={"one": {"model": "mine-1"}, "two": {"model": "mine-2"}})'
+    )
     (tmp_path / "good.py").write_text(text)
-    before = list(sys.path)
     result = rayat("plan", tmp_path / "good.py", "--cpus", 2)
     assert result.exit_code == 0, result.output
-    assert "helper_beside" not in sys.modules and sys.path == before
-    for said in refused(rayat, tmp_path, values + '"mine-2"}, seeds=(0,))'):
-        assert "is the class Mine of the module 'helper_beside'" in said
+    assert "2: 2 arms" in result.output
+
+
+def test_a_class_of_a_function_is_refused_with_the_way_out(rayat, tmp_path):
+    inner = OWN.format(n=3).replace("from __future__ import annotations\n", "")
+    inner = "".join(f"    {line}\n" for line in inner.splitlines())
+    text = f"{HEAD}def make():\n{inner}\nmake()\n"
+    text += f'study = Study(name="s", base={{{SMALL}, "model": "mine-3"}}, seeds=(0,))'
+    for said in refused(rayat, tmp_path, text):
+        assert "make.<locals>.Mine is a class of a function" in said
+        assert "put it into a file of its own beside" in said
