@@ -69,21 +69,25 @@ def _imported(module: str) -> Any:
         raise
 
 
-def advertised(room: str) -> dict[str, metadata.EntryPoint]:
-    """Return what installed packages offer for a room, by name; nothing is imported.
-
-    Raises:
-        ConfigError: two packages offer one name.
-    """
-    found: dict[str, metadata.EntryPoint] = {}
+def advertised(room: str) -> dict[str, list[metadata.EntryPoint]]:
+    """Return what installed packages offer for a room, by name; nothing is imported."""
+    found: dict[str, list[metadata.EntryPoint]] = {}
     for point in metadata.entry_points(group=GROUP + room):
-        other = found.setdefault(point.name, point)
-        if other.value != point.value:
-            raise ConfigError(
-                f"{GROUP}{room} {point.name!r} is advertised by two packages, {offering(other)} "
-                f"and {offering(point)}; uninstall one, or name the class: {point.value}"
-            )
+        others = found.setdefault(point.name, [])
+        if point.value not in [other.value for other in others]:
+            others.append(point)
     return found
+
+
+def only(points: list[metadata.EntryPoint], what: str) -> metadata.EntryPoint:
+    """Return the one that is offered. Raises `ConfigError` where several packages have the name."""
+    if len(points) > 1:
+        packages = " and ".join(map(offering, points))
+        raise ConfigError(
+            f"{what} is advertised by several packages, {packages}; uninstall all but one, or "
+            f"name the class itself, such as {points[0].value}"
+        )
+    return points[0]
 
 
 def offering(point: metadata.EntryPoint) -> str:

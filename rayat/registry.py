@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rayat.errors import ConfigError, nearest
-from rayat.references import advertised, load, offering
+from rayat.references import advertised, load, offering, only
 
 
 class Part(BaseModel):
@@ -184,8 +184,9 @@ class Registry(Generic[P]):
             return self._taken(name, self._promised[name], f"{self.path} {name!r}")
         offered = {} if ":" in name else self._offered()
         if name in offered:
-            what = f"{self.path} {name!r} of the package {offering(offered[name])}"
-            return self._taken(name, offered[name].value, what)
+            point = only(offered[name], f"{self.path} {name!r}")
+            what = f"{self.path} {name!r} of the package {offering(point)}"
+            return self._taken(name, point.value, what)
         if ":" in name:
             near = nearest(name.partition(":")[0], self._parts)
             try:

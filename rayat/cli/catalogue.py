@@ -84,7 +84,14 @@ def show(
 
     registry = ROOMS[kind]
     names = registry.names() if name is None else [name]
-    cards = {each: _card(registry.get(each)) for each in names}
+    cards = {}
+    for each in names:
+        try:
+            cards[each] = _card(registry.get(each))
+        except ConfigError as error:  # of an installed package that is broken
+            if name is not None:
+                raise
+            typer.echo(printable(f"warning: {error}"), err=True)
     if json:
         typer.echo(as_json(cards))
     else:
@@ -92,7 +99,7 @@ def show(
     if kind == "shapes" and (out is not None or (name is None and not json)):
         from rayat.compare.plots import draw_shapes, save
 
-        curves = [(each, registry.get(each)().curve(EPOCHS_DRAWN)) for each in names]
+        curves = [(each, registry.get(each)().curve(EPOCHS_DRAWN)) for each in cards]
         path = save(draw_shapes(curves), (out or Path("shapes.png")).absolute())
         typer.echo(f"\ndrawn to {printable(short(path))}", err=json)
 
@@ -112,7 +119,11 @@ def _claims(kind: str) -> Iterator[tuple[str, str]]:
     from rayat.registry import ROOMS
 
     registry = ROOMS[kind]
-    yield from ((name, registry.get(name).claim()) for name in registry.names())
+    for name in registry.names():
+        try:
+            yield name, registry.get(name).claim()
+        except ConfigError as error:  # of an installed package that is broken
+            yield name, f"(cannot be used: {error})"
 
 
 def _show_studies(name: str | None, json: bool) -> None:

@@ -31,7 +31,11 @@ class Mine(Strange):
 
 study = Study(
     name="own",
-    base={{"attack": "mine", "lr": {{"shape": "halved", "peak": 0.1}}, "model": "nets.small:build"}},
+    base={{
+        "attack": {{"name": "mine", "eps": 0.2}},
+        "lr": {{"shape": "halved", "peak": 0.1}},
+        "model": "nets.small:build",
+    }},
     arms={{"a": {{}}, "b": {{"attack": Strange(eps=0.2), "lr.shape": "beside:Whole"}}}},
     policy="rules:Patient",
     seeds=(0,),
@@ -196,7 +200,7 @@ def test_a_module_that_raises_or_is_no_python_is_named(tmp_path, monkeypatch):
     (tmp_path / "broken_here.py").write_text("def (:\n")
     with pytest.raises(ConfigError, match="its module raised ZeroDivisionError: division by zero"):
         ATTACKS.build("raises_here:X")
-    with pytest.raises(ConfigError, match="line 1 of .*broken_here.py is no Python"):
+    with pytest.raises(ConfigError, match=r"line 1 of .*broken_here.py is no Python"):
         ATTACKS.build("broken_here:X")
 
 
