@@ -146,7 +146,9 @@ def attack_contract(attack: Attack) -> None:
     def count(module: nn.Module, inputs: Any, logits: Tensor) -> None:
         seen["forward"] += len(logits)
         if logits.requires_grad:
-            logits.register_hook(lambda g: seen.update(backward=seen["backward"] + len(g)))
+            logits.register_hook(  # type: ignore[no-untyped-call]
+                lambda g: seen.update(backward=seen["backward"] + len(g))
+            )
 
     hook = net.register_forward_hook(count)
     adv = attack(net, x, y, _seeded(5))
@@ -200,11 +202,13 @@ def objective_contract(objective: Objective) -> None:
 
     def count(module: nn.Module, inputs: Any, logits: Tensor) -> None:
         seen["forward"] += len(logits)
-        logits.register_hook(lambda g: seen.update(backward=seen["backward"] + len(g)))
+        logits.register_hook(  # type: ignore[no-untyped-call]
+            lambda g: seen.update(backward=seen["backward"] + len(g))
+        )
 
     hook = net.register_forward_hook(count)
     outcome = objective.loss(net, x, adv, y)
-    outcome.loss.sum().backward()
+    outcome.loss.sum().backward()  # type: ignore[no-untyped-call]
     hook.remove()
     assert outcome.loss.shape == (len(x),), f"{name}: one loss per sample, got {outcome.loss.shape}"
     assert outcome.loss.isfinite().all(), f"{name}: a loss is not finite"
