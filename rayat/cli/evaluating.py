@@ -118,14 +118,15 @@ def evaluate(
     from dataclasses import replace
 
     request = replace(request, size=n, norm=norm, split=split, flags=flags, again=again)
-    from rayat.evaluation import run as evaluation
+    from rayat.evaluation.network import evaluate_network
+    from rayat.evaluation.run import evaluate_one, evaluate_run
 
     target = out.absolute() if out is not None else None
     failed: list[str] = []
     if model is not None and data is not None:
         sys.path.insert(0, "")  # a factory in the present folder, as `python -m` finds it
         folder = target.parent if target is not None else None
-        rows = evaluation.evaluate_network(
+        rows = evaluate_network(
             model,
             weights,
             _source(data),
@@ -140,11 +141,9 @@ def evaluate(
         place = cast(Path, what)
         if (place / "run.json").exists() or not (place / "meta.json").exists():
             wanted = [_chosen(place)] if chosen else _names(trials)
-            rows = evaluation.evaluate_run(
-                place.absolute(), request, wanted, _tell, workers, failed.append
-            )
+            rows = evaluate_run(place.absolute(), request, wanted, _tell, workers, failed.append)
         else:
-            rows = evaluation.evaluate_one(place, request, _tell, failed.append)
+            rows = evaluate_one(place, request, _tell, failed.append)
     if target is not None:
         from rayat.evaluation.journal import forget
         from rayat.ledger.files import replace_file

@@ -15,9 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from rayat.compare.comparison import Row
 from rayat.compare.render import where
 from rayat.compare.speedup import AXES, counts_passes
-from rayat.compare.table import Comparison, Row
+from rayat.compare.table import Comparison
 from rayat.compare.text import count, printable, seconds, short_arms
 from rayat.errors import RayatError, nearest
 from rayat.ledger.reader import Run

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from rayat.compare.accuracy import MeanSd
+from rayat.compare.comparison import Figures, Row
 from rayat.compare.measured import shown
 from rayat.compare.speedup import CUT
 from rayat.compare.text import NONE, count, fraction, printable, seconds, short_arms
 from rayat.compare.verdict import interval, robust_interval
 
-if TYPE_CHECKING:
-    from rayat.compare.table import Comparison, Row
-
 WIDTH = 80
 
 
-def plain(comparison: Comparison) -> str:
+def plain(comparison: Figures) -> str:
     """Return the comparison for a terminal; 80 columns unless an arm's name is long."""
     heading, names = short_arms([row.arm for row in comparison.rows])
     rows = comparison.rows
@@ -58,7 +55,7 @@ def plain(comparison: Comparison) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(comparison: Figures) -> str:
     """Return one Markdown table, then the settings and notes as lines."""
     heading, names = short_arms([row.arm for row in comparison.rows])
     header = (
@@ -98,7 +95,7 @@ def markdown(comparison: Comparison) -> str:
     return "\n".join([*lines, "", *(f"- {_escaped(line)}" for line in after)])
 
 
-def setting_lines(comparison: Comparison) -> list[str]:
+def setting_lines(comparison: Figures) -> list[str]:
     """Return what was compared, in sentences without a full stop."""
     lines = [
         f"target: {printable(comparison.metric)} ≥ {fraction(comparison.target)} "
@@ -118,7 +115,7 @@ def setting_lines(comparison: Comparison) -> list[str]:
     ]
 
 
-def where(comparison: Comparison, row: Row) -> str:
+def where(comparison: Figures, row: Row) -> str:
     """Return the settings by which a row's group differs from others: `eps 0.1`."""
     return ", ".join(f"{printable(k)} {shown(row.measured.get(k))}" for k in comparison.apart)
 

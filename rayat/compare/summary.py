@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from rayat.compare.accuracy import Accuracies, measured_on
+from rayat.compare.comparison import Row
 from rayat.compare.measured import Group, differing, shown
 from rayat.compare.speedup import CUT
 from rayat.compare.text import plural, printable
@@ -16,9 +17,6 @@ from rayat.evaluation.masking import said, signs
 from rayat.ledger.reader import Run
 from rayat.ledger.status import Status
 from rayat.measurement import chance
-
-if TYPE_CHECKING:
-    from rayat.compare.table import Row
 
 
 def apart(groups: Sequence[Group]) -> dict[str, tuple[Any, ...]]:

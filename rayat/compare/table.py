@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from rayat.compare import render
 from rayat.compare.accuracy import CHECKPOINTS, Accuracies, MeanSd, accuracies
-from rayat.compare.bootstrap import LEVEL, RESAMPLES, RESAMPLING_SEED, Estimate
+from rayat.compare.comparison import Figures, Row
 from rayat.compare.measured import Group, against, differing, grouped, of_trials, said
 from rayat.compare.select import Choice, arms, choose, match_arm, match_arms
 from rayat.compare.speedup import (
@@ -27,100 +26,11 @@ from rayat.compare.text import plural, printable
 from rayat.compare.verdict import HEADLINE, sentence, word
 from rayat.ledger.reader import Run, require_reports
 from rayat.ledger.status import Status
-from rayat.measurement import Values, key, refuse_target
+from rayat.measurement import Values, refuse_target
 
 
-@dataclass(frozen=True)
-class Row:
-    """One arm's figures; accuracies are fractions, `speed_up` is above 1 where the arm is sooner.
-
-    Attributes:
-        arm, is_baseline: which arm.
-        config_id, tried, tuned: the configuration that speaks for it, of how many, chosen values.
-        trial_ids: its trials by seed.
-        statuses: its trials by status.
-        robust, clean: by checkpoint, `best` (chosen on validation) and `last`.
-        baseline: the arm it is compared with: the named one, or its equal where both were measured
-            alike. target: the value whose cost is compared; None where nothing is.
-        measured: by what its trials were validated (`measured.measurement`).
-        differs: settings measured otherwise than for `baseline`, this arm's value first; not empty:
-            nothing is compared.
-        fates: its trials by what became of the target (`speedup.Cost.fate`).
-        reached: trials that reached the target.
-        costs: to the target by axis, None unless every trial reached it: survivors alone mislead.
-        speed_up: by axis, against the baseline; None for the baseline itself.
-        robust_difference: best checkpoint's robust accuracy minus the baseline's, paired.
-        verdict, sentence: what may be said.
-    """
-
-    arm: str
-    is_baseline: bool
-    config_id: str
-    tried: int
-    tuned: Mapping[str, Any]
-    trial_ids: Mapping[int, str]
-    statuses: Mapping[Status, int]
-    robust: Mapping[str, MeanSd | None]
-    clean: Mapping[str, MeanSd | None]
-    baseline: str
-    target: float | None
-    measured: Values
-    differs: Mapping[str, tuple[Any, Any]]
-    fates: Mapping[str, int]
-    reached: int
-    costs: Mapping[str, MeanSd | None]
-    speed_up: Mapping[str, Estimate | None]
-    robust_difference: Estimate | None
-    verdict: str
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Every arm of a run against its baseline: the baseline first, then by speed-up.
-
-    Arms that were measured otherwise than the named baseline follow, in groups of equal
-    measurement, each with a baseline and a target of its own (`measured.grouped`).
-
-    Attributes:
-        study, metric, protocol: of the run.
-        target: value of the metric whose cost is compared; None when there is none to choose.
-        target_origin, target_fixed: where it comes from; whether it was fixed before the runs.
-        baseline, baseline_origin: the arm compared with, and who named it.
-        apart: the settings that split the arms into groups, with their values; empty for one group.
-        accuracy_source, tested: where accuracies come from; whether that is the test set.
-        headline: the verdict in one sentence.
-        notes: what a reader must know before believing the table.
-        rows: the arms.
-    """
-
-    study: str
-    metric: str
-    protocol: str
-    target: float | None
-    target_origin: str
-    target_fixed: bool
-    baseline: str
-    baseline_origin: str
-    apart: Mapping[str, tuple[Any, ...]]
-    accuracy_source: str
-    tested: bool
-    headline: str
-    notes: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-    def groups(self) -> list[tuple[Row, ...]]:
-        """Return the rows by what was measured: only those of one group share an axis."""
-        found: dict[str, list[Row]] = {}
-        for row in self.rows:
-            found.setdefault(key(row.measured), []).append(row)
-        return [tuple(rows) for rows in found.values()]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values that `json.dumps(..., allow_nan=False)` takes; null for unknown."""
-        tree: dict[str, Any] = _plain(asdict(self))
-        tree["interval"] = {"level": LEVEL, "resamples": RESAMPLES, "seed": RESAMPLING_SEED}
-        return tree
+class Comparison(Figures):
+    """A comparison that can be printed."""
 
     def render(self) -> str:
         """Return the comparison as plain text for a terminal."""
@@ -323,13 +233,3 @@ def _order(row: Row) -> tuple[bool, bool, float]:
     speed = row.speed_up[HEADLINE]
     whole = speed is not None and not speed.bound
     return (not row.is_baseline, not whole, -speed.value if speed is not None else math.inf)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if hasattr(value, "item"):  # a NumPy scalar from a table
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,10 +15,10 @@ import ray
 
 from rayat.config import TrialConfig
 from rayat.evaluation.checkpoint import evaluate_checkpoint, final_suites
+from rayat.evaluation.evaluator import one_line
 from rayat.evaluation.journal import forget
 from rayat.evaluation.masking import flagged
 from rayat.evaluation.request import CHECKPOINTS
-from rayat.evaluation.run import one_line
 from rayat.ledger.files import checkpoint_folder
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.shared_data import SharedData
