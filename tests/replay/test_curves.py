@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -97,3 +99,18 @@ def test_a_runs_own_ledger_is_read(tmp_path):
 def test_smoothing_is_centred_and_skips_what_is_missing():
     assert smooth(np.array([0.0, 3.0, 6.0])).tolist() == [1.5, 3.0, 4.5]
     assert smooth(np.array([1.0, np.nan, 3.0])).tolist() == [1.0, 2.0, 3.0]
+
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+@pytest.mark.parametrize(
+    ("run", "diverged", "stops"), [("dat_bits", 5, True), ("collapse", 0, False)]
+)
+def test_a_run_says_which_of_its_trials_broke_and_whether_a_collapse_ended_them(
+    run, diverged, stops
+):
+    found = read_curves(RESULTS / run)
+    assert sum(curve.rows[-1].get("outcome") == "diverged" for curve in found) == diverged
+    assert {curve.stop_collapsed for curve in found} == {stops}
+    assert all("train_robust_acc" in curve.rows[0] for curve in found)
