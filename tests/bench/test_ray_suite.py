@@ -15,6 +15,7 @@ from rayat.bench.ray_suite import ORCHESTRATION
 from rayat.bench.timing import QUICK, Settings
 from rayat.config import TrialConfig
 from rayat.data.prepare import prepare
+from rayat.policies.base import CONTINUE
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_a_report_is_timed_with_all_trials_alive():
 def test_a_sent_row_is_in_the_ledger(config):
     with driver_cost.driver_of(trials.study_of(config, 2)) as driver:
         first, second = driver.trials
-        assert driver_cost.send(driver, first, driver_cost.report(1)) is False
+        assert driver_cost.send(driver, first, driver_cost.report(1)) == CONTINUE
         (stored,) = driver.ledger.reports(first)
         assert stored["val_robust_acc"] == pytest.approx(driver_cost.report(1)["val_robust_acc"])
         assert driver.ledger.reported(second) == 0
