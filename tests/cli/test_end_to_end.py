@@ -35,9 +35,6 @@ study = Study(
 
 COMMAND = [sys.executable, "-m", "rayat.cli"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.own_ray]
-
-
 SECRETS = {
     f"{name}_{kind}": f"planted-{number}-{kind.lower()}-5f3a9c"
     for number, (name, kind) in enumerate(
@@ -49,7 +46,7 @@ SECRETS = {
 """Twenty of them, in the environment of a run and of all its processes."""
 
 
-def rayat(*arguments: object, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+def process(*arguments: object, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(
         command,
@@ -60,9 +57,11 @@ def rayat(*arguments: object, folder: Path, **more: str) -> subprocess.Completed
     )
 
 
-def test_run_then_status_compare_report_refit(tmp_path):
+@pytest.mark.slow
+@pytest.mark.own_ray
+def test_run_then_status_compare_report(rayat, tmp_path, monkeypatch):
     (tmp_path / "small.py").write_text(STUDY)
-    ran = rayat(
+    ran = process(
         "run", "small.py", "--cpus", 2, "--name", "one", "--report", "--follow", "tensorboard",
         folder=tmp_path, **SECRETS,
     )  # fmt: skip
@@ -82,58 +81,65 @@ def test_run_then_status_compare_report_refit(tmp_path):
     foreign = [x for x in lines if "ray" in x.replace("rayat", "")]
     assert not foreign, ran.stderr
 
-    asked = rayat("status", "runs/small/one", "--json", folder=tmp_path)
-    facts = json.loads(asked.stdout)
+    monkeypatch.chdir(tmp_path)
+    facts = json.loads(rayat("status", "runs/small/one", "--json").stdout)
     assert facts["statuses"] == {"finished": 2}
     assert facts["evaluated"] == 2
-    compared = rayat("compare", "runs/small/one", "--json", folder=tmp_path)
+    compared = rayat("compare", "runs/small/one", "--json")
     assert json.loads(compared.stdout)["baseline"] == "lr.shape=constant"
 
-    refitted = rayat(
-        "refit", "runs/small/one", "--cpus", 2, "--set", "epochs=1", "--out", "best", "--json",
-        folder=tmp_path,
-    )  # fmt: skip
-    assert refitted.returncode == 0, refitted.stderr
-    assert json.loads(refitted.stdout)["statuses"] == {"finished": 1}
 
-
-def test_a_stop_of_the_whole_group_says_how_to_go_on_and_resume_goes_on(tmp_path):
+@pytest.mark.slow
+@pytest.mark.own_ray
+def test_a_stop_of_the_whole_group_says_how_to_go_on_and_resume_goes_on(
+    rayat, tmp_path, monkeypatch
+):
     """As `timeout`, a scheduler and a container stop a run: everything in its group at once."""
     (tmp_path / "small.py").write_text(STUDY)
     arguments = "run small.py --cpus 2 --out cut --concurrency 1 --set epochs=30"
-    process = subprocess.Popen(
+    stopped = subprocess.Popen(
         [*COMMAND, *arguments.split(" ")],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    assert process.stderr is not None
+    assert stopped.stderr is not None
     # Said when the driver has begun; before it, that another Ray is on the host.
-    first = next(line for line in process.stderr if not line.startswith("note: "))
+    first = next(line for line in stopped.stderr if not line.startswith("note: "))
     log = tmp_path / "cut" / "log" / "000001.rlog"
     while b'"kind":"report"' not in log.read_bytes():
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(0.2)
-    os.killpg(process.pid, signal.SIGTERM)
-    _, rest = process.communicate()
+            stopped.wait(0.2)
+    os.killpg(stopped.pid, signal.SIGTERM)
+    _, rest = stopped.communicate()
     assert "2 of 2 trials to run, 1 at once" in first
-    assert process.returncode == 130, rest
+    assert stopped.returncode == 130, rest
     assert "go on with: rayat resume cut" in rest
 
-    asked = rayat("status", "cut", "--json", folder=tmp_path)
-    assert json.loads(asked.stdout)["complete"] is False
-    resumed = rayat("resume", "cut", "--cpus", 2, "--json", folder=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert json.loads(rayat("status", "cut", "--json").stdout)["complete"] is False
+    resumed = process("resume", "cut", "--cpus", 1, "--json", folder=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["statuses"] == {"finished": 2}
 
 
-def test_a_trial_that_fails_is_exit_code_four(tmp_path):
+@pytest.mark.slow
+def test_a_trial_that_fails_is_exit_code_four_and_the_best_of_the_rest_is_refitted(
+    rayat, local_ray, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "small.py").write_text(STUDY)
     # Its checkpoints cannot be written: an error of the trial, which no first step shows.
-    first = load_study(tmp_path / "small.py").trials()[0].trial_id
+    first, second = (trial.trial_id for trial in load_study(tmp_path / "small.py").trials())
     (tmp_path / "bad" / "checkpoints").mkdir(parents=True)
     (tmp_path / "bad" / "checkpoints" / first).write_text("in the way")
-    ran = rayat("run", "small.py", "--cpus", 2, "--out", "bad", folder=tmp_path)
-    assert ran.returncode == 4, (ran.stdout, ran.stderr)
+    ran = rayat("run", "small.py", "--cpus", 2, "--concurrency", 1, "--out", "bad")
+    assert ran.exit_code == 4, ran.output
     assert "some trials failed or were lost; see: rayat status bad" in ran.stderr
+
+    refitted = rayat("refit", "bad", "--cpus", 2, "--set", "epochs=1", "--out", "best", "--json")
+    assert refitted.exit_code == 0, refitted.output
+    assert json.loads(refitted.stdout)["statuses"] == {"finished": 1}
+    origin = json.loads((tmp_path / "best" / "run.json").read_text())["origin"]
+    assert origin["trial_id"] == second
