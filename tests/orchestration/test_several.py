@@ -27,29 +27,40 @@ def held() -> tuple[float, list[str]]:
     return ray.available_resources().get("CPU", 0.0), [g for g in groups if g != "REMOVED"]
 
 
+TEN_STEPS = {**DETERMINISTIC, "data.train_size": 640, "epochs": 1}
+
+
+def only_trial(folder):
+    """Return the one epoch of a run of one trial, and the weights that it left."""
+    (path,) = (folder / "checkpoints").glob("*/last/model.safetensors")
+    (row,) = read_run(folder).epochs.to_dict("records")
+    return row, load_file(path)
+
+
+@pytest.fixture(scope="module")
+def by_one(local_ray, tiny, tmp_path_factory):
+    """The epoch and the weights of one worker, to which every case is held."""
+    folder = tmp_path_factory.mktemp("one") / "run"
+    assert run(tiny(base=TEN_STEPS, final_eval=False), folder).statuses == {"finished": 1}
+    return only_trial(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 4])
 @pytest.mark.parametrize("launcher", ["ranks", "trainer"])
-def test_several_workers_compute_what_one_computes(local_ray, tiny, tmp_path, launcher, workers):
+def test_several_workers_compute_what_one_computes(by_one, tiny, tmp_path, launcher, workers):
     """Ten steps; four workers share two CPUs."""
-    base = {**DETERMINISTIC, "data.train_size": 640, "epochs": 1, "cpus_per_worker": 2 / workers}
-    study = tiny(base=base, space={"workers": tune.grid_search([1, workers])}, final_eval=False)
+    base = {**TEN_STEPS, "workers": workers, "cpus_per_worker": 2 / workers}
+    study = tiny(base=base, final_eval=False)
     summary = run(study, tmp_path / "run", options=Options(launcher=launcher))
-    assert summary.statuses == {"finished": 2}
-    result = read_run(tmp_path / "run")
-    trials = result.trials.set_index("workers")["trial_id"]
-    one, many = (
-        result.epochs[result.epochs["trial_id"] == trials[number]].iloc[0]
-        for number in (1, workers)
-    )
+    assert summary.statuses == {"finished": 1}
+    assert read_run(tmp_path / "run").trials["workers"].tolist() == [workers]
+    (one, expected), (many, found) = by_one, only_trial(tmp_path / "run")
     assert one["train_loss"] == pytest.approx(many["train_loss"], rel=1e-5)
     assert one["val_clean_acc"] == pytest.approx(many["val_clean_acc"], abs=1 / 64)
     for count in ("samples", "fwd_passes", "bwd_passes"):
         assert one[count] == many[count]
-    expected, found = (
-        load_file(tmp_path / "run" / "checkpoints" / trials[number] / "last" / "model.safetensors")
-        for number in (1, workers)
-    )
+    assert expected.keys() == found.keys()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, atol=1e-5, rtol=0)
 
