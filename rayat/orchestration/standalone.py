@@ -1,44 +1,24 @@
-"""`rayat train` and `rayat refit`: one configuration through a `TorchTrainer`, no search."""
+"""`rayat train` and `rayat refit`: studies of one trial, whose workers are a `TorchTrainer`'s."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from ray.exceptions import RayActorError
 
 from rayat.compare.select import best_trial
 from rayat.config import TrialConfig
 from rayat.errors import LedgerError
-from rayat.ledger.files import checkpoint_folder, located
+from rayat.ledger.files import located
 from rayat.ledger.reader import read_run
-from rayat.ledger.writer import Ledger
-from rayat.models.own import unfolded
+from rayat.orchestration import sweep
 from rayat.orchestration.cluster import LOCAL, Where
-from rayat.orchestration.execute import SCRATCH
-from rayat.orchestration.final_eval import evaluate_trials
-from rayat.orchestration.pending import Pending
-from rayat.orchestration.shared_data import SharedData
-from rayat.orchestration.sweep import refuse_what_cannot_run
-from rayat.orchestration.trainer import TrainerRun
+from rayat.orchestration.execute import Options
 from rayat.own.parts import adopt
-from rayat.planning.advice import advise
-from rayat.planning.placement import Capacity, Need, concurrency
-from rayat.planning.refusal import own_parts, refuse_what_fails
-from rayat.policies.base import TrialView
-from rayat.registry import POLICIES
-from rayat.runs.driver import Driver, Observer
-from rayat.runs.interrupts import interruptible
-from rayat.runs.record import Summary, beginning, refuse_a_taken, run_info
-from rayat.runs.search import declare
-from rayat.search.plan import Trial
+from rayat.runs.driver import Observer
+from rayat.runs.record import Summary
 from rayat.study import Study
-from rayat.training.launched import Order
 
 
 def train(
@@ -58,95 +38,13 @@ def train(
         origin: where the configuration came from, stored in `run.json`.
 
     Raises:
-        ConfigError, DataError, PlacementError, LedgerError: refused before anything started.
+        StudyError, ConfigError, DataError, PlacementError, LedgerError: refused before anything
+            started.
     """
     base = config.tree()
     study = Study(name=name, seeds=(base.pop("seed"),), base=base)
-    trial = study.trials()[0]
-    refuse_what_cannot_run([trial], where)
-    folder = located(folder)
-    refuse_a_taken(folder)
-    read = refuse_what_fails(study, [trial], where.address is None)
-    with where.joined(folder) as capacity:
-        concurrency(Need.of(config), capacity)
-        shared, data = SharedData.put([config.data], read)
-        (entry,) = data.values()
-        warnings = [
-            *entry["notes"],
-            *unfolded([(config, entry)]),
-            *advise([(trial.arm, config, entry["train"])]),
-        ]
-        for text in warnings:
-            (observer or Observer()).phase(f"warning: {text}")
-        info = run_info(study, list(data.values()), capacity, command, origin)
-        with beginning(folder, info, own_parts(study, [trial])) as ledger:
-            declare(ledger, trial)
-            summary = _carry_out(ledger, trial, shared, capacity, observer or Observer())
-        return replace(summary, warning="; ".join(filter(None, (*warnings, summary.warning))))
-
-
-def _carry_out(
-    ledger: Ledger, trial: Trial, shared: SharedData, capacity: Capacity, observer: Observer
-) -> Summary:
-    config = trial.config
-    view = TrialView(trial.trial_id, config.tree(), config.epochs, trial.arm)
-    policy = POLICIES.build("none")
-    driver = Driver(ledger, policy, [view], ledger.info["metric"], True, observer)
-    scratch = ledger.folder / SCRATCH / uuid.uuid4().hex[:8]
-    scratch.mkdir(parents=True)
-    order = Order(
-        trial_id=trial.trial_id,
-        config_json=config.canonical(),
-        folder=str(checkpoint_folder(ledger.folder, trial.trial_id)),
-        reported=ledger.reported(trial.trial_id),
-        scratch=str(scratch),
-        max_failures=ledger.info["study"]["max_failures"],
-        final_eval=False,
-    )
-    reasons: dict[str, str] = {}
-    unmeasured: list[str] = []
-    waiting = Pending(observer.phase)
-
-    def stop() -> None:
-        driver.interrupted = True
-        observer.phase("interrupted: stopping; press Ctrl-C again to leave at once")
-
-    try:
-        with interruptible(stop):
-            observer.begin(driver, 1)
-            for _ in range(order.max_failures + 1):
-                training = TrainerRun(order, shared, name=f"train-{uuid.uuid4().hex[:8]}")
-                try:
-                    for message in training.messages(
-                        stop=lambda: driver.interrupted, idle=waiting.tick
-                    ):
-                        told = driver.message(trial.trial_id, message["message"])
-                        if told.action != "continue":
-                            break
-                    break
-                except RayActorError as error:  # the controller's: it goes on with a new one
-                    reasons[trial.trial_id] = f"{type(error).__name__}: {error}".splitlines()[0]
-                    driver.lost(trial.trial_id, "the trainer's controller died")
-                finally:
-                    training.close()
-            driver.settle([trial.trial_id], reasons)
-            if not driver.interrupted:
-                one = {trial.trial_id: config}
-                unmeasured = evaluate_trials(ledger.folder, one, driver, shared, capacity)
-        if driver.interrupted:
-            ledger.event("interrupted", {})
-    finally:
-        observer.finish()
-        ledger.project()
-        shutil.rmtree(ledger.folder / SCRATCH, ignore_errors=True)
-    status = ledger.status(trial.trial_id)
-    return Summary(
-        ledger.folder,
-        {status: 1},
-        driver.interrupted,
-        driver.warning,
-        unmeasured=tuple(unmeasured),
-    )
+    options = Options(max_failures=study.max_failures, launcher="trainer")
+    return sweep.run(study, folder, where, options, observer, command, origin)
 
 
 def refit(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rayat.config import TrialConfig
 from rayat.data.identity import same_data, source_key
@@ -40,8 +41,13 @@ def run(
     options: Options | None = None,
     observer: Observer | None = None,
     command: Sequence[str] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> Summary:
     """Run a study into a new folder.
+
+    Args:
+        command: what `run.json` says the user typed; None: that of this process.
+        origin: the run that the configuration came from, stored in `run.json`.
 
     Raises:
         StudyError, ConfigError, DataError, PlacementError: refused before anything was written.
@@ -66,7 +72,7 @@ def run(
         ]
         for text in warnings:
             (observer or Observer()).phase(f"warning: {text}")
-        info = run_info(study, list(data.values()), capacity, command)
+        info = run_info(study, list(data.values()), capacity, command, origin)
         own = own_parts(study, trials or study.foreseen())
         with beginning(folder, info, own) as ledger:
             search = Search.of(ledger)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -177,20 +177,17 @@ class TrainerRun:
         finally:
             self._done.set()
 
-    def messages(
-        self, stop: Callable[[], bool] = lambda: False, idle: Callable[[], object] = lambda: None
-    ) -> Iterator[dict[str, Any]]:
-        """Yield messages until the training has ended and all were read, or `stop` says so.
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """Yield messages until the training has ended and all were read.
 
         Raises:
             RayActorError: the trainer's controller died; a new trainer may go on.
         """
         epoch = 0
-        while not stop():
+        while True:
             try:
                 message = self.queue.get(timeout=0.2)
             except Empty:
-                idle()
                 if not self._done.is_set():
                     if epoch == 0:
                         release_orphans()  # of a trainer before this one, whose place it needs

@@ -1,4 +1,4 @@
-"""`train` and `refit`: one configuration through a real `TorchTrainer`."""
+"""`train` and `refit`: studies of one trial, through the same path as every other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from ray import tune
 
 from rayat.ledger.reader import read_run
 from rayat.orchestration.standalone import refit, train
-from rayat.orchestration.sweep import run
+from rayat.orchestration.sweep import resume, run
+from rayat.runs.driver import Observer
+
+
+class StopsAfterOneReport(Observer):
+    """A user who interrupts after the first epoch."""
+
+    def begin(self, driver, at_once):
+        self.driver = driver
+
+    def changed(self, trial_id, what):
+        self.driver.interrupted |= what == "report"
 
 
 @pytest.mark.slow
@@ -35,3 +46,17 @@ def test_train_alone_gives_the_rows_of_the_same_trial_in_a_sweep(local_ray, tiny
     columns = ["epoch", "train_loss", "val_robust_acc", "val_clean_acc", "fwd_passes", "lr"]
     first, second = (read_run(tmp_path / name).epochs[columns] for name in ("sweep", "train"))
     assert first.equals(second)
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_is_resumed_as_a_sweep_is(local_ray, tiny, tmp_path):
+    config = tiny(base={"workers": 2, "epochs": 3}).trials()[0].config
+    begun = train(config, tmp_path / "cut", observer=StopsAfterOneReport())
+    assert begun.interrupted
+    before = read_run(tmp_path / "cut").epochs["epoch"].tolist()
+    assert 1 <= len(before) < 3
+    assert resume(tmp_path / "cut").statuses == {"finished": 1}
+    cut = read_run(tmp_path / "cut")
+    assert cut.epochs["epoch"].tolist() == [1, 2, 3]
+    assert cut.info["study"]["name"] == "train" and len(cut.trials) == 1
+    assert set(cut.evals["checkpoint"]) == {"best", "last"}
