@@ -1,4 +1,9 @@
-"""Catastrophic overfitting: whether a training has collapsed, told by its reports alone."""
+"""Catastrophic overfitting: whether a training has collapsed, told by its reports alone.
+
+`Watch` is the definition: outcomes, rollbacks and verification go by it. It needs the robust
+accuracy of the training batches. `CleanWatch` stands in where a curve may come without one, as
+those recorded elsewhere: the policy `accel` asks it of the reports that the definition let pass.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,13 @@ SPAN = 2
 """Epochs within which it is lost: the fall is sudden, a slow decline is something else."""
 TIE = 1e-9
 """0.60 - 0.40 is a fall of 0.20 although its rounded difference is a little less."""
+
+
+ALIVE = 0.12
+"""Of `CleanWatch`: robust accuracy that was never above this has nothing to lose in a collapse."""
+LEFT, KEPT = 0.4, 0.8
+"""Of `CleanWatch`: share of its best below which robust accuracy falls, and above which clean
+accuracy stays."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,27 @@ class Watch:
 
     def _past(self, epoch: int) -> list[Seen]:
         return [seen for seen in self._seen if epoch - SPAN <= seen.epoch < epoch]
+
+
+class CleanWatch:
+    """Follows one trial by validation alone: robust accuracy is lost, clean accuracy is not.
+
+    Attributes:
+        top, top_clean: the best accuracies so far. suspect: reports in a row that look collapsed.
+    """
+
+    def __init__(self) -> None:
+        self.top = self.top_clean = 0.0
+        self.suspect = 0
+
+    def fell(self, robust: float, clean: float | None) -> bool:
+        """Take a report; return whether it looks like a collapse."""
+        fell = self.top > ALIVE and robust < LEFT * self.top
+        fell = fell and clean is not None and clean > KEPT * self.top_clean
+        self.suspect = self.suspect + 1 if fell else 0
+        self.top = max(self.top, robust)
+        self.top_clean = max(self.top_clean, clean or 0.0)
+        return fell
 
 
 def _seen(epoch: int, row: Mapping[str, Any]) -> Seen | None:

@@ -27,7 +27,7 @@ from rayat.collapse import SPAN
 from rayat.columns import Declared, Reporting, declared
 from rayat.errors import ConfigError
 from rayat.fractions import OptionalNumber, pixels
-from rayat.layers import PART_KEYS, Layer, Merged, layered
+from rayat.layers import PART_KEYS, Layer, Merged, flatten, layered
 from rayat.registry import (
     ATTACKS,
     EXCHANGES,
@@ -314,18 +314,6 @@ class TrialConfig(BaseModel):
         tree = {k: v for k, v in self.tree().items() if k != "seed"}
         text = json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return `{dotted key: leaf}` of a nested mapping."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, name + "."))
-        else:
-            flat[name] = value
-    return flat
 
 
 def merge(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -280,3 +280,15 @@ def put(tree: Mapping[str, Any], tail: str, value: Any, dotted: str) -> dict[str
         value = put(below, rest, value, dotted)
     result[head] = value
     return result
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return `{dotted key: leaf}` of a nested mapping."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, name + "."))
+        else:
+            flat[name] = value
+    return flat

@@ -325,12 +325,12 @@ class Study(BaseModel):
         for name in ("sets", "only"):
             if not fields[name]:
                 del fields[name]
-        fields["space"] = {k: describe(v) for k, v in self.space.items()}
+        fields["space"] = {k: domain_json(v) for k, v in self.space.items()}
         fields["policy"] = self.policy.spec()
         fields["search"] = self.search.spec()
         scientific, nuisance = self.axes()
         fields.update(scientific=list(scientific), nuisance=list(nuisance), seeds=list(self.seeds))
-        tree: dict[str, Any] = json.loads(json.dumps(fields, default=describe))
+        tree: dict[str, Any] = json.loads(json.dumps(fields, default=domain_json))
         return tree
 
     def sha256(self) -> str:
@@ -377,14 +377,14 @@ def label(value: object) -> str:
     return str(value)
 
 
-def describe(domain: object) -> Any:
+def domain_json(domain: object) -> Any:
     """Return a domain as JSON, equal in every process: values as they are, the rest as text."""
     if isinstance(domain, str | int | float | bool | None):
         return domain
     if isinstance(domain, Mapping):
-        return {str(key): describe(value) for key, value in domain.items()}
+        return {str(key): domain_json(value) for key, value in domain.items()}
     if isinstance(domain, list | tuple):
-        return [describe(value) for value in domain]
+        return [domain_json(value) for value in domain]
     if isinstance(domain, FunctionType):
         return domain.__qualname__
     if isinstance(domain, Part):
@@ -393,4 +393,4 @@ def describe(domain: object) -> Any:
         return domain.tolist()
     # Never `repr`: Tune's samplers print their memory address.
     fields = sorted((k, v) for k, v in getattr(domain, "__dict__", {}).items() if k[0] != "_")
-    return f"{type(domain).__name__}({', '.join(f'{k}={describe(v)}' for k, v in fields)})"
+    return f"{type(domain).__name__}({', '.join(f'{k}={domain_json(v)}' for k, v in fields)})"

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rayat.config import TrialConfig, flatten, known_keys, merge
+from rayat.config import TrialConfig, known_keys, merge
 from rayat.errors import ConfigError
+from rayat.layers import flatten
 from rayat.registry import ATTACKS, SHAPES
 
 parse = TrialConfig.parse

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from ray import tune
 
-from rayat.config import flatten
+from rayat.layers import flatten
 from rayat.study import Study, load_study
 
 ROOT = Path(__file__).parents[1]

@@ -1,9 +1,11 @@
-"""Names from a user as paths: five hundred of them at every entry, nothing outside the root."""
+"""Names: those of a user as paths never leave the root, private ones never leave their room."""
 
 from __future__ import annotations
 
+import ast
 import os
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,3 +101,47 @@ def test_an_accepted_name_is_one_plain_folder(name):
         return
     assert Path(made).parts == (made,)
     assert made.isascii() and not made.startswith((".", "-")) and len(made) <= 64
+
+
+def private_imports(root: Path) -> list[str]:
+    """Return the imports below `root` of a module or name with an underscore of another room."""
+    found = []
+    for file in sorted(root.rglob("*.py")):
+        own = (root.name, *file.relative_to(root).parts[:-1])[:2]
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                asked = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                asked = [alias.name for alias in node.names]
+            else:
+                continue
+            for path in (name.split(".") for name in asked):
+                private = any(re.match("_[^_]", part) for part in path)
+                if path[0] == root.name and private and tuple(path[: len(own)]) != own:
+                    found.append(f"{file}:{node.lineno}: {'.'.join(path)}")
+    return found
+
+
+def test_a_name_with_an_underscore_stays_in_its_room():
+    found = private_imports(Path("rayat"))
+    assert not found, "give what rooms share a public name:\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "crosses"),
+    [
+        ("from rayat.b._own import x", True),
+        ("from rayat.b import _own", True),
+        ("from rayat.b.shared import _x", True),
+        ("import rayat.b._own", True),
+        ("from rayat.b import __all__", False),
+        ("from rayat.a._own import x", False),
+        ("from rayat.b.shared import x", False),
+        ("from torch import _C", False),
+    ],
+)
+def test_an_import_that_crosses_is_seen(tmp_path, line, crosses):
+    room = tmp_path / "rayat" / "a"
+    room.mkdir(parents=True)
+    (room / "file.py").write_text(f"{line}\n")
+    assert bool(private_imports(tmp_path / "rayat")) == crosses

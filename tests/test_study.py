@@ -12,7 +12,7 @@ from ray import tune
 
 from rayat.errors import ConfigError, StudyError
 from rayat.registry import SHAPES
-from rayat.study import Study, describe, label, load_study
+from rayat.study import Study, domain_json, label, load_study
 
 SHAPE_AXIS = tune.grid_search(["constant", "cosine"])
 
@@ -315,7 +315,7 @@ def test_describe_tells_domains_apart():
         tune.choice([0, 1]),
         tune.randint(0, 1),
     ]
-    assert len({describe(domain) for domain in domains}) == len(domains)
+    assert len({domain_json(domain) for domain in domains}) == len(domains)
 
 
 FILE = """

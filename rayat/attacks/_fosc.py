@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rayat.attacks._ball import Norm
+from rayat.attacks.ball import Norm
 
 Form = Literal["ball", "box"]
 """The set of the maximum: the ball alone, as in the paper, or cut with the pixel box [0, 1]."""

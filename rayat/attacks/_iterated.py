@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rayat.attacks._ball import ball
-from rayat.attacks._loop import Keep, ascend
-from rayat.attacks._losses import Loss
+from rayat.attacks.ascent import Keep, ascend
+from rayat.attacks.ball import ball
 from rayat.attacks.base import Adversarial, Attack
+from rayat.attacks.losses import Loss
 from rayat.errors import ConfigError
 from rayat.fractions import OptionalNumber
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rayat.attacks.base import Setting
-from rayat.optimizers._eager import eager
+from rayat.optimizers.eager import eager
 
 RATE, DECAY = 1e-3, 5e-4
 """Of Adam, constant: the release never reaches its milestones (docs/papers.md 6.5, 6.6 item 2)."""

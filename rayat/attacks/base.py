@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, PrivateAttr, model_validator
 from torch import Tensor, nn
 
-from rayat.attacks._ball import Norm
+from rayat.attacks.ball import Norm
 from rayat.columns import GRAD_L1, Column
 from rayat.errors import ConfigError
 from rayat.fractions import Number, pixels
@@ -195,7 +195,7 @@ class Attack(Part):
         An attack that differentiates a gradient overrides it with
         `attacked(model, self.bn_mode, fast=False)`.
         """
-        from rayat.attacks._view import attacked
+        from rayat.attacks.view import attacked
 
         return attacked(model, self.bn_mode)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rayat.attacks._fosc import Form, fosc
 from rayat.attacks._iterated import Iterated
-from rayat.attacks._loop import Probe
+from rayat.attacks.ascent import Probe
 from rayat.attacks.base import Adversarial
 from rayat.columns import FOSC, Column
 from rayat.errors import ConfigError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rayat.attacks._ball import ball
-from rayat.attacks._loop import ascend
+from rayat.attacks.ascent import ascend
+from rayat.attacks.ball import ball
 from rayat.attacks.base import Adversarial, Attack
 from rayat.registry import ATTACKS
 

@@ -10,11 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rayat.attacks._ball import ball
-from rayat.attacks._losses import error
-from rayat.attacks._net import input_gradient
-from rayat.attacks._view import attacked
+from rayat.attacks.ball import ball
 from rayat.attacks.base import Adversarial, Attack
+from rayat.attacks.losses import error
+from rayat.attacks.net import input_gradient
+from rayat.attacks.view import attacked
 from rayat.fractions import OptionalNumber
 from rayat.registry import ATTACKS
 

@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rayat.attacks._ball import ball
-from rayat.attacks._loop import ascend
+from rayat.attacks.ascent import ascend
+from rayat.attacks.ball import ball
 from rayat.attacks.base import Adversarial, Attack
 from rayat.fractions import OptionalNumber
 from rayat.registry import ATTACKS

@@ -8,11 +8,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rayat.attacks._ball import Norm
-from rayat.attacks._losses import error
-from rayat.attacks._net import input_gradient
 from rayat.attacks._starter import Starter
+from rayat.attacks.ball import Norm
 from rayat.attacks.base import Adversarial, Attack, Setting
+from rayat.attacks.losses import error
+from rayat.attacks.net import input_gradient
 from rayat.columns import START_AGREEMENT, START_SIZE, Column
 from rayat.registry import ATTACKS
 

@@ -6,10 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rayat.attacks._ball import ball
-from rayat.attacks._losses import error
-from rayat.attacks._net import input_gradient
+from rayat.attacks.ball import ball
 from rayat.attacks.base import Adversarial, Attack
+from rayat.attacks.losses import error
+from rayat.attacks.net import input_gradient
 from rayat.fractions import OptionalNumber
 from rayat.registry import ATTACKS
 

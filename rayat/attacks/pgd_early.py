@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rayat.attacks._iterated import Iterated
-from rayat.attacks._loop import Probe
+from rayat.attacks.ascent import Probe
 from rayat.attacks.base import Adversarial
 from rayat.registry import ATTACKS
 

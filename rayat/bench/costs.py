@@ -5,11 +5,11 @@ from __future__ import annotations
 from rayat.bench import cases
 from rayat.bench.cases import Engine
 from rayat.bench.machine import fast_bf16, load
-from rayat.bench.rows import Bar, Row, measured, ratios
+from rayat.bench.rows import Bar, BenchRow, measured, ratios
 from rayat.bench.timing import Settings, interleave
 
 
-def b7(settings: Settings) -> list[Row]:
+def b7(settings: Settings) -> list[BenchRow]:
     """Compare training steps of the Fashion net with FGSM-RS and PGD-10 to clean ones."""
     batch = settings.pick(256, 16)
     # Several steps a timing: a clean one is short.

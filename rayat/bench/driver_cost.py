@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.bench.machine import load
-from rayat.bench.rows import Bar, Row, measured
+from rayat.bench.rows import Bar, BenchRow, measured
 from rayat.bench.timing import Settings
 from rayat.bench.trials import study_of
 from rayat.config import TrialConfig
@@ -25,7 +25,7 @@ from rayat.study import Study
 from rayat.training.messages import Report, to_text
 
 
-def o2(settings: Settings) -> list[Row]:
+def o2(settings: Settings) -> list[BenchRow]:
     """Measure the wall time of a report at 100 live trials, tables included, without Ray."""
     trials, epochs = settings.pick(100, 4), settings.pick(20, 2)
     config = TrialConfig.parse({"data": "digits", "epochs": epochs + 1})

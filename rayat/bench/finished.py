@@ -7,7 +7,7 @@ from typing import Any
 from rayat.bench import cases
 from rayat.bench.cases import Engine
 from rayat.bench.machine import fast_bf16, load
-from rayat.bench.rows import Bar, Row, measured, ratios
+from rayat.bench.rows import Bar, BenchRow, measured, ratios
 from rayat.bench.timing import Settings, interleave
 
 STEPS = 10
@@ -17,7 +17,7 @@ EARLY, LATE = 1.5, 1.2
 """Thresholds in mean FOSCs after one step: nearly all samples stop there; half go on."""
 
 
-def b9(settings: Settings) -> list[Row]:
+def b9(settings: Settings) -> list[BenchRow]:
     """Compare training steps of the Fashion net with dynamic PGD-10 to those with PGD-10.
 
     First with thresholds at which samples take less than two steps on average, then with one that

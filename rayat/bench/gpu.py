@@ -12,7 +12,7 @@ from rayat.bench import cases, peers
 from rayat.bench.cases import Engine
 from rayat.bench.peak import useful_flop
 from rayat.bench.processes import together, workers
-from rayat.bench.rows import Bar, Row, measured, ratios
+from rayat.bench.rows import Bar, BenchRow, measured, ratios
 from rayat.bench.timing import Settings, clock_of, interleave
 from rayat.training.process import prepare_process
 
@@ -23,7 +23,7 @@ GEMM = 8192
 PACKED = 8
 
 
-def gpu(settings: Settings, device: str = "cuda") -> list[Row]:
+def gpu(settings: Settings, device: str = "cuda") -> list[BenchRow]:
     """Measure every row on `device`.
 
     Args:
@@ -38,7 +38,7 @@ def gpu(settings: Settings, device: str = "cuda") -> list[Row]:
         ]
 
 
-def epochs(settings: Settings, device: str) -> list[Row]:
+def epochs(settings: Settings, device: str) -> list[BenchRow]:
     """Measure PGD-10 and FGSM-RS epochs of PreActResNet-18 at batch 512, and the GEMM rate."""
     batch = settings.pick(512, 2)
     model = cases.PREACT18 if not settings.quick else cases.PREACT18_W16
@@ -94,7 +94,7 @@ def epochs(settings: Settings, device: str) -> list[Row]:
     ]
 
 
-def against_peers(settings: Settings, device: str) -> list[Row]:
+def against_peers(settings: Settings, device: str) -> list[BenchRow]:
     """Compare PGD-10 training to the two loops, with TF32 off and on."""
     batch = settings.pick(512, 2)
     model = cases.PREACT18 if not settings.quick else cases.PREACT18_W16
@@ -116,7 +116,7 @@ def against_peers(settings: Settings, device: str) -> list[Row]:
     for name, peer, title, bar in asked:
         what = f"PGD-10 epoch, {case.name}, batch {batch}: {title} / engine bf16"
         if peer not in seconds:
-            rows.append(Row(name, what, bar=bar, reason=peers.INSTALL))
+            rows.append(BenchRow(name, what, bar=bar, reason=peers.INSTALL))
             continue
         samples = ratios(seconds[peer], seconds["engine"])
         context = {"images": case.images}
@@ -125,7 +125,7 @@ def against_peers(settings: Settings, device: str) -> list[Row]:
     return rows
 
 
-def packed(settings: Settings, device: str) -> list[Row]:
+def packed(settings: Settings, device: str) -> list[BenchRow]:
     """Compare eight small trials on one GPU at once to the same one after another."""
     count = settings.pick(PACKED, 2)
     steps = {

@@ -18,7 +18,7 @@ import psutil
 
 from rayat.bench.driver_cost import report as whole_row
 from rayat.bench.machine import load
-from rayat.bench.rows import Bar, Row
+from rayat.bench.rows import Bar, BenchRow
 from rayat.bench.timing import Settings
 from rayat.errors import LedgerError
 from rayat.ledger.reader import read_run
@@ -180,7 +180,7 @@ def _judge(
     losses.decisions_changed += len(set(decisions) ^ set(expected[1])) + (difference is not None)
 
 
-def r1(settings: Settings) -> list[Row]:
+def r1(settings: Settings) -> list[BenchRow]:
     """Kill a simulated driver 100 times."""
     with _scratch() as folder:
         began = time.monotonic()
@@ -188,7 +188,7 @@ def r1(settings: Settings) -> list[Row]:
         spent = time.monotonic() - began
     wrong = losses.rows_lost + losses.rows_doubled + losses.decisions_changed
     return [
-        Row(
+        BenchRow(
             "R1",
             f"rows and decisions lost, doubled or changed by {losses.kills} SIGKILLs of a driver",
             unit="",
@@ -200,7 +200,7 @@ def r1(settings: Settings) -> list[Row]:
     ]
 
 
-def r2(settings: Settings) -> list[Row]:
+def r2(settings: Settings) -> list[BenchRow]:
     """Drive trials of 30 epochs through policy and ledger in one process: memory and time.
 
     And what one decision of the default policy costs.
@@ -214,7 +214,7 @@ def r2(settings: Settings) -> list[Row]:
     slope = (many["bytes"] - few["bytes"]) / (trials - trials // 3) / 1000
     shared = {"load": load(), "trials": trials, "epochs": epochs, "policy": "asha"}
     return [
-        Row(
+        BenchRow(
             "R2.a",
             f"memory of the driver per trial of {epochs} epochs, {trials:,} trials",
             unit="kB",
@@ -224,7 +224,7 @@ def r2(settings: Settings) -> list[Row]:
             judged=not settings.quick,
             context={**shared, "total_mb": round(many["bytes"] / 1e6)},
         ),
-        Row(
+        BenchRow(
             "R2.b",
             "CPU time of a report with all of them, over that with a third of them",
             value=(many["seconds"] / trials) / (few["seconds"] / (trials // 3)),
@@ -241,12 +241,12 @@ def r2(settings: Settings) -> list[Row]:
     ]
 
 
-def _decisions(settings: Settings) -> Row:
+def _decisions(settings: Settings) -> BenchRow:
     """Time the default policy's decisions with all trials alive: 64 of them, then 16."""
     trials, epochs = settings.pick(64, 16), settings.pick(40, 8)
     times = {n: _decide(n, epochs) for n in (trials, trials // 4)}
     mean = {n: 1000 * sum(found) / len(found) for n, found in times.items()}
-    return Row(
+    return BenchRow(
         "R2.c",
         f"CPU time of a decision of accel, mean over {trials} trials alive for {epochs} epochs",
         unit="ms",

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from rayat.bench.machine import load
-from rayat.bench.rows import Row, measured
+from rayat.bench.rows import BenchRow, measured
 from rayat.bench.timing import Settings
 from rayat.bench.trials import study_of
 from rayat.config import TrialConfig
@@ -42,13 +42,13 @@ EVERY = 0.05
 """Seconds between two looks at the processes' CPU time."""
 
 
-def o5(settings: Settings) -> list[Row]:
+def o5(settings: Settings) -> list[BenchRow]:
     """Measure the CPU seconds of all processes that a trial of two workers costs."""
     trials = settings.pick(5, 1)
     return [_measure(f"O5.{key}", *LAUNCHERS[key], trials, settings) for key in LAUNCHERS]
 
 
-def _measure(name: str, what: str, options: Options, trials: int, settings: Settings) -> Row:
+def _measure(name: str, what: str, options: Options, trials: int, settings: Settings) -> BenchRow:
     study = study_of(TrialConfig.parse(CONFIG), trials)
     with tempfile.TemporaryDirectory() as folder, cluster(cpus=WORKERS):
         began = time.perf_counter()

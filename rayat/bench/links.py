@@ -12,7 +12,7 @@ from rayat.bench import cases
 from rayat.bench._network import DEVICE, INSIDE, Network, NoNetwork, address, network, refusal
 from rayat.bench.machine import load
 from rayat.bench.processes import Worker
-from rayat.bench.rows import Bar, Row, measured
+from rayat.bench.rows import Bar, BenchRow, measured
 from rayat.bench.timing import Settings
 from rayat.planning.scaling import Link, codec_seconds, step_time
 from rayat.registry import EXCHANGES, MODELS
@@ -33,21 +33,21 @@ FRAMING = Bar(1.1, "<=")
 """Headers and acknowledgements of TCP over Ethernet are at most a tenth of the payload."""
 
 
-def d1(settings: Settings) -> list[Row]:
+def d1(settings: Settings) -> list[BenchRow]:
     """Time exchanges by turns, and compare the links' own byte counters with `bytes_per_step`."""
     why = refusal()
     if why:
-        return [Row("D1", WHAT, unit="ms", reason=f"not run: {why}")]
+        return [BenchRow("D1", WHAT, unit="ms", reason=f"not run: {why}")]
     rows = []
     try:
         for world in (2,) if settings.quick else (2, 4):
             rows += _group(world, settings)
     except NoNetwork as error:
-        return [Row("D1", WHAT, unit="ms", reason=f"not run: {error}")]
+        return [BenchRow("D1", WHAT, unit="ms", reason=f"not run: {error}")]
     return rows
 
 
-def _group(world: int, settings: Settings) -> list[Row]:
+def _group(world: int, settings: Settings) -> list[BenchRow]:
     """Return the rows of a number of workers, for each rate."""
     model = cases.FASHION if settings.quick else cases.PREACT18_W16
     with hosts(world) as (group, net):
@@ -124,7 +124,7 @@ def _rows(
     shapes: list[list[int]],
     found: dict[str, Any],
     settings: Settings,
-) -> list[Row]:
+) -> list[BenchRow]:
     """Return a row of seconds per exchange, of bytes, of the prediction and of the link."""
     model = cases.FASHION if settings.quick else cases.PREACT18_W16
     parameters = list(MODELS.build(model).build(SHAPE, 10, 0).parameters())

@@ -7,7 +7,7 @@ import torch
 from rayat.bench import cases, peers
 from rayat.bench.cases import Case
 from rayat.bench.machine import load
-from rayat.bench.rows import Bar, Row, measured, ratios
+from rayat.bench.rows import Bar, BenchRow, measured, ratios
 from rayat.bench.timing import Settings, interleave
 from rayat.data.loader import TrainLoader
 
@@ -15,7 +15,7 @@ REPEATS = 10
 """Epochs of ours in one timing: one alone is too short for the clock."""
 
 
-def b10(settings: Settings) -> list[Row]:
+def b10(settings: Settings) -> list[BenchRow]:
     """Compare an epoch of batches: torchvision's transforms in a DataLoader, and ours."""
     batch = settings.pick(128, 16)
     case = cases.cifar("loading", cases.CNN, batch, settings.pick(2560, 64))

@@ -13,7 +13,7 @@ BF16_UNITS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Processor features that multiply bf16 natively (Linux names; `bf16` is Arm's)."""
 
 
-def describe() -> dict[str, Any]:
+def about_machine() -> dict[str, Any]:
     """Return code, packages, processor, features, load and torch's own build, as JSON values."""
     about = describe_environment()
     del about["host"]

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from rayat.bench.machine import load
-from rayat.bench.rows import Bar, Row, measured, ratios
+from rayat.bench.rows import Bar, BenchRow, measured, ratios
 from rayat.bench.timing import Settings, interleave
-from rayat.pruning._lastlayer import Factors
-from rayat.pruning._omp import match
+from rayat.pruning.lastlayer import Factors
+from rayat.pruning.omp import match
 
 CLASSES, LABEL = 10, 0
 
 
-def b11(settings: Settings) -> list[Row]:
+def b11(settings: Settings) -> list[BenchRow]:
     """Compare 200 picks among the 5,000 images of one class, 512 features wide.
 
     First on the gradients of the whole last layer, 5,130 wide, which the published solver needs and
@@ -28,7 +28,7 @@ def b11(settings: Settings) -> list[Row]:
     ]
 
 
-def _row(name: str, rows: str, part: Factors, bar: Bar | None, settings: Settings) -> Row:
+def _row(name: str, rows: str, part: Factors, bar: Bar | None, settings: Settings) -> BenchRow:
     picks = settings.pick(200, 8)
     atoms, target = dense(part), part.total().flatten()
     chosen: dict[str, list[int]] = {}

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import ray
 
-from rayat.bench.rows import Bar, Row, measured
+from rayat.bench.rows import Bar, BenchRow, measured
 from rayat.bench.timing import Settings
 from rayat.bench.trials import study_of
 from rayat.config import TrialConfig
@@ -53,7 +53,7 @@ class Memory:
         return Memory(self.rss + other.rss, self.pss + other.pss, self.uss + other.uss)
 
 
-def o3(settings: Settings) -> list[Row]:
+def o3(settings: Settings) -> list[BenchRow]:
     """Measure the trial's process, then what the data cost eight trials beyond two."""
     judged = not settings.quick
     what_rss = "Fashion-MNIST trial's process less one that imported torch, RSS"
@@ -64,7 +64,7 @@ def o3(settings: Settings) -> list[Row]:
     problem = _problem()
     if problem:
         return [
-            Row(f"O3.{k}", what, bar=bars[k], judged=judged, reason=problem)
+            BenchRow(f"O3.{k}", what, bar=bars[k], judged=judged, reason=problem)
             for k, what in zip("abcd", (what_rss, what_uss, what_data, what_ray), strict=True)
         ]
     size = settings.pick(8000, 256)
@@ -120,7 +120,7 @@ def data_growth(few: int, many: int, images: int) -> tuple[float, dict[str, Any]
     return (growth["large"] - growth["small"]) / data, context
 
 
-class Look(Observer):
+class MemoryObserver(Observer):
     """Sums the memory of the trials' processes when all have reported, and ends the run."""
 
     def __init__(self, trials: int) -> None:
@@ -151,7 +151,7 @@ def live_trials(config: TrialConfig, count: int) -> Memory:
     Raises:
         RuntimeError: they never did.
     """
-    look = Look(count)
+    look = MemoryObserver(count)
     with tempfile.TemporaryDirectory() as folder:
         sweep.run(study_of(config, count), Path(folder) / "run", observer=look)
     if not look.held.rss:

@@ -7,7 +7,7 @@ import statistics
 
 from rayat.bench.machine import fast_bf16, load
 from rayat.bench.processes import together, workers
-from rayat.bench.rows import Bar, Row, measured
+from rayat.bench.rows import Bar, BenchRow, measured
 from rayat.bench.timing import Settings
 
 WHAT = {
@@ -16,13 +16,13 @@ WHAT = {
 }
 
 
-def b12(settings: Settings) -> list[Row]:
+def b12(settings: Settings) -> list[BenchRow]:
     """Compare the wall time of packed and of widened trials, in processes of their own."""
     judged = not settings.quick
     if len(os.sched_getaffinity(0)) < 2:
         reason = "this needs two cores, and one is usable"
         return [
-            Row(f"B12.{k}", what, bar=bar, judged=judged, reason=reason)
+            BenchRow(f"B12.{k}", what, bar=bar, judged=judged, reason=reason)
             for k, (what, bar) in WHAT.items()
         ]
     batch, images = settings.pick(128, 16), settings.pick(512, 32)

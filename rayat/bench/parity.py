@@ -11,7 +11,7 @@ from torch import nn
 from rayat.bench import cases, peers
 from rayat.bench.cases import Case
 from rayat.bench.machine import fast_bf16
-from rayat.bench.rows import Bar, Row
+from rayat.bench.rows import Bar, BenchRow
 from rayat.bench.timing import Settings
 from rayat.data.loader import eval_batches
 from rayat.registry import ATTACKS
@@ -23,7 +23,7 @@ EPOCHS = 15
 FINAL_STEPS = 20
 
 
-def b13(settings: Settings) -> list[Row]:
+def b13(settings: Settings) -> list[BenchRow]:
     """Train digits PGD-5 with both, and compare their fp32 PGD-20 accuracy on the test images."""
     precision = "bf16" if fast_bf16() else "fp32"
     what = (
@@ -32,7 +32,7 @@ def b13(settings: Settings) -> list[Row]:
     )
     bar, judged = Bar(2.0, "<="), not settings.quick
     if not peers.has_torchattacks():
-        return [Row("B13", what, "SE", bar=bar, judged=judged, reason=peers.INSTALL)]
+        return [BenchRow("B13", what, "SE", bar=bar, judged=judged, reason=peers.INSTALL)]
     base = cases.digits(settings.pick(cases.DIGITS_IMAGES, 64)).variant(
         lr={"shape": "onecycle", "peak": 0.2}, epochs=settings.pick(EPOCHS, 1)
     )
@@ -54,7 +54,7 @@ def b13(settings: Settings) -> list[Row]:
     }
     size = abs(difference) / error
     return [
-        Row("B13", what, "SE", size, size, size, len(SEEDS), bar, judged, context=context),
+        BenchRow("B13", what, "SE", size, size, size, len(SEEDS), bar, judged, context=context),
     ]
 
 

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from rayat.bench import cases
 from rayat.bench.cases import Case, Engine
 from rayat.bench.machine import fast_bf16, load
-from rayat.bench.rows import Bar, Row, measured
+from rayat.bench.rows import Bar, BenchRow, measured
 from rayat.bench.timing import Settings, interleave
 
 LEAST_FLOP = 2e9
@@ -38,7 +38,7 @@ class Layer:
     flop: int
 
 
-def b6(settings: Settings) -> list[Row]:
+def b6(settings: Settings) -> list[BenchRow]:
     """Measure the rate of PGD-10 training beside that of the network's own convolutions."""
     batch = settings.pick(128, 4)
     nets = [
@@ -52,7 +52,7 @@ def b6(settings: Settings) -> list[Row]:
     ]
 
 
-def utilisation(name: str, case: Case, bar: Bar, settings: Settings) -> Row:
+def utilisation(name: str, case: Case, bar: Bar, settings: Settings) -> BenchRow:
     """Return the useful rate of the engine over the best rate of the network's convolutions.
 
     Useful is the floor of PGD-K: per image K forward passes and K input gradients, and one training

@@ -48,7 +48,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """One measured number.
 
     Attributes:
@@ -106,9 +106,9 @@ class Row:
         }
 
 
-def measured(name: str, what: str, samples: Sequence[float], **fields: Any) -> Row:
+def measured(name: str, what: str, samples: Sequence[float], **fields: Any) -> BenchRow:
     """Return the row of the samples' median, with their extremes."""
-    return Row(
+    return BenchRow(
         name,
         what,
         value=statistics.median(samples),
@@ -128,7 +128,7 @@ def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[f
     return [a / b for a, b in zip(numerators, denominators, strict=True)]
 
 
-def write(path: Path, rows: Iterable[Row], machine: Mapping[str, Any]) -> None:
+def write(path: Path, rows: Iterable[BenchRow], machine: Mapping[str, Any]) -> None:
     """Write the rows to one Parquet file, the machine in its metadata; replaces the file whole.
 
     Raises:

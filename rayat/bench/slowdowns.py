@@ -15,13 +15,13 @@ from torch.nn import functional as F
 from rayat.bench import cases
 from rayat.bench.cases import Case, Engine
 from rayat.bench.machine import fast_bf16, load
-from rayat.bench.rows import Row, measured, ratios
+from rayat.bench.rows import BenchRow, measured, ratios
 from rayat.bench.timing import Settings, interleave
 from rayat.registry import ATTACKS
 from rayat.training.network import build_model
 
 
-def s1(settings: Settings) -> list[Row]:
+def s1(settings: Settings) -> list[BenchRow]:
     """Compare an attack step compiled and not; the first call's wait is in the context."""
     batch = settings.pick(128, 2)
     nets = [cases.fashion(batch, batch)]
@@ -30,7 +30,7 @@ def s1(settings: Settings) -> list[Row]:
     return [_compiled(f"S1.{letter}", case, settings) for letter, case in zip("ab", nets)]  # noqa: B905
 
 
-def s2(settings: Settings) -> list[Row]:
+def s2(settings: Settings) -> list[BenchRow]:
     """Compare bf16 to fp32 on networks too small to profit."""
     nets = [
         cases.digits(settings.pick(cases.DIGITS_IMAGES, 64)),
@@ -38,7 +38,7 @@ def s2(settings: Settings) -> list[Row]:
     ]
     if not fast_bf16():
         what = "training in bf16: engine fp32 / engine bf16"
-        return [Row("S2", what, reason="this processor has no unit for bf16")]
+        return [BenchRow("S2", what, reason="this processor has no unit for bf16")]
     rows = []
     for letter, case in zip("ab", nets, strict=True):
         bodies = {p: Engine(case.variant(precision=p)) for p in ("fp32", "bf16")}
@@ -55,7 +55,7 @@ def s2(settings: Settings) -> list[Row]:
     return rows
 
 
-def s3(settings: Settings) -> list[Row]:
+def s3(settings: Settings) -> list[BenchRow]:
     """Compare an attack whose finished samples leave the batch to one that computes them all.
 
     That is also the least that a mask would cost: it computes all of them too.
@@ -94,7 +94,7 @@ def s3(settings: Settings) -> list[Row]:
     ]
 
 
-def _compiled(name: str, case: Case, settings: Settings) -> Row:
+def _compiled(name: str, case: Case, settings: Settings) -> BenchRow:
     model = build_model(case.config, case.prepared).eval()
     model.requires_grad_(False)
     x = torch.rand(case.config.batch_size, *case.prepared.shape)

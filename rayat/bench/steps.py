@@ -10,7 +10,7 @@ from typing import Any, Literal
 from rayat.bench import cases, peers
 from rayat.bench.cases import Case, Engine
 from rayat.bench.machine import fast_bf16, load
-from rayat.bench.rows import Bar, Row, measured, ratios
+from rayat.bench.rows import Bar, BenchRow, measured, ratios
 from rayat.bench.timing import Settings, interleave
 
 Pair = tuple[float, float]
@@ -45,41 +45,41 @@ B8 = Bar(1.3)
 """In equal precision."""
 
 
-def b1(settings: Settings) -> list[Row]:
+def b1(settings: Settings) -> list[BenchRow]:
     """Compare a PGD-10 step of the plain CNN."""
     batch = settings.pick(128, 8)
     return compare("B1", cases.cifar("CNN", cases.CNN, batch, batch), B1, settings)
 
 
-def b2(settings: Settings) -> list[Row]:
+def b2(settings: Settings) -> list[BenchRow]:
     """Compare a PGD-10 step of PreActResNet-18 at a quarter of its width."""
     batch = settings.pick(128, 8)
     case = cases.cifar("PreActResNet-18 width 16", cases.PREACT18_W16, batch, batch)
     return compare("B2", case, B2, settings)
 
 
-def b3(settings: Settings) -> list[Row]:
+def b3(settings: Settings) -> list[BenchRow]:
     """Compare a PGD-10 step of PreActResNet-18."""
     batch = settings.pick(16, 1)
     case = cases.cifar("PreActResNet-18 width 64", cases.PREACT18, batch, batch)
     return compare("B3", case, B3, settings)
 
 
-def b4(settings: Settings) -> list[Row]:
+def b4(settings: Settings) -> list[BenchRow]:
     """Compare an epoch of the Fashion net: PGD-10, then FGSM-RS."""
     case = cases.fashion(settings.pick(128, 16), settings.pick(1024, 32))
     rows = compare("B4", case, B4, settings, "epoch")
     return rows + compare("B4", fgsm_rs(case), B4_FGSM_RS, settings, "epoch", first="d")
 
 
-def b5(settings: Settings) -> list[Row]:
+def b5(settings: Settings) -> list[BenchRow]:
     """Compare an epoch of the digits net: PGD-5, then FGSM-RS."""
     case = cases.digits(settings.pick(cases.DIGITS_IMAGES, 64))
     rows = compare("B5", case, B5, settings, "epoch")
     return rows + compare("B5", fgsm_rs(case), B5_FGSM_RS, settings, "epoch", first="d")
 
 
-def b8(settings: Settings) -> list[Row]:
+def b8(settings: Settings) -> list[BenchRow]:
     """Compare a TRADES-10 step of PreActResNet-18 at a quarter of its width, in equal precision.
 
     On a machine with bf16 units that is bf16 for both, then fp32 for both.
@@ -128,7 +128,7 @@ def compare(
     settings: Settings,
     unit: Literal["step", "epoch"] = "step",
     first: str = "a",
-) -> list[Row]:
+) -> list[BenchRow]:
     """Return the ratios of a case: by `first` the engine at its best against torchattacks.
 
     The rows after it: against the `backward()` loop (for PGD), and on a machine with bf16 units the
@@ -159,7 +159,7 @@ def compare(
         if peer in seconds:
             rows.append(measured(label, what, ratios(seconds[peer], seconds[precision]), **common))
         else:
-            rows.append(Row(label, what, reason=peers.INSTALL, **common))
+            rows.append(BenchRow(label, what, reason=peers.INSTALL, **common))
     return rows
 
 

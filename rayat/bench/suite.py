@@ -16,7 +16,7 @@ from rayat.bench.matching import b11
 from rayat.bench.packing import b12
 from rayat.bench.parity import b13
 from rayat.bench.peak import b6
-from rayat.bench.rows import Row
+from rayat.bench.rows import BenchRow
 from rayat.bench.slowdowns import s1, s2, s3
 from rayat.bench.steps import b1, b2, b3, b4, b5, b8
 from rayat.bench.timing import Settings
@@ -34,13 +34,13 @@ class Benchmark:
     """
 
     claim: str
-    run: Callable[[Settings], list[Row]]
+    run: Callable[[Settings], list[BenchRow]]
     extra: str = ""
 
 
-def _on_gpu(settings: Settings) -> list[Row]:
+def _on_gpu(settings: Settings) -> list[BenchRow]:
     if not torch.cuda.is_available():
-        return [Row("G", "the engine on a GPU", reason=NO_GPU)]
+        return [BenchRow("G", "the engine on a GPU", reason=NO_GPU)]
     return gpu(settings)
 
 
@@ -88,7 +88,7 @@ def choose(
     return {k: v for k, v in known.items() if k in wanted or v.extra in groups}
 
 
-def rows(chosen: dict[str, Benchmark], settings: Settings) -> Iterator[tuple[str, list[Row]]]:
+def rows(chosen: dict[str, Benchmark], settings: Settings) -> Iterator[tuple[str, list[BenchRow]]]:
     """Yield each benchmark's name and rows; this process is set up as a trial's with one thread."""
     for name, benchmark in chosen.items():
         prepare_process(threads=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rayat.bench.machine import load
 from rayat.bench.processes import workers
-from rayat.bench.rows import Bar, Row, measured
+from rayat.bench.rows import Bar, BenchRow, measured
 from rayat.bench.timing import Settings
 from rayat.config import TrialConfig
 from rayat.data.prepare import prepare
@@ -24,7 +24,7 @@ CORES = 2
 STEPS_TRIED = (1, 2, 3, 5, 7, 10, 15, 20)
 
 
-def o1(settings: Settings) -> list[Row]:
+def o1(settings: Settings) -> list[BenchRow]:
     """Compare 40 trials of 10 epochs of at least 0.2 s, from the first process to the last."""
     trials, epochs = settings.pick(40, 2), settings.pick(10, 2)
     config = lasting(0.2 if not settings.quick else 0.0, epochs)
@@ -33,7 +33,7 @@ def o1(settings: Settings) -> list[Row]:
     return [_compare("O1", what, config, trials, rounds, Bar(1.25, "<="), settings)]
 
 
-def o4(settings: Settings) -> list[Row]:
+def o4(settings: Settings) -> list[BenchRow]:
     """Compare 200 trials of about one second, for which starting is the larger part."""
     trials = settings.pick(200, 2)
     config = lasting(0.2 if not settings.quick else 0.0, settings.pick(5, 1))
@@ -84,7 +84,7 @@ def _compare(
     rounds: int,
     bar: Bar | None,
     settings: Settings,
-) -> Row:
+) -> BenchRow:
     # A real policy that judges every report, with a grace that it never leaves.
     study = study_of(config, trials, {"name": "median", "grace": config.epochs + 1})
     bare, ray, start = [], [], []

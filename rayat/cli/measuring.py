@@ -17,7 +17,7 @@ from rayat.errors import ConfigError
 
 if TYPE_CHECKING:
     from rayat.bench.profile import Profile
-    from rayat.bench.rows import Row
+    from rayat.bench.rows import BenchRow
 
 BAR_MISSED = 4
 Epochs = Annotated[
@@ -69,10 +69,10 @@ def bench(
     given = {"--slowdowns": slowdowns, "--long": long, "--links": links}
     names = ["G", *(rows or [])] if gpu else rows or []
     chosen = suite.choose(known, names, [option for option, wanted in given.items() if wanted])
-    about = machine.describe()
+    about = machine.about_machine()
     about["command"] = ["rayat", *sys.argv[1:]]
     settings = timing.QUICK if quick else timing.Settings()
-    done: list[Row] = []
+    done: list[BenchRow] = []
     for name, found in suite.rows(chosen, settings):
         done += found
         typer.echo(f"{name}: {chosen[name].claim}", err=True)
@@ -139,7 +139,7 @@ def profile(
     typer.echo(as_json(facts) if json else _profile_text(facts, found))
 
 
-def _bench_text(rows: Sequence[Row], about: dict[str, Any], quick: bool) -> str:
+def _bench_text(rows: Sequence[BenchRow], about: dict[str, Any], quick: bool) -> str:
     hardware = about["hardware"]
     said = [
         ("processor", f"{hardware['processor']}, {hardware['cores']} cores usable"),
@@ -161,7 +161,7 @@ def _bench_text(rows: Sequence[Row], about: dict[str, Any], quick: bool) -> str:
     return "\n".join([columns(said), "", table, "", *map(printable, notes), verdict])
 
 
-def _line(row: Row) -> tuple[str, ...]:
+def _line(row: BenchRow) -> tuple[str, ...]:
     bar = f"{row.bar.side} {row.bar.limit:g}" if row.bar else "-"
     if row.value is None:
         return row.name, "-", "-", bar, row.state, row.what

@@ -14,7 +14,7 @@ from rayat.measurement import Values, key
 
 
 @dataclass(frozen=True)
-class Row:
+class ArmRow:
     """One arm's figures; accuracies are fractions, `speed_up` is above 1 where the arm is sooner.
 
     Attributes:
@@ -90,11 +90,11 @@ class Figures:
     tested: bool
     headline: str
     notes: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ArmRow, ...]
 
-    def groups(self) -> list[tuple[Row, ...]]:
+    def groups(self) -> list[tuple[ArmRow, ...]]:
         """Return the rows by what was measured: only those of one group share an axis."""
-        found: dict[str, list[Row]] = {}
+        found: dict[str, list[ArmRow]] = {}
         for row in self.rows:
             found.setdefault(key(row.measured), []).append(row)
         return [tuple(rows) for rows in found.values()]

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from rayat.compare.comparison import Row
+from rayat.compare.comparison import ArmRow
 from rayat.compare.render import where
 from rayat.compare.speedup import AXES, counts_passes
 from rayat.compare.table import Comparison
@@ -65,7 +65,7 @@ COLUMNS = 4
 PNG_DPI = 160
 FORMATS = ("svg", "png")
 
-Look = tuple[str, str]
+Style = tuple[str, str]
 
 
 def draw_curves(run: Run, comparison: Comparison) -> Figure:
@@ -80,7 +80,7 @@ def draw_curves(run: Run, comparison: Comparison) -> Figure:
         if (arm := row.arm) in {other.baseline for other in comparison.rows if not other.differs}
     }
 
-    def panel(axes: Axes, row: Row) -> None:
+    def panel(axes: Axes, row: ArmRow) -> None:
         rates = _table(run, row, "lr").mean(axis=1)
         shadow = axes.twinx()
         shadow.fill_between(rates.index, rates, color=RATE, alpha=0.16, linewidth=0)
@@ -155,7 +155,7 @@ def draw_rates(run: Run, comparison: Comparison) -> Figure:
     """Draw the learning rate at each epoch's end, one panel an arm, seeds as lines."""
     _, names = short_arms([row.arm for row in comparison.rows])
 
-    def panel(axes: Axes, row: Row) -> None:
+    def panel(axes: Axes, row: ArmRow) -> None:
         color, _ = looks(comparison)[row.arm]
         rates = _table(run, row, "lr")
         axes.plot(rates.index, rates, color=color, linewidth=1.3)
@@ -223,7 +223,7 @@ def draw_pareto(comparison: Comparison) -> Figure:
 
 def _panels(
     comparison: Comparison,
-) -> tuple[Figure, list[tuple[Axes, list[Row]]], str, dict[str, str]]:
+) -> tuple[Figure, list[tuple[Axes, list[ArmRow]]], str, dict[str, str]]:
     """Return a figure with a panel for each group of arms measured alike, and the arms' names."""
     kept = {row.arm for row in shown(comparison)}
     groups = [[row for row in rows if row.arm in kept] for rows in comparison.groups()]
@@ -238,12 +238,12 @@ def _panels(
     return figure, list(zip(places, groups, strict=True)), heading, names
 
 
-def shown(comparison: Comparison) -> tuple[Row, ...]:
+def shown(comparison: Comparison) -> tuple[ArmRow, ...]:
     """Return the arms that the pictures hold."""
     return comparison.rows[:MOST]
 
 
-def looks(comparison: Comparison) -> Mapping[str, Look]:
+def looks(comparison: Comparison) -> Mapping[str, Style]:
     """Return colour and line style by arm, the same in every picture of a comparison."""
     others = sorted(row.arm for row in comparison.rows if not row.is_baseline)
     found = {arm: _look(number) for number, arm in enumerate(others)}
@@ -283,11 +283,11 @@ def picture(figure: Figure, kind: str, **options: Any) -> bytes:
     return sink.getvalue()
 
 
-def _look(number: int) -> Look:
+def _look(number: int) -> Style:
     return PALETTE[number % len(PALETTE)], LINES[number // len(PALETTE) % len(LINES)]
 
 
-def _table(run: Run, row: Row, column: str) -> pd.DataFrame:
+def _table(run: Run, row: ArmRow, column: str) -> pd.DataFrame:
     """Return a column of the epochs, epochs down and the arm's seeds across."""
     chosen = run.epochs[run.epochs["trial_id"].isin(list(row.trial_ids.values()))]
     return chosen.pivot(index="epoch", columns="trial_id", values=column).astype(float)

@@ -55,7 +55,7 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Row:
+class PolicyRow:
     """One policy: means over its repetitions, and paired comparisons with the baseline.
 
     Attributes:
@@ -85,7 +85,7 @@ class PolicyComparison:
     repetitions: int
     trials: int
     source: str
-    rows: tuple[Row, ...]
+    rows: tuple[PolicyRow, ...]
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -256,7 +256,7 @@ def _paired(sweeps: Sequence[Sweep], names: Sequence[str]) -> dict[str, tuple[Sw
     return {name: tuple(found[name, r] for r in repetitions) for name in names}
 
 
-def _row(name: str, sweeps: tuple[Sweep, ...], base: tuple[Sweep, ...]) -> Row:
+def _row(name: str, sweeps: tuple[Sweep, ...], base: tuple[Sweep, ...]) -> PolicyRow:
     own = sweeps is base
 
     def pair(axis: str) -> tuple[list[float], list[float]]:
@@ -265,7 +265,7 @@ def _row(name: str, sweeps: tuple[Sweep, ...], base: tuple[Sweep, ...]) -> Row:
     stops: Counter[str] = Counter()
     for sweep in sweeps:
         stops.update(sweep.stops)
-    return Row(
+    return PolicyRow(
         policy=name,
         sweeps=sweeps,
         costs={axis: MeanSd.of(pair(axis)[0]) for axis in COSTS},

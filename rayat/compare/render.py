@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
 from rayat.compare.accuracy import MeanSd
-from rayat.compare.comparison import Figures, Row
+from rayat.compare.comparison import ArmRow, Figures
 from rayat.compare.measured import shown
 from rayat.compare.speedup import CUT
 from rayat.compare.text import NONE, count, fraction, printable, seconds, short_arms
@@ -115,7 +115,7 @@ def setting_lines(comparison: Figures) -> list[str]:
     ]
 
 
-def where(comparison: Figures, row: Row) -> str:
+def where(comparison: Figures, row: ArmRow) -> str:
     """Return the settings by which a row's group differs from others: `eps 0.1`."""
     return ", ".join(f"{printable(k)} {shown(row.measured.get(k))}" for k in comparison.apart)
 
@@ -132,12 +132,12 @@ def mean_sd(value: MeanSd | None) -> str:
     return fraction(value.mean) + (f" ±{fraction(value.sd)}" if value.sd is not None else "")
 
 
-def speed(row: Row, axis: str) -> str:
+def speed(row: ArmRow, axis: str) -> str:
     """Return a speed-up with its interval; the baseline's is 1 by definition."""
     return "1" if row.is_baseline else interval(row.speed_up[axis])
 
 
-def reached(row: Row) -> str:
+def reached(row: ArmRow) -> str:
     """Return `2/3`, with what the policy stopped before the target said apart: `1/3 2 cut`."""
     if row.differs:
         return NONE
@@ -145,16 +145,16 @@ def reached(row: Row) -> str:
     return f"{row.reached}/{len(row.trial_ids)}" + (f" {cut} cut" if cut else "")
 
 
-def statuses(row: Row) -> str:
+def statuses(row: ArmRow) -> str:
     """Return the arm's trials by status, `3 finished` or `2 finished, 1 diverged`."""
     return ", ".join(f"{n} {printable(name)}" for name, n in row.statuses.items())
 
 
-def _legend(rows: Iterable[Row]) -> str:
+def _legend(rows: Iterable[ArmRow]) -> str:
     return f"; cut: {CUT}" if any(row.fates.get(CUT) for row in rows) else ""
 
 
-def _mark(name: str, row: Row) -> str:
+def _mark(name: str, row: ArmRow) -> str:
     return f"{name} *" if row.is_baseline else name
 
 

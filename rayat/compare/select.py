@@ -11,8 +11,8 @@ import pandas as pd
 
 from rayat.compare.measured import against, differing, of_trials
 from rayat.compare.text import printable, split_arm
-from rayat.config import flatten
 from rayat.errors import StudyError, nearest
+from rayat.layers import flatten
 from rayat.ledger.reader import Run
 from rayat.ledger.status import Status
 

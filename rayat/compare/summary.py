@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from rayat.compare.accuracy import Accuracies, measured_on
-from rayat.compare.comparison import Row
+from rayat.compare.comparison import ArmRow
 from rayat.compare.measured import Group, differing, shown
 from rayat.compare.speedup import CUT
 from rayat.compare.text import plural, printable
@@ -26,7 +26,7 @@ def apart(groups: Sequence[Group]) -> dict[str, tuple[Any, ...]]:
     return {n: tuple(group.measured.get(n) for group in groups) for n in dict.fromkeys(order)}
 
 
-def headline(rows: Sequence[Row], groups: Sequence[Group], named: str) -> str:
+def headline(rows: Sequence[ArmRow], groups: Sequence[Group], named: str) -> str:
     """Return what may be said: of each group that was measured alike, one sentence."""
     if len(groups) == 1:
         return _verdict(rows, named)
@@ -46,7 +46,7 @@ def headline(rows: Sequence[Row], groups: Sequence[Group], named: str) -> str:
     return " ".join([head, *parts])
 
 
-def _verdict(rows: Sequence[Row], baseline: str) -> str:
+def _verdict(rows: Sequence[ArmRow], baseline: str) -> str:
     cut = sum(row.fates.get(CUT, 0) for row in rows)
     first = ""
     if cut:
@@ -72,7 +72,7 @@ def _verdict(rows: Sequence[Row], baseline: str) -> str:
 
 def notes(
     run: Run,
-    rows: Sequence[Row],
+    rows: Sequence[ArmRow],
     quality: Accuracies,
     groups: Sequence[Group],
     target: float | None,
@@ -142,13 +142,13 @@ def notes(
     return found
 
 
-def _has_interval(row: Row) -> bool:
+def _has_interval(row: ArmRow) -> bool:
     """Return whether any figure of the row's comparison is shown with an interval."""
     figures = (*row.speed_up.values(), row.robust_difference)
     return any(figure is not None and figure.low is not None for figure in figures)
 
 
-def _masked(run: Run, rows: Sequence[Row]) -> list[str]:
+def _masked(run: Run, rows: Sequence[ArmRow]) -> list[str]:
     """Return a sentence for each arm and sign of a robust accuracy that is too high."""
     tests, found = run.evals[run.evals["split"] == "test"], []
     for row in rows:

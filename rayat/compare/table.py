@@ -9,7 +9,7 @@ from typing import Any
 
 from rayat.compare import render
 from rayat.compare.accuracy import CHECKPOINTS, Accuracies, MeanSd, accuracies
-from rayat.compare.comparison import Figures, Row
+from rayat.compare.comparison import ArmRow, Figures
 from rayat.compare.measured import Group, against, differing, grouped, of_trials, said
 from rayat.compare.select import Choice, arms, choose, match_arm, match_arms
 from rayat.compare.speedup import (
@@ -128,7 +128,7 @@ def _group_rows(
     choices: Mapping[str, Choice],
     target: float | None,
     quality: Accuracies,
-) -> list[Row]:
+) -> list[ArmRow]:
     """Return the rows of arms that were measured alike: compared if one is their baseline."""
     base = choices[group.baseline or named]
     goal = math.inf if target is None else target
@@ -155,7 +155,7 @@ def _row(
     theirs: list[Cost],
     quality: Accuracies,
     target: float | None,
-) -> Row:
+) -> ArmRow:
     ids, is_baseline = choice.trial_ids, choice.arm == baseline.arm
     pairs = [] if differs else paired(theirs, own)
     alone = is_baseline or bool(differs)
@@ -176,7 +176,7 @@ def _row(
         verdict = word(pairs, speeds[HEADLINE], robust)
         text = sentence(choice.arm, baseline.arm, goal, pairs, speeds, robust) + _accidents(own)
     shown_ids = alike(own, ids)
-    return Row(
+    return ArmRow(
         arm=choice.arm,
         is_baseline=is_baseline,
         config_id=choice.config_id,
@@ -229,7 +229,7 @@ def _accidents(own: list[Cost]) -> str:
     return f" Of its {plural(len(own), 'trial')}, {' and '.join(counts)}." if bad else ""
 
 
-def _order(row: Row) -> tuple[bool, bool, float]:
+def _order(row: ArmRow) -> tuple[bool, bool, float]:
     speed = row.speed_up[HEADLINE]
     whole = speed is not None and not speed.bound
     return (not row.is_baseline, not whole, -speed.value if speed is not None else math.inf)

@@ -16,7 +16,7 @@ from rayat.errors import DataError
 
 
 @dataclass(frozen=True)
-class Plan:
+class EpochOrder:
     """What one epoch shows: four int64 tensors (n,), on the loader's device.
 
     Attributes:
@@ -70,7 +70,7 @@ class TrainLoader:
         self.runs = store.view(-1).unfold(0, height // rows * width * channels, 1)
         self.y = as_tensor(prepared.train.y).to(device)
 
-    def plan(self, generator: torch.Generator, indices: Tensor | None = None) -> Plan:
+    def plan(self, generator: torch.Generator, indices: Tensor | None = None) -> EpochOrder:
         """Draw one epoch's order and augmentation: a pure function of the generator's state.
 
         Args:
@@ -81,9 +81,9 @@ class TrainLoader:
         order = torch.randperm(n, generator=generator)
         rows = order if indices is None else indices.cpu()[order]
         drawn = [torch.randint(high, (n,), generator=generator) for high in self.drawn]
-        return Plan(*(column.to(self.y.device) for column in (rows, *drawn)))
+        return EpochOrder(*(column.to(self.y.device) for column in (rows, *drawn)))
 
-    def batch(self, plan: Plan, start: int, stop: int) -> tuple[Tensor, Tensor]:
+    def batch(self, plan: EpochOrder, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Return images `start` to `stop` of the plan.
 
         Workers of an epoch take slices of one plan: M slices of B / M are one of B, to the bit.

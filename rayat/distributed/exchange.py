@@ -76,7 +76,7 @@ class Exchange:
 
         Args:
             policy: `mean` over the workers; `local`: worker 0's; `sync`: they are the same already
-                (`models/_synced.py`).
+                (`models/synced.py`).
         """
         if self.world_size == 1 or policy == "sync":
             return

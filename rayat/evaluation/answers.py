@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rayat.attacks._losses import error
-from rayat.attacks._net import Folded, input_gradient
+from rayat.attacks.losses import error
+from rayat.attacks.net import Folded, input_gradient
 from rayat.data.base import Arrays
 from rayat.data.loader import as_tensor, to_float
 from rayat.errors import ConfigError
@@ -26,10 +26,10 @@ AGREE = 1e-4
 """Largest difference of the logits of two passes, relative to the largest logit."""
 AGREE_SIZES = {4: 1e-3, 2: 3e-2}
 """The same of two batch sizes, which may round otherwise, by the bytes of a logit."""
-Look = tuple[Tensor, Tensor]
+Sample = tuple[Tensor, Tensor]
 
 
-def looks(arrays: Arrays, device: str, size: int | None = None) -> list[Look]:
+def looks(arrays: Arrays, device: str, size: int | None = None) -> list[Sample]:
     """Return images in [0, 1] and labels from several places of the first `size` images."""
     count = min(len(arrays), size or len(arrays))
     last = max(0, count - IMAGES)
@@ -42,11 +42,11 @@ def looks(arrays: Arrays, device: str, size: int | None = None) -> list[Look]:
 
 
 @torch.no_grad()
-def depends_on_nothing_else(model: nn.Module, places: list[Look]) -> int:
+def depends_on_nothing_else(model: nn.Module, places: list[Sample]) -> int:
     """Refuse a network whose answer to an image is not a function of that image.
 
     A batch is compared with itself, with its halves and with single images. A folded network
-    (`attacks._net`) is such a function by its making and is not asked.
+    (`attacks.net`) is such a function by its making and is not asked.
 
     Args:
         model: frozen (`attacked`).
@@ -93,7 +93,7 @@ def depends_on_nothing_else(model: nn.Module, places: list[Look]) -> int:
     return passes
 
 
-def has_gradients(model: nn.Module, places: list[Look], said: Callable[[Exception], str]) -> None:
+def has_gradients(model: nn.Module, places: list[Sample], said: Callable[[Exception], str]) -> None:
     """Refuse a network that cannot be differentiated where an attack begins.
 
     Args:

@@ -6,12 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from rayat.attacks._view import attacked
+from rayat.attacks.view import attacked
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared
 from rayat.errors import ConfigError, LedgerError
 from rayat.evaluation.answers import depends_on_nothing_else, looks
-from rayat.evaluation.measure import Question, measure
+from rayat.evaluation.measure import MeasureSettings, measure
 from rayat.registry import SUITES
 from rayat.suites.base import Suite
 from rayat.training import checkpoints
@@ -37,7 +37,7 @@ def evaluate_checkpoint(
         folder: the trial's. name: which of its checkpoints. split: where to evaluate; the test set
             is for the end of a study.
         suite: default: PGD with `eval.final_steps` steps (`final_suites`).
-        asked: other fields of `measure.Question`; their defaults are the configuration's.
+        asked: other fields of `measure.MeasureSettings`; their defaults are the configuration's.
 
     Raises:
         LedgerError: there is no such checkpoint, or it is damaged or of another configuration.
@@ -51,7 +51,7 @@ def evaluate_checkpoint(
         )
     model = build_model(config, prepared, device)
     model.load_state_dict(checkpoint.model)
-    question = Question(
+    question = MeasureSettings(
         suite=(suite or final_suites(config)[0]).within(config.attack.norm),
         eps=evaluation_eps(config),
         size=config.eval.final_size,

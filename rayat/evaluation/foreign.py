@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rayat.attacks._view import attacked
+from rayat.attacks.view import attacked
 from rayat.data.base import Prepared
 from rayat.errors import ConfigError, RayatError
 from rayat.evaluation.answers import depends_on_nothing_else, has_gradients, looks

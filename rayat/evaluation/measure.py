@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from rayat.attacks._view import attacked
+from rayat.attacks.view import attacked
 from rayat.data.base import Prepared
 from rayat.data.loader import eval_batches
 from rayat.evaluation.journal import Journal
@@ -33,7 +33,7 @@ that saturate, both in tests/suites/test_squashed.py; other data were not looked
 
 
 @dataclass(frozen=True)
-class Question:
+class MeasureSettings:
     """What to measure.
 
     Attributes:
@@ -55,7 +55,7 @@ class Question:
     tell: Callable[[int, int], object] = lambda done, of: None
 
 
-def measure(model: nn.Module, prepared: Prepared, question: Question) -> dict[str, Any]:
+def measure(model: nn.Module, prepared: Prepared, question: MeasureSettings) -> dict[str, Any]:
     """Return the columns of the `evals` table that a measurement gives.
 
     The same network, data and question give the same values, but for `seconds`, in one piece or

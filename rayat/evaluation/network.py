@@ -10,7 +10,7 @@ from rayat.errors import ConfigError
 from rayat.evaluation.evaluator import Row, Tell, batches, one_line, raised
 from rayat.evaluation.foreign import Guarded, check_network, guest, load_network
 from rayat.evaluation.masking import at_chance, flagged
-from rayat.evaluation.measure import Question, measure
+from rayat.evaluation.measure import MeasureSettings, measure
 from rayat.evaluation.request import Request
 from rayat.ledger.files import located
 
@@ -56,7 +56,7 @@ def evaluate_network(
         rows: list[Row] = []
         for suite, eps in questions:
             line = f"{factory} {suite.title} at {eps:g}"
-            question = Question(
+            question = MeasureSettings(
                 suite,
                 eps,
                 size=request.size,

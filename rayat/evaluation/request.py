@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rayat.attacks._ball import Norm
+from rayat.attacks.ball import Norm
 from rayat.registry import SUITES
 from rayat.suites.base import Suite
 from rayat.training.checkpoints import Name

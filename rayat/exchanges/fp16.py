@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from rayat.distributed.exchange import Exchange
-from rayat.exchanges._half import HalfReducer
 from rayat.exchanges.base import GradientExchange, buckets, numel, ring, ring_rounds
+from rayat.exchanges.half import HalfReducer
 from rayat.registry import EXCHANGES
 
 

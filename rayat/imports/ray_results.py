@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from rayat.config import flatten
 from rayat.errors import LedgerError
 from rayat.imports.base import Imported, Source, arm_label, gather
 from rayat.imports.table import counts_from, fractions, trials
+from rayat.layers import flatten
 from rayat.ledger.files import located
 from rayat.replay.curves import CLOCK, KNOWN, column_roles
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rayat.config import flatten
+from rayat.layers import flatten
 from rayat.ledger.files import checkpoint_folder
 from rayat.ledger.schema import DECISIONS, EVALS, SCHEMA_VERSION, TRIALS, epochs_schema
 from rayat.ledger.state import State, TrialState

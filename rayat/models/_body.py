@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from rayat.models._folded import Layer
+from rayat.models.folded import Layer
 
 
 class Body(nn.Module):

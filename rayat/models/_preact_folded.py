@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rayat.models._folded import (
+from rayat.models._preact_blocks import Activation, PreActBlock
+from rayat.models._stem import Stem
+from rayat.models.folded import (
     Chain,
     Conv,
     GlobalMean,
@@ -19,22 +19,29 @@ from rayat.models._folded import (
     relu_,
     scale_and_shift,
 )
-from rayat.models._stem import Stem
-
-if TYPE_CHECKING:
-    from rayat.models._preact import Activation, PreActBlock, PreActNet
 
 
-def fold_preact(net: PreActNet, dtype: torch.dtype, std: Tensor) -> Chain:
-    """Return the folded network; `std` is the per-channel divisor of its input (C,)."""
-    act = Act(net.act)
+def fold_preact(
+    stem: nn.Conv2d,
+    blocks: nn.Sequential,
+    last: Activation,
+    head: nn.Linear,
+    dtype: torch.dtype,
+    std: Tensor,
+) -> Chain:
+    """Return the folded network of these layers; `std` (C,) divides its input per channel.
+
+    Args:
+        blocks: of `PreActBlock`. last: the activation before the mean over the image.
+    """
+    act = Act(last)
     return Chain(
         [
-            Stem(net.stem, dtype, std),
-            *(Block(block, dtype) for block in net.blocks),  # type: ignore[arg-type]
+            Stem(stem, dtype, std),
+            *(Block(block, dtype) for block in blocks),  # type: ignore[arg-type]
             act,
             GlobalMean(),
-            Linear(net.head, torch.float32, gain=act.gain),
+            Linear(head, torch.float32, gain=act.gain),
         ]
     )
 

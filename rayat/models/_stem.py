@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rayat.models._folded import Conv
+from rayat.models.folded import Conv
 
 FEW = 16
 """Cell channels up to which this pays: what oneDNN pads to."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rayat.models._body import Body
-from rayat.models._folded import Layer, chain
+from rayat.models.folded import Layer, chain
 from rayat.registry import Part
 
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from rayat.errors import ConfigError
 from rayat.models._body import Body
-from rayat.models._folded import Layer, chain
-from rayat.models._preact import Norm
+from rayat.models._preact_blocks import Norm
 from rayat.models.base import Model
+from rayat.models.folded import Layer, chain
 from rayat.registry import MODELS
 
 

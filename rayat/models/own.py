@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from rayat.errors import ConfigError
 from rayat.models._body import Body
-from rayat.models._folded import Layer, chain
 from rayat.models.base import Model, Normalised
+from rayat.models.folded import Layer, chain
 
 GIVEN = ("shape", "classes", "num_classes")
 """Parameters of a factory that the data gives, unless the configuration does: (C, H, W) of the

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rayat.models._preact import Norm, PreActNet
+from rayat.models._preact import PreActNet
+from rayat.models._preact_blocks import Norm
 from rayat.models.base import Model
 from rayat.registry import MODELS
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rayat.models._preact import Norm, PreActNet
+from rayat.models._preact import PreActNet
+from rayat.models._preact_blocks import Norm
 from rayat.models.base import Model
 from rayat.registry import MODELS
 

@@ -20,7 +20,7 @@ class Objective(Part):
     columns: ClassVar[tuple[Column, ...]] = ()
     """Report columns that `Outcome.info` may hold."""
     inner: ClassVar[str] = "ce"
-    """The loss that an attack maximises for it where the attack names none (`_losses.Loss`)."""
+    """The loss that an attack maximises for it where the attack names none (`losses.Loss`)."""
 
     @property
     def label_free(self) -> bool:

@@ -9,11 +9,11 @@ from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rayat.attacks._ball import ball
-from rayat.attacks._losses import error
-from rayat.attacks._net import input_gradient
-from rayat.attacks._view import attacked, settled
+from rayat.attacks.ball import ball
 from rayat.attacks.base import Adversarial, Attack, Moment, Outcome
+from rayat.attacks.losses import error
+from rayat.attacks.net import input_gradient
+from rayat.attacks.view import attacked, settled
 from rayat.distributed.exchange import bare
 from rayat.objectives.base import Objective
 from rayat.registry import OBJECTIVES

@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer as TorchOptimizer
 
-from rayat.optimizers._eager import eager
 from rayat.optimizers._lalr import LayerwiseOptimizer
 from rayat.optimizers.base import Optimizer
+from rayat.optimizers.eager import eager
 from rayat.registry import OPTIMIZERS
 
 

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from torch import nn
 from torch.optim import Optimizer as TorchOptimizer
 
-from rayat.optimizers._eager import eager
 from rayat.optimizers.base import Optimizer, can_fuse
+from rayat.optimizers.eager import eager
 from rayat.registry import OPTIMIZERS
 
 

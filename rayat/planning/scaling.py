@@ -24,8 +24,8 @@ from rayat.config import TrialConfig
 from rayat.data.base import Prepared
 from rayat.distributed.exchange import Exchange
 from rayat.errors import ConfigError
-from rayat.exchanges._half import HalfReducer
 from rayat.exchanges.base import GradientExchange, WholeReducer, buckets, bytes_per_step
+from rayat.exchanges.half import HalfReducer
 from rayat.planning.estimate import Estimate
 from rayat.training.network import build_model
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rayat.collapse import CleanWatch
 from rayat.policies._reach import ReachModel
-from rayat.policies._schedule import FEATURES, WARM, Array, Schedule, known_rates, schedule
 from rayat.policies.base import Decision, TrialView
+from rayat.policies.schedule import FEATURES, WARM, Array, Schedule, known_rates, schedule
 from rayat.registry import SHAPES
 
 GRID = 64
@@ -31,10 +32,6 @@ SAME = 1e-6
 """Rates that differ by less than this share are equal."""
 STEP = 0.954
 """Median absolute difference of two equal normal values, in their standard deviations."""
-ALIVE = 0.12
-"""A trial whose robust accuracy was never above this has nothing to lose in a collapse."""
-FALL, KEPT = 0.4, 0.8
-"""Collapse: robust accuracy below this share of its best, clean accuracy above that of its."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +65,7 @@ class Track:
     warned: int = 0
     history: list[float] = field(default_factory=list)
     rates: list[float | None] = field(default_factory=list)
-    top: float = 0.0
-    top_clean: float = 0.0
-    suspect: int = 0
+    watch: CleanWatch = field(default_factory=CleanWatch)
 
     @classmethod
     def of(cls, trial: TrialView, row: int) -> Track:
@@ -80,15 +75,6 @@ class Track:
         adaptive = trial.rates is None and isinstance(spec, Mapping) and _feedback(spec)
         stride = max(1, round(trial.epochs / GRID))
         return cls(trial, row, stride, adaptive, None if rates is None else schedule(rates))
-
-    def collapsed(self, robust: float, clean: float | None) -> bool:
-        """Return whether the report looks like catastrophic overfitting; keep the bests."""
-        fell = self.top > ALIVE and robust < FALL * self.top
-        fell = fell and clean is not None and clean > KEPT * self.top_clean
-        self.suspect = self.suspect + 1 if fell else 0
-        self.top = max(self.top, robust)
-        self.top_clean = max(self.top_clean, clean or 0.0)
-        return fell
 
 
 def _feedback(spec: Mapping[str, object]) -> bool:
@@ -123,7 +109,7 @@ class Limits:
         self._live.add(trial.trial_id)
         if track.adaptive:
             self._follow(track, epoch, robust, rate)
-        if track.collapsed(robust, clean):
+        if track.watch.fell(robust, clean):
             return False, self._collapse(track, epoch, robust, clean)
         track.block.append((robust, clean))
         if track.plan is None or epoch % track.stride:
@@ -165,15 +151,16 @@ class Limits:
     def _collapse(
         self, track: Track, epoch: int, robust: float, clean: float | None
     ) -> Decision | None:
-        if track.suspect < 2:
+        watch = track.watch
+        if watch.suspect < 2:
             return None
         return Decision(
             "stop",
             "catastrophic-overfitting",
             f"catastrophic overfitting: robust accuracy {percent(robust)} at epoch {epoch} after "
-            f"{percent(track.top)}, for the second time in a row, clean accuracy "
+            f"{percent(watch.top)}, for the second time in a row, clean accuracy "
             f"{percent(clean or 0.0)}",
-            {"best": track.top, "value": robust, "clean": clean, "suspect": track.suspect},
+            {"best": watch.top, "value": robust, "clean": clean, "suspect": watch.suspect},
         )
 
     def _judge(self, track: Track, epoch: int) -> Decision | None:

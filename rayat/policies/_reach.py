@@ -1,6 +1,6 @@
 """How far a trial can still get: one hierarchical linear model of all trials' curves, by MAP-EM.
 
-Robust and clean accuracy of trial i after an epoch with coordinates phi (`_schedule.py`):
+Robust and clean accuracy of trial i after an epoch with coordinates phi (`schedule.py`):
 
     r = phi . w_i + e,  e ~ N(0, s_r^2);   c = phi . u_i + e,  e ~ N(0, s_c^2)
     (w_i, u_i) ~ N(mu, Sigma), 16 numbers a trial
@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rayat.policies._schedule import FEATURES
+from rayat.policies.schedule import FEATURES
 
 Array = NDArray[np.float64]
 

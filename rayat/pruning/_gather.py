@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rayat.attacks._view import attacked
+from rayat.attacks.view import attacked
 from rayat.data.base import Arrays
 from rayat.data.loader import eval_batches
 from rayat.errors import ConfigError
-from rayat.pruning._lastlayer import LastLayer
 from rayat.pruning._logits import logit_loss
 from rayat.pruning.base import SelectionContext
+from rayat.pruning.lastlayer import LastLayer
 
 
 def gather(context: SelectionContext, split: Arrays) -> LastLayer:

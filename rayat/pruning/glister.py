@@ -12,9 +12,9 @@ from torch import Tensor
 from rayat.data.base import Prepared
 from rayat.errors import ConfigError, DataError
 from rayat.pruning._gather import gather
-from rayat.pruning._lastlayer import Factors, LastLayer
 from rayat.pruning._logits import logit_loss
 from rayat.pruning.base import Pruner, Selection, SelectionContext
+from rayat.pruning.lastlayer import Factors, LastLayer
 from rayat.registry import PRUNERS
 
 Mode = Literal["stochastic", "r-greedy", "naive"]

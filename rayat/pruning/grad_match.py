@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor
 
 from rayat.pruning._gather import gather
-from rayat.pruning._lastlayer import Factors
 from rayat.pruning._logits import logit_loss
-from rayat.pruning._omp import fill, match
 from rayat.pruning.base import Pruner, Selection, SelectionContext
+from rayat.pruning.lastlayer import Factors
+from rayat.pruning.omp import fill, match
 from rayat.registry import PRUNERS
 
 PICKS = 16

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from rayat.ledger.files import write_file
-from rayat.policies._schedule import schedule
+from rayat.policies.schedule import schedule
 from rayat.registry import SHAPES
 
 SHAPES_DRAWN = ("piecewise", "cosine", "linear", "cyclic", "constant", "onedrop")

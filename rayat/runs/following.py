@@ -14,8 +14,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from rayat.config import flatten
 from rayat.followers.base import Followed, Follower, RunView
+from rayat.layers import flatten
 from rayat.runs.driver import Driver, Observer
 
 FOLDER = "followers"
@@ -29,7 +29,7 @@ CLOSE_SECONDS = 15.0
 NO_VALUES = frozenset({"trial_id", "epoch", "attempt", "reported_at"})
 
 
-class Desk:
+class FollowerThread:
     """One follower with its thread.
 
     Attributes:
@@ -87,7 +87,7 @@ class Following(Observer):
     def __init__(self, observer: Observer, followers: Sequence[Follower]) -> None:
         self._observer, self._followers = observer, list(followers)
         self._driver: Driver | None = None
-        self._desks: list[Desk] = []
+        self._desks: list[FollowerThread] = []
         self._told: dict[str, int] = {}
         self._ended: set[str] = set()
 
@@ -102,7 +102,7 @@ class Following(Observer):
         uid = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
         for follower in self._followers:
             run = RunView(info["study"]["name"], uid, folder / follower.kind)
-            self._desks.append(Desk(follower, run))
+            self._desks.append(FollowerThread(follower, run))
         for trial_id in driver.ledger.trials():
             self._tell(trial_id, CATCH_UP_SECONDS)
         self._drop()

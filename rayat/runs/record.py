@@ -20,7 +20,7 @@ from rayat.ledger.writer import Ledger
 from rayat.own.parts import OwnParts
 from rayat.planning.placement import Capacity
 from rayat.policies.base import TrialView
-from rayat.study import Study, describe
+from rayat.study import Study, domain_json
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def run_info(
         "origin": dict(origin or {}),
     }
     if study.search.adaptive:
-        info["search"] = json.loads(json.dumps(study.plan().tree(), default=describe))
+        info["search"] = json.loads(json.dumps(study.plan().tree(), default=domain_json))
     return info
 
 

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rayat.attacks._ball import Ball, ball
-from rayat.attacks._loop import Probe, ascend
-from rayat.attacks._losses import Loss
+from rayat.attacks.ascent import Probe, ascend
+from rayat.attacks.ball import Ball, ball
+from rayat.attacks.losses import Loss
 from rayat.suites.base import Passes, Suite, Survey, finite, vanishes
 
 STEP = 1 / 8

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rayat.attacks._ball import Norm
+from rayat.attacks.ball import Norm
 from rayat.errors import ConfigError
 from rayat.suites.base import Passes, finite, vanishes
 

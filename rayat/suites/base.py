@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rayat.attacks._ball import Norm
-from rayat.attacks._view import attacked
+from rayat.attacks.ball import Norm
+from rayat.attacks.view import attacked
 from rayat.errors import ConfigError
 from rayat.registry import SUITES, Part
 

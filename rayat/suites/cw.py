@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rayat.attacks._losses import Loss
+from rayat.attacks.losses import Loss
 from rayat.registry import SUITES
 from rayat.suites._ascent import Ascent
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rayat.attacks._ball import ball
+from rayat.attacks.ball import ball
 from rayat.registry import SUITES
 from rayat.suites._ascent import Climb
 from rayat.suites.base import Passes, Suite, Survey

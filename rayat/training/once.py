@@ -14,8 +14,8 @@ from rayat.attacks.base import Adversarial, Moment
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays
 from rayat.data.loader import eval_batches
-from rayat.training.inner import Inner
 from rayat.training.streams import stream
+from rayat.training.training_attack import TrainingAttack
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,11 @@ class Fixed:
 
 
 def make(
-    config: TrialConfig, train: Arrays, model: nn.Module, inner: Inner, device: torch.device | str
+    config: TrialConfig,
+    train: Arrays,
+    model: nn.Module,
+    inner: TrainingAttack,
+    device: torch.device | str,
 ) -> Fixed:
     """Attack every training image against the network before its first step.
 

@@ -15,13 +15,13 @@ from rayat.data.loader import TrainLoader
 from rayat.distributed.exchange import Exchange
 from rayat.distributed.reducer import Reducer
 from rayat.errors import DataError
-from rayat.models._synced import synchronise
+from rayat.models.synced import synchronise
 from rayat.pruning.base import Selection
 from rayat.training.average import Average
 from rayat.training.counters import Clock
-from rayat.training.inner import Inner
 from rayat.training.network import build_model
 from rayat.training.once import Fixed, make
+from rayat.training.training_attack import TrainingAttack
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Training:
     size: int
     exchange: Exchange
     clock: Clock
-    inner: Inner
+    inner: TrainingAttack
     prepared: Prepared | None = None
     selection: Selection | None = None
     reducer: Reducer | None = None
@@ -165,7 +165,7 @@ def begin(
         len(prepared.train),
         exchange,
         clock,
-        Inner(config, prepared.shape, len(prepared.classes), exchange),
+        TrainingAttack(config, prepared.shape, len(prepared.classes), exchange),
         prepared,
         reducer=reducer,
         average=Average(config.weights, model) if averaged else None,

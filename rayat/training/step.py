@@ -7,8 +7,8 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from rayat.attacks._view import attacked
 from rayat.attacks.base import Adversarial, Attack, Outcome
+from rayat.attacks.view import attacked
 from rayat.columns import refuse_undeclared
 from rayat.pruning.weighted import weighted_mean
 from rayat.training.awp import still_norms, uphill

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rayat.attacks._view import attacked
+from rayat.attacks.view import attacked
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays, Prepared
 from rayat.data.loader import eval_batches

@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from rayat.attacks._view import attacked
 from rayat.attacks.base import Adversarial, Attack
+from rayat.attacks.view import attacked
 from rayat.config import TrialConfig
 from rayat.distributed.exchange import Exchange
 from rayat.suites.base import finite

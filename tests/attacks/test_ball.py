@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rayat.attacks._ball import ball
+from rayat.attacks.ball import ball
 
 
 def generator(seed=0):

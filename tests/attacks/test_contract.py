@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rayat.attacks import _loop
+from rayat.attacks import ascent
 from rayat.columns import columns_of
 
 EPS = 0.1
@@ -144,7 +144,7 @@ def test_memory_format_does_not_change_the_result(make, net, batch):
 
 
 def test_deterministic_variant_does_not_depend_on_the_batch_split(make, net, batch, monkeypatch):
-    monkeypatch.setattr(_loop, "COMPACT_BELOW", 1.0)  # a stopped sample costs nothing at once
+    monkeypatch.setattr(ascent, "COMPACT_BELOW", 1.0)  # a stopped sample costs nothing at once
     attack = make(eps=EPS, random_start=False)
     x, y = batch
     first, second = (attack(net, x, y, generator(seed)).x for seed in (0, 1))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rayat.attacks import _loop
+from rayat.attacks import ascent
 from rayat.attacks.base import Moment
 from rayat.attacks.dynamic import Dynamic
 from rayat.attacks.pgd import PGD
@@ -72,7 +72,7 @@ def literal(model, x, y, attack, threshold, start):
 @pytest.mark.parametrize("reference", ["clean", "start"])
 @pytest.mark.parametrize("threshold", [0.02, 0.1, 0.3])
 def test_it_is_algorithm_1(smooth, threshold, reference, monkeypatch):
-    monkeypatch.setattr(_loop, "COMPACT_BELOW", 1.0)  # a stopped sample costs nothing at once
+    monkeypatch.setattr(ascent, "COMPACT_BELOW", 1.0)  # a stopped sample costs nothing at once
     model, x, y = smooth
     attack = Dynamic(**SETTING, threshold=threshold, fosc_reference=reference)
     noise = torch.empty_like(x).uniform_(-0.3, 0.3, generator=seeded())
@@ -119,7 +119,7 @@ def test_leaving_the_batch_changes_no_image_and_no_statistic(smooth, monkeypatch
     model, x, y = smooth
     results = {}
     for share in (0.0, 0.75, 1.0):
-        monkeypatch.setattr(_loop, "COMPACT_BELOW", share)
+        monkeypatch.setattr(ascent, "COMPACT_BELOW", share)
         results[share] = Dynamic(**SETTING, threshold=0.1)(model, x, y, seeded())
     for share in (0.75, 1.0):
         assert torch.equal(results[0.0].x, results[share].x)

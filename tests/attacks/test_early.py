@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rayat.attacks import _loop
-from rayat.attacks._ball import LinfBall
-from rayat.attacks._loop import ascend
+from rayat.attacks import ascent
+from rayat.attacks.ascent import ascend
+from rayat.attacks.ball import LinfBall
 from rayat.attacks.pgd import PGD
 from rayat.attacks.pgd_early import PGDEarly
 
@@ -51,7 +51,7 @@ def literal(model, x, y, eps, alpha, steps, tau):
 
 @pytest.mark.parametrize("tau", [0, 1, 3])
 def test_it_is_algorithm_1(smooth, tau, monkeypatch):
-    monkeypatch.setattr(_loop, "COMPACT_BELOW", 1.0)
+    monkeypatch.setattr(ascent, "COMPACT_BELOW", 1.0)
     model, x, y = smooth
     attack = PGDEarly(eps=0.3, steps=8, step_size=0.05, random_start=False, tau=tau)
     adv = attack(model, x, y, torch.Generator())
@@ -66,7 +66,7 @@ def test_leaving_the_batch_changes_no_image_and_only_lowers_the_cost(smooth, mon
     attack = PGDEarly(eps=0.3, steps=8, step_size=0.05, random_start=False, tau=1)
     results = {}
     for share in (0.0, 0.75, 1.0):
-        monkeypatch.setattr(_loop, "COMPACT_BELOW", share)
+        monkeypatch.setattr(ascent, "COMPACT_BELOW", share)
         results[share] = attack(model, x, y, torch.Generator())
     assert torch.equal(results[0.0].x, results[0.75].x)
     assert torch.equal(results[0.0].x, results[1.0].x)

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rayat.attacks._ball import L2Ball, LinfBall
 from rayat.attacks._fosc import fosc
+from rayat.attacks.ball import L2Ball, LinfBall
 
 
 def drawn(seed, count=3, size=7, eps=0.3):

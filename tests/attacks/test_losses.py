@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from rayat.attacks._losses import error
+from rayat.attacks.losses import error
 from rayat.attacks.pgd import PGD
 
 

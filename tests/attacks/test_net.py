@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from rayat.attacks._losses import error
-from rayat.attacks._net import Folded, fold, input_gradient
-from rayat.attacks._view import attacked
+from rayat.attacks.losses import error
+from rayat.attacks.net import Folded, fold, input_gradient
 from rayat.attacks.pgd import PGD
+from rayat.attacks.view import attacked
 from rayat.registry import MODELS
 
 

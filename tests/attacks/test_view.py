@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from rayat.attacks._view import attacked
+from rayat.attacks.view import attacked
 
 
 def test_batch_mode_uses_batch_statistics_and_eval_mode_running_ones(net, batch):

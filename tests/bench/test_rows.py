@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayat.bench.rows import METADATA_KEY, Bar, Row, measured, ratios, write
+from rayat.bench.rows import METADATA_KEY, Bar, BenchRow, measured, ratios, write
 from rayat.errors import LedgerError
 
 times = st.floats(1e-6, 1e6)
@@ -68,7 +68,7 @@ def test_a_bar_is_reached_at_its_limit_and_never_by_nan(side, value, holds):
     ],
 )
 def test_a_row_says_what_became_of_its_bar(fields, state, passed):
-    row = Row("B1.a", "x", **fields)
+    row = BenchRow("B1.a", "x", **fields)
     assert (row.state, row.passed) == (state, passed)
 
 
@@ -76,7 +76,7 @@ def test_the_parquet_file_has_this_schema_and_the_machine_in_its_metadata(tmp_pa
     path = tmp_path / "new" / "bench.parquet"
     rows = [
         measured("B1.a", "engine", [1.0, 2.0, 4.0], bar=Bar(3), context={"load": 0.5}),
-        Row("B2.a", "not here", reason="not installed"),
+        BenchRow("B2.a", "not here", reason="not installed"),
     ]
     write(path, rows, {"processor": "some"})
     table = pq.read_table(path)

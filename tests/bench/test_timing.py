@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from rayat.bench.machine import describe, fast_bf16
+from rayat.bench.machine import about_machine, fast_bf16
 from rayat.bench.timing import QUICK, Settings, clock_of, interleave
 
 
@@ -48,7 +48,7 @@ def test_only_processors_with_a_unit_for_bf16_are_asked_for_its_speed(features, 
 
 
 def test_the_machine_is_described_without_its_name():
-    about = describe()
+    about = about_machine()
     assert "host" not in about
     assert about["fast_bf16"] == fast_bf16(set(about["hardware"]["features"]))
     assert len(about["load_average"]) == 3

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from rayat.bench.rows import METADATA_KEY, Bar, Row, measured
+from rayat.bench.rows import METADATA_KEY, Bar, BenchRow, measured
 from rayat.bench.suite import ENGINE, Benchmark
 
 
@@ -25,7 +25,7 @@ def process_settings():
 def one_row(monkeypatch):
     """Return a function that puts a benchmark with the given row in place of B10."""
 
-    def put(row: Row) -> None:
+    def put(row: BenchRow) -> None:
         monkeypatch.setitem(ENGINE, "B10", Benchmark("one row", lambda settings: [row]))
 
     return put
@@ -54,7 +54,7 @@ def test_a_missed_bar_is_said_and_fails_only_if_asked_to(rayat, one_row, value, 
 
 
 def test_a_row_that_could_not_run_says_why_and_misses_nothing(rayat, one_row):
-    one_row(Row("B10", "ours", bar=Bar(2), reason="not here: install it"))
+    one_row(BenchRow("B10", "ours", bar=Bar(2), reason="not here: install it"))
     result = rayat("bench", "B10", "--strict")
     assert result.exit_code == 0
     assert "B10: not here: install it" in result.stdout

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rayat.data.base import Prepared
-from rayat.data.loader import Plan, TrainLoader, eval_batches
+from rayat.data.loader import EpochOrder, TrainLoader, eval_batches
 from rayat.data.prepare import prepare
 from rayat.errors import DataError
 
@@ -20,7 +20,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def slow_batch(prepared: Prepared, plan: Plan, padding: int) -> torch.Tensor:
+def slow_batch(prepared: Prepared, plan: EpochOrder, padding: int) -> torch.Tensor:
     """Crop and flip one image at a time, as the papers' loaders do."""
     _, height, width = prepared.shape
     images = []
@@ -68,7 +68,7 @@ def test_a_plan_is_a_function_of_its_generator_alone(loader):
     before = torch.get_rng_state()
     first, second = loader.plan(generator(3)), loader.plan(generator(3))
     other = loader.plan(generator(4))
-    for field in dataclasses.fields(Plan):
+    for field in dataclasses.fields(EpochOrder):
         assert torch.equal(getattr(first, field.name), getattr(second, field.name))
     assert not torch.equal(first.rows, other.rows)
     assert torch.equal(torch.get_rng_state(), before)

@@ -22,13 +22,13 @@ from torch import nn
 from rayat.config import TrialConfig
 from rayat.distributed.exchange import Exchange
 from rayat.distributed.waiting import Waiting
-from rayat.models._synced import synchronise
+from rayat.models.synced import synchronise
 from rayat.training.average import Average
 from rayat.training.counters import Clock
 from rayat.training.epoch import train_epoch
-from rayat.training.inner import Inner
 from rayat.training.run import run
 from rayat.training.setup import Training, make_reducer
+from rayat.training.training_attack import TrainingAttack
 
 CONFIG = {
     "data": {"name": "digits", "train_size": 256, "val_size": 64},
@@ -97,7 +97,7 @@ def begin(config: TrialConfig, model: nn.Module, exchange: Exchange) -> Training
         40,
         exchange,
         Clock(),
-        Inner(config, (1, 6, 6), 3, exchange),
+        TrainingAttack(config, (1, 6, 6), 3, exchange),
         average=Average(config.weights, model) if config.weights.average != "none" else None,
         reducer=reducer,
     )

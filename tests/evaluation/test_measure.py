@@ -10,7 +10,7 @@ import torch
 
 from rayat.data.prepare import prepare
 from rayat.evaluation.journal import PREFIX, forget
-from rayat.evaluation.measure import Question, measure
+from rayat.evaluation.measure import MeasureSettings, measure
 from rayat.suites.base import suite
 from rayat.training.network import build_model
 
@@ -27,7 +27,9 @@ def model(small, prepared):
 
 @pytest.fixture
 def question(tmp_path):
-    return Question(suite("pgd-2"), 0.1, size=100, batch_size=40, journal=tmp_path / "journal")
+    return MeasureSettings(
+        suite("pgd-2"), 0.1, size=100, batch_size=40, journal=tmp_path / "journal"
+    )
 
 
 def plain(row):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from rayat.models import _folded
-from rayat.models._folded import Conv, Linear, chain, mask_, relu_
+from rayat.models import folded as folded_layers
 from rayat.models.base import Normalised
+from rayat.models.folded import Conv, Linear, chain, mask_, relu_
 from rayat.registry import MODELS
 
 FOLDED = {
@@ -156,7 +156,7 @@ def test_masks_agree_where_layouts_do_not():
 @pytest.mark.parametrize("fused", [True, False])
 def test_the_convolution_is_added_in_place(fused, monkeypatch):
     if not fused:
-        monkeypatch.setattr(_folded, "_has_fused_add", lambda x: False)
+        monkeypatch.setattr(folded_layers, "_has_fused_add", lambda x: False)
     conv = nn.Conv2d(4, 6, 3, padding=1)
     x, out = torch.randn(2, 4, 5, 5), torch.randn(2, 6, 5, 5)
     expected = out + conv(x)

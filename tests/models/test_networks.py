@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from rayat.errors import ConfigError, DataError
-from rayat.models._preact import PreActBlock
+from rayat.models._preact_blocks import PreActBlock
 from rayat.registry import MODELS
 
 RGB = (3, 32, 32)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rayat.models._preact import Shortcut
+from rayat.models._preact_blocks import Shortcut
 
 
 class Strides(TorchDispatchMode):

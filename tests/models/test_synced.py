@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from rayat.errors import ConfigError
-from rayat.models._folded import foldable
-from rayat.models._synced import SyncedNorm, synchronise
+from rayat.models.folded import foldable
+from rayat.models.synced import SyncedNorm, synchronise
 from rayat.registry import MODELS
 
 

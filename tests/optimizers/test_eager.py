@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rayat.optimizers._eager import eager
+from rayat.optimizers.eager import eager
 
 OPTIONS = {
     torch.optim.SGD: {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayat.policies._schedule import known_rates, schedule
 from rayat.policies.base import TrialView
+from rayat.policies.schedule import known_rates, schedule
 from rayat.registry import SHAPES
 
 rates = st.lists(st.floats(0, 1), min_size=2, max_size=40)

@@ -11,8 +11,8 @@ import torch
 
 from rayat.config import TrialConfig
 from rayat.data.prepare import prepare
-from rayat.pruning._lastlayer import Factors
 from rayat.pruning.base import SelectionContext
+from rayat.pruning.lastlayer import Factors
 from rayat.training.network import build_model
 
 CONFIG = {

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays
 from rayat.errors import ConfigError, DataError
-from rayat.pruning._lastlayer import LastLayer
 from rayat.pruning._logits import CrossEntropy
 from rayat.pruning.glister import greedy
+from rayat.pruning.lastlayer import LastLayer
 from rayat.registry import PRUNERS
 
 N, V, CLASSES, FEATURES = 20, 12, 3, 4

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rayat.config import TrialConfig
 from rayat.errors import ConfigError
 from rayat.pruning._gather import gather
-from rayat.pruning._omp import match
 from rayat.pruning.grad_match import apportion
+from rayat.pruning.omp import match
 from rayat.registry import PRUNERS
 
 

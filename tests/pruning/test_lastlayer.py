@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from rayat.errors import ConfigError
 from rayat.pruning._gather import gather
-from rayat.pruning._lastlayer import Factors, LastLayer
 from rayat.pruning._logits import CrossEntropy, Mart, Trades, logit_loss
+from rayat.pruning.lastlayer import Factors, LastLayer
 from rayat.registry import OBJECTIVES
 
 

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from rayat.pruning._omp import fill, match
+from rayat.pruning.omp import fill, match
 
 
 def naive(atoms, target, budget, ridge):

@@ -13,7 +13,7 @@ from rayat.errors import StudyError
 from rayat.registry import SEARCHERS
 from rayat.search.base import Told
 from rayat.search.domains import as_json, values
-from rayat.study import Study, describe
+from rayat.study import Study, domain_json
 
 SPACE = {"lr.peak": tune.loguniform(1e-3, 1), "attack": tune.choice(["pgd", {"name": "fgsm"}])}
 FINITE = {"epochs": tune.randint(2, 5), "lr.warmup": tune.quniform(0.0, 0.3, 0.1)}
@@ -124,7 +124,7 @@ def test_optuna_ends_when_the_space_is_exhausted():
 def test_optuna_reads_the_stored_form_of_a_space_as_the_space():
     searcher = build("optuna")
     stored = {axis: as_json(axis, domain) for axis, domain in SPACE.items()}
-    stored = json.loads(json.dumps(stored, default=describe))
+    stored = json.loads(json.dumps(stored, default=domain_json))
     told = told_by(searcher.propose(SPACE, 8, 0, []), lambda point: point["lr.peak"])
     assert searcher.propose(SPACE, 8, 0, told) == searcher.propose(stored, 8, 0, told)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rayat.attacks._view import attacked
+from rayat.attacks.view import attacked
 from rayat.errors import ConfigError
 from rayat.suites.base import suite
 

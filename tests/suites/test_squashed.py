@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rayat.data.base import Arrays, Prepared
 from rayat.evaluation.masking import said
-from rayat.evaluation.measure import Question, measure
+from rayat.evaluation.measure import MeasureSettings, measure
 from rayat.registry import MODELS
 from rayat.suites.base import ends, suite
 
@@ -49,7 +49,7 @@ def signs(digits, model, n=300, batch_size=70):
     )
     names = tuple("0123456789")
     prepared = Prepared("digits", part, part, part, (0.3,), (0.4,), names, "", "")
-    row = measure(model, prepared, Question(suite("fgsm"), 0.05, batch_size=batch_size))
+    row = measure(model, prepared, MeasureSettings(suite("fgsm"), 0.05, batch_size=batch_size))
     return json.loads(row["flags_json"] or "{}"), row
 
 

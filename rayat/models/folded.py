@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rayat.models._synced import SyncedNorm
+from rayat.models.synced import SyncedNorm
 
 Kept = Any
 """What a layer's backward needs from its forward."""

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from rayat.models._folded import Layer
 from rayat.models.base import Normalised
+from rayat.models.folded import Layer
 
 Error = Callable[[Tensor], Tensor]
-"""Logits (B, classes) to the gradient of a loss with respect to them (`_losses.error`)."""
+"""Logits (B, classes) to the gradient of a loss with respect to them (`losses.error`)."""
 
 
 class Folded(nn.Module):
@@ -93,7 +93,7 @@ def input_gradient(model: nn.Module, x: Tensor, error: Error) -> tuple[Tensor, T
     not be written to.
 
     Args:
-        model: frozen (see `_view.attacked`). x: images without a graph.
+        model: frozen (see `view.attacked`). x: images without a graph.
         error: gives the loss' gradient with respect to the logits, as a new tensor.
     """
     if isinstance(model, Folded):

@@ -10,7 +10,7 @@ from rayat.distributed.exchange import Exchange
 from rayat.training.streams import derive
 
 
-class Inner:
+class TrainingAttack:
     """Gives the attack of a moment; keeps the memories, which are saved with the trial.
 
     Args:

@@ -9,10 +9,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from rayat.attacks._ball import Ball
-from rayat.attacks._losses import Loss, error
-from rayat.attacks._net import input_gradient
+from rayat.attacks.ball import Ball
 from rayat.attacks.base import Adversarial
+from rayat.attacks.losses import Loss, error
+from rayat.attacks.net import input_gradient
 
 COMPACT_BELOW = 0.75
 """Share of moving samples at which the others leave the batch: a mask alone saves nothing, and
@@ -71,7 +71,7 @@ def ascend(
     Without it the images report `grad_l1`, the l1 norm of the last step's gradient.
 
     Args:
-        model: frozen (see `_view.attacked`); maps (B, C, H, W) to logits (B, classes).
+        model: frozen (see `view.attacked`); maps (B, C, H, W) to logits (B, classes).
         start: first images, overwritten; clipped here (`clip`). y: labels (B,).
         ball: where the images may be.
         step_size: pixel scale [0, 1]. steps: number of steps, 0 gives the clipped start.

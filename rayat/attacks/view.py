@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rayat.attacks._net import fold
+from rayat.attacks.net import fold
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def attacked(
 ) -> Iterator[nn.Module]:
     """Give the module to attack; on leaving, also by an error, `model` is exactly as it was.
 
-    Where the network has a folded copy (`_net.fold`) the module is that copy, made here: make it
+    Where the network has a folded copy (`net.fold`) the module is that copy, made here: make it
     once for all steps of an attack. It gives the network's logits up to rounding, in the precision
     of the surrounding autocast, which is switched off inside.
 
