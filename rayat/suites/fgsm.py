@@ -13,7 +13,7 @@ from rayat.suites.base import Passes, Suite, Survey
 
 @SUITES.register("fgsm")
 class FGSM(Suite):
-    """One step of length eps from the clean image, for the flags: weaker than any PGD.
+    """One step of length eps from the clean image: weaker than PGD, to unmask gradients.
 
     Costs three forward and one backward pass per image that resists; deterministic.
     """
