@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from rayat.api.confirming import confirm as confirm
     from rayat.api.run import Run as Run
     from rayat.api.verbs import open as open
     from rayat.api.verbs import plan as plan
@@ -32,6 +33,7 @@ _PLACES = {
     "resume": "rayat.api.verbs",
     "plan": "rayat.api.verbs",
     "open": "rayat.api.verbs",
+    "confirm": "rayat.api.confirming",
     "Run": "rayat.api.run",
     "Study": "rayat.study",
     "load_study": "rayat.study",
@@ -45,6 +47,7 @@ __all__ = [
     "Study",
     "TrialConfig",
     "__version__",
+    "confirm",
     "load_study",
     "open",
     "plan",

@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 import rayat
 from rayat.cli import (
     catalogue,
+    confirming,
     doctor,
     evaluating,
     importing,
@@ -108,6 +109,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "resume": running.resume,
     "status": results.status,
     "refit": running.refit,
+    "confirm": confirming.confirm,
     "evaluate": evaluating.evaluate,
     "compare": results.compare,
     "report": results.report,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json as jsonlib
 import logging
 import os
 from collections.abc import Iterator
@@ -86,13 +87,13 @@ def run(
         "fail_fast": fail_fast,
         "time_budget": options.seconds(time_budget),
     }
-    watching = _observer(address is None, follow)
-    with _carefully(folder):
+    watching = display(address is None, follow)
+    with carefully(folder):
         done = start(chosen, folder, observer=watching, command=command_line(), **how)
-    summary = _of(done)
+    summary = ended(done)
     if report and not summary.interrupted:
         _verdict(folder, json)
-    _conclude(summary, json)
+    conclude(summary, json)
 
 
 def resume(
@@ -145,13 +146,22 @@ def resume(
         "fail_fast": fail_fast,
         "time_budget": options.seconds(time_budget),
     }
-    watching = _observer(address is None, follow)
-    with _carefully(folder):
+    watching = display(address is None, follow)
+    with carefully(folder):
         done = go_on(folder, retry=retry or (), observer=watching, **how)
-    _conclude(_of(done), json)
+    conclude(ended(done), json)
 
 
 def train(
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            show_default=False,
+            help="A configuration as JSON, such as a confirmation's train-with.json.",
+        ),
+    ] = None,
     changes: options.Set = None,
     workers: options.Workers = None,
     address: options.Address = None,
@@ -163,24 +173,23 @@ def train(
 ) -> None:
     """Train one configuration, without a search around it.
 
-    What is not set has its default. The result is a run like any other: status, compare, report
-    and resume work on it.
+    What is neither in --config nor set has its default. The result is a run like any
+    other: status, compare, report and resume work on it.
     """
     from rayat.api.studies import run_folder
     from rayat.config import TrialConfig
 
-    config = TrialConfig.parse(_with_workers(parse_changes(changes), workers))
+    wanted = _with_workers(parse_changes(changes), workers)
+    config = TrialConfig.parse(_read(config_file) if config_file else {}).replace(wanted)
     folder = run_folder("train", out, None)
     from rayat.api.verbs import Ray, command_line, where
     from rayat.orchestration import standalone
 
     place = where(Ray(address=address, cpus=cpus, gpus=gpus, allow_open_cluster=allow_open_cluster))
 
-    with _carefully(folder):
-        summary = standalone.train(
-            config, folder, place, _observer(address is None), command_line()
-        )
-    _conclude(summary, json)
+    with carefully(folder):
+        summary = standalone.train(config, folder, place, display(address is None), command_line())
+    conclude(summary, json)
 
 
 def refit(
@@ -209,20 +218,20 @@ def refit(
 
     place = where(Ray(address=address, cpus=cpus, gpus=gpus, allow_open_cluster=allow_open_cluster))
 
-    with _carefully(folder):
+    with carefully(folder):
         summary = standalone.refit(
-            run.absolute(), folder, wanted, place, _observer(address is None), command_line()
+            run.absolute(), folder, wanted, place, display(address is None), command_line()
         )
-    _conclude(summary, json)
+    conclude(summary, json)
 
 
-def _of(run: Run) -> Summary:
+def ended(run: Run) -> Summary:
     """Return how a run ended that this process has driven."""
     assert run.summary is not None
     return run.summary
 
 
-def _observer(local: bool, follow: list[str] | None = None) -> Observer:
+def display(local: bool, follow: list[str] | None = None) -> Observer:
     """Return the display, with the followers that were asked for; it says what is ignored here.
 
     Raises:
@@ -243,12 +252,26 @@ def _observer(local: bool, follow: list[str] | None = None) -> Observer:
     return Following(watching, followers) if followers else watching
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """Return a configuration file's tree. Raises `ConfigError` where it holds none."""
+    from rayat.errors import ConfigError
+
+    try:
+        tree = jsonlib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or f"no JSON: {error}"
+        raise ConfigError(f"--config {path}: {reason}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"--config {path}: holds no object of configuration keys")
+    return tree
+
+
 def _with_workers(changes: dict[str, Any], workers: int | None) -> dict[str, Any]:
     return changes if workers is None else {**changes, "workers": workers}
 
 
 @contextlib.contextmanager
-def _carefully(folder: Path) -> Iterator[None]:
+def carefully(folder: Path) -> Iterator[None]:
     """Silence Ray, and say how to go on where Ctrl-C came before the driver listened for it.
 
     Within it, standard output and the loggers of this process are Ray's alone: the display writes
@@ -282,7 +305,7 @@ def _verdict(folder: Path, json: bool) -> None:
     typer.echo(f"report: {printable(short(folder / 'report.html'))}", err=json)
 
 
-def _conclude(summary: Summary, json: bool) -> None:
+def conclude(summary: Summary, json: bool) -> None:
     """Print how the run ended and what to do next; exit with the code that says the same."""
     place = printable(short(summary.folder))
     statuses = ", ".join(f"{n} {status}" for status, n in sorted(summary.statuses.items()))

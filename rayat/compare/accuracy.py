@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rayat.compare.bootstrap import Estimate, mean_difference
+from rayat.compare.bootstrap import LEVEL, Estimate, mean_difference
 from rayat.errors import StudyError, nearest, quoted
 from rayat.ledger.reader import Run
 
@@ -65,7 +65,11 @@ class Accuracies:
         return {seed: value for seed, value in found.items() if math.isfinite(value)}
 
     def difference(
-        self, arm: Mapping[int, str], baseline: Mapping[int, str], checkpoint: str = "best"
+        self,
+        arm: Mapping[int, str],
+        baseline: Mapping[int, str],
+        checkpoint: str = "best",
+        level: float = LEVEL,
     ) -> Estimate | None:
         """Return the robust accuracy that the arm has above the baseline; None without a pair."""
         ours = self.of(arm, checkpoint, "robust")
@@ -73,7 +77,7 @@ class Accuracies:
         seeds = sorted(set(ours) & set(theirs))
         if not seeds:
             return None
-        return mean_difference([ours[s] for s in seeds], [theirs[s] for s in seeds])
+        return mean_difference([ours[s] for s in seeds], [theirs[s] for s in seeds], level)
 
     def differing(
         self, arm: Mapping[int, str], baseline: Mapping[int, str], checkpoint: str = "best"

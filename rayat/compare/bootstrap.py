@@ -35,11 +35,14 @@ class Estimate:
     bound: Literal["", "<", ">"] = ""
 
 
-def ratio_of_means(numerator: Sequence[float], denominator: Sequence[float]) -> Estimate:
+def ratio_of_means(
+    numerator: Sequence[float], denominator: Sequence[float], level: float = LEVEL
+) -> Estimate:
     """Return mean(numerator) / mean(denominator), the pairs resampled together.
 
     Args:
         numerator, denominator: positive values, paired by place; at least one pair.
+        level: of the interval, such as 0.95.
     """
     top, bottom = np.asarray(numerator, float), np.asarray(denominator, float)
     value = float(top.mean() / bottom.mean())
@@ -48,18 +51,20 @@ def ratio_of_means(numerator: Sequence[float], denominator: Sequence[float]) -> 
     drawn = _resample(len(top))
     # A ratio's natural scale is the logarithm: twice as fast and half as fast are equally far.
     logs = np.log(top[drawn].mean(axis=1) / bottom[drawn].mean(axis=1))
-    low, high = _interval(logs, math.log(value), len(top))
+    low, high = _interval(logs, math.log(value), len(top), level)
     return Estimate(value, math.exp(low), math.exp(high), len(top))
 
 
-def mean_difference(values: Sequence[float], others: Sequence[float]) -> Estimate:
+def mean_difference(
+    values: Sequence[float], others: Sequence[float], level: float = LEVEL
+) -> Estimate:
     """Return mean(values - others), the pairs resampled together; at least one pair."""
     differences = np.asarray(values, float) - np.asarray(others, float)
     value = float(differences.mean())
     if len(differences) < MIN_PAIRS:
         return Estimate(value, None, None, len(differences))
     means = differences[_resample(len(differences))].mean(axis=1)
-    low, high = _interval(means, value, len(differences))
+    low, high = _interval(means, value, len(differences), level)
     return Estimate(value, low, high, len(differences))
 
 
@@ -67,7 +72,9 @@ def _resample(n: int) -> NDArray[np.int64]:
     return np.random.default_rng(RESAMPLING_SEED).integers(0, n, size=(RESAMPLES, n))
 
 
-def _interval(resampled: NDArray[np.float64], value: float, n: int) -> tuple[float, float]:
+def _interval(
+    resampled: NDArray[np.float64], value: float, n: int, level: float
+) -> tuple[float, float]:
     """Return the percentile interval, widened for few seeds.
 
     The plain percentile interval of three values is little more than their range: two equal arms
@@ -78,7 +85,7 @@ def _interval(resampled: NDArray[np.float64], value: float, n: int) -> tuple[flo
     """
     from scipy.special import ndtri, stdtrit  # 0.4 s to import, for those who compare
 
-    tail = (1 - LEVEL) / 2
+    tail = (1 - level) / 2
     stretch = math.sqrt(n / (n - 1)) * float(stdtrit(n - 1, tail) / ndtri(tail))
     low, high = np.percentile(resampled, [100 * tail, 100 * (1 - tail)])
     return value - stretch * (value - float(low)), value + stretch * (float(high) - value)

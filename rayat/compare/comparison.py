@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rayat.compare.accuracy import MeanSd
-from rayat.compare.bootstrap import LEVEL, RESAMPLES, RESAMPLING_SEED, Estimate
+from rayat.compare.bootstrap import RESAMPLES, RESAMPLING_SEED, Estimate
 from rayat.ledger.status import Status
 from rayat.measurement import Values, key
 
@@ -59,6 +59,34 @@ class ArmRow:
 
 
 @dataclass(frozen=True)
+class Line:
+    """One configuration: what the search said of it, and what fresh seeds say.
+
+    Attributes:
+        arm: its label in the confirmation. was: its label in the search.
+        found_speed, speed: speed-up over the baseline in the search and on fresh seeds; None where
+            not every seed of both reached the target.
+        found_value, value: mean best value of the metric on validation, a fraction.
+        verdict: on fresh seeds.
+    """
+
+    arm: str
+    was: str
+    found_speed: float | None
+    speed: float | None
+    found_value: float | None
+    value: float | None
+    verdict: str
+
+    @property
+    def shrinkage(self) -> float | None:
+        """Return which share of the found speed-up is left; None where one is not known."""
+        if self.found_speed is None or self.speed is None:
+            return None
+        return self.speed / self.found_speed
+
+
+@dataclass(frozen=True)
 class Figures:
     """Every arm of a run against its baseline: the baseline first, then by speed-up.
 
@@ -72,9 +100,11 @@ class Figures:
         baseline, baseline_origin: the arm compared with, and who named it.
         apart: the settings that split the arms into groups, with their values; empty for one group.
         accuracy_source, tested: where accuracies come from; whether that is the test set.
+        level: of each interval: 0.95, in a confirmation higher, so that all hold together.
         headline: the verdict in one sentence.
         notes: what a reader must know before believing the table.
         rows: the arms.
+        confirmed: of a confirmation what the search found, beside what fresh seeds say.
     """
 
     study: str
@@ -88,9 +118,11 @@ class Figures:
     apart: Mapping[str, tuple[Any, ...]]
     accuracy_source: str
     tested: bool
+    level: float
     headline: str
     notes: tuple[str, ...]
     rows: tuple[ArmRow, ...]
+    confirmed: tuple[Line, ...] = ()
 
     def groups(self) -> list[tuple[ArmRow, ...]]:
         """Return the rows by what was measured: only those of one group share an axis."""
@@ -102,7 +134,7 @@ class Figures:
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `json.dumps(..., allow_nan=False)` takes; null for unknown."""
         tree: dict[str, Any] = _plain(asdict(self))
-        tree["interval"] = {"level": LEVEL, "resamples": RESAMPLES, "seed": RESAMPLING_SEED}
+        tree["interval"] = {"level": self.level, "resamples": RESAMPLES, "seed": RESAMPLING_SEED}
         return tree
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rayat.compare.accuracy import MeanSd
 from rayat.compare.comparison import ArmRow, Figures
+from rayat.compare.confirmed import table
 from rayat.compare.measured import shown
 from rayat.compare.speedup import CUT
-from rayat.compare.text import NONE, count, fraction, printable, seconds, short_arms
+from rayat.compare.text import NONE, count, fraction, percent, printable, seconds, short_arms
 from rayat.compare.verdict import interval, robust_interval
 
 WIDTH = 80
@@ -49,6 +50,10 @@ def plain(comparison: Figures) -> str:
         + _columns([(heading, *axes), *cost]),
         f"Accuracy ({printable(comparison.accuracy_source)}), mean ± sd\n"
         + _columns([(heading, *checkpoints), *quality]),
+        "Found by the search, and on fresh seeds (value: best "
+        f"{printable(comparison.metric)})\n" + _columns(table(comparison.confirmed))
+        if comparison.confirmed
+        else "",
         "\n".join(_wrap(row.sentence, "- ") for row in rows if row.sentence),
         "\n".join(_wrap(note, "! ") for note in comparison.notes),
     ]
@@ -90,8 +95,13 @@ def markdown(comparison: Figures) -> str:
     lines = ["| " + " | ".join(_cell(c) for c in line) + " |" for line in (header, *body)]
     lines.insert(1, "| --- |" + " ---: |" * (len(header) - 2) + " --- |")
     said = [row.sentence for row in comparison.rows if row.differs]
-    said = [comparison.headline, *said] if comparison.apart else said
+    said = [comparison.headline, *said] if comparison.apart or comparison.confirmed else said
     after = [*said, *setting_lines(comparison), *comparison.notes]
+    if comparison.confirmed:
+        head, *found = table(comparison.confirmed)
+        rule = "| --- | --- |" + " ---: |" * (len(head) - 3) + " --- |"
+        shown_ = ["| " + " | ".join(_cell(c) for c in line) + " |" for line in found]
+        lines += ["", "| " + " | ".join(head) + " |", rule, *shown_]
     return "\n".join([*lines, "", *(f"- {_escaped(line)}" for line in after)])
 
 
@@ -110,8 +120,8 @@ def setting_lines(comparison: Figures) -> list[str]:
     ]
     return [
         *lines,
-        f"accuracy: {printable(comparison.accuracy_source)}; "
-        "speed-up: the baseline's cost over the arm's, 95 % bootstrap interval over paired seeds",
+        f"accuracy: {printable(comparison.accuracy_source)}; speed-up: the baseline's cost over "
+        f"the arm's, {percent(comparison.level)} bootstrap interval over paired seeds",
     ]
 
 

@@ -13,11 +13,21 @@ import pandas as pd
 from rayat.compare import plots
 from rayat.compare.accuracy import CHECKPOINTS
 from rayat.compare.again import again
+from rayat.compare.confirmed import table
 from rayat.compare.page import Drawing, drawing, page, span
 from rayat.compare.render import mean, mean_sd, reached, setting_lines, speed, statuses
 from rayat.compare.speedup import CUT
 from rayat.compare.table import Comparison, compare
-from rayat.compare.text import NONE, count, fraction, plural, printable, seconds, short_arms
+from rayat.compare.text import (
+    NONE,
+    count,
+    fraction,
+    percent,
+    plural,
+    printable,
+    seconds,
+    short_arms,
+)
 from rayat.compare.verdict import robust_interval
 from rayat.errors import RayatError
 from rayat.ledger.files import located
@@ -92,6 +102,8 @@ def report(run: Run, comparison: Comparison) -> str:
         blocks=_blocks(info),
         checksums=_checksums(run.folder),
         interval=comparison.to_json()["interval"],
+        level=percent(comparison.level),
+        confirmed=table(comparison.confirmed) if comparison.confirmed else [],
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rayat.compare.bootstrap import Estimate, ratio_of_means
+from rayat.compare.bootstrap import LEVEL, Estimate, ratio_of_means
 from rayat.ledger.reader import Run
 from rayat.ledger.state import PASSES
 from rayat.ledger.status import Status
@@ -108,7 +108,9 @@ def paired(baseline: Iterable[Cost], arm: Iterable[Cost]) -> list[tuple[Cost, Co
     return [(cost, others[cost.seed]) for cost in baseline if cost.counts and cost.seed in others]
 
 
-def speed_up(pairs: Sequence[tuple[Cost, Cost]], axis: str) -> Estimate | None:
+def speed_up(
+    pairs: Sequence[tuple[Cost, Cost]], axis: str, level: float = LEVEL
+) -> Estimate | None:
     """Return cost(baseline) / cost(arm) as a ratio of means over the pairs.
 
     Above 1 the arm is sooner there. If some trial of one side never reached the target, the value
@@ -117,7 +119,7 @@ def speed_up(pairs: Sequence[tuple[Cost, Cost]], axis: str) -> Estimate | None:
 
     Args:
         pairs: from `paired`, the baseline first.
-        axis: a key of `AXES`.
+        axis: a key of `AXES`. level: of the interval.
     """
     top = [baseline.costs[axis] for baseline, _ in pairs]
     bottom = [arm.costs[axis] for _, arm in pairs]
@@ -126,7 +128,7 @@ def speed_up(pairs: Sequence[tuple[Cost, Cost]], axis: str) -> Estimate | None:
     baseline_there = all(baseline.reached for baseline, _ in pairs)
     arm_there = all(arm.reached for _, arm in pairs)
     if baseline_there and arm_there:
-        return ratio_of_means(top, bottom)
+        return ratio_of_means(top, bottom, level)
     if not baseline_there and not arm_there:
         return None
     limit = float(np.mean(top) / np.mean(bottom))

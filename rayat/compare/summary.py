@@ -10,9 +10,10 @@ import pandas as pd
 
 from rayat.compare.accuracy import Accuracies, measured_on
 from rayat.compare.comparison import ArmRow
+from rayat.compare.confirmed import confirms, level
 from rayat.compare.measured import Group, differing, shown
 from rayat.compare.speedup import CUT
-from rayat.compare.text import plural, printable
+from rayat.compare.text import percent, plural, printable
 from rayat.evaluation.masking import said, signs
 from rayat.ledger.reader import Run
 from rayat.ledger.status import Status
@@ -134,7 +135,13 @@ def notes(
             "chose the best epoch, which flatters them."
         )
     compared = sum(_has_interval(row) for row in rows)
-    if compared > 2:
+    if confirms(run.info):
+        found.append(
+            f"Fresh seeds, no early stopping: the intervals hold for all "
+            f"{plural(len(confirms(run.info)) - 1, 'comparison')} together (Bonferroni: each at "
+            f"{percent(level(run.info))})."
+        )
+    elif compared > 2:
         found.append(
             f"{compared} arms are compared with a baseline: each interval is for one "
             "comparison, not corrected for their number."

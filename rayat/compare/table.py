@@ -10,6 +10,15 @@ from typing import Any
 from rayat.compare import render
 from rayat.compare.accuracy import CHECKPOINTS, Accuracies, MeanSd, accuracies
 from rayat.compare.comparison import ArmRow, Figures
+from rayat.compare.confirmed import (
+    BASELINE,
+    answer,
+    confirms,
+    final_suite,
+    label,
+    level,
+    lines,
+)
 from rayat.compare.measured import Group, against, differing, grouped, of_trials, said
 from rayat.compare.select import Choice, arms, choose, match_arm, match_arms
 from rayat.compare.speedup import (
@@ -65,13 +74,13 @@ def compare(
         refuse_target(run.info["metric"], target)
     choices = choose(run)
     name, name_origin = _baseline(run, baseline, choices)
-    quality = accuracies(run, suite)
+    quality = accuracies(run, suite or final_suite(run))
     groups = grouped(run, _firsts(choices), name)
     rows, main = [], None
     for group in groups:
         goal = _target(run, choices[group.baseline or name], target)
         main = main or goal
-        rows += _group_rows(run, group, name, choices, goal[0], quality)
+        rows += _group_rows(run, group, name, choices, goal[0], quality, level(run.info))
     assert main is not None
     return Comparison(
         study=str(study["name"]),
@@ -85,9 +94,13 @@ def compare(
         apart=apart(groups),
         accuracy_source=quality.source,
         tested=quality.tested,
-        headline=headline(rows, groups, name),
+        level=level(run.info),
+        headline=answer(run, rows, main[0])
+        if confirms(run.info) and name == label(BASELINE)
+        else headline(rows, groups, name),
         notes=tuple(notes(run, rows, quality, groups, main[0])),
         rows=tuple(rows),
+        confirmed=tuple(lines(run, rows)),
     )
 
 
@@ -128,6 +141,7 @@ def _group_rows(
     choices: Mapping[str, Choice],
     target: float | None,
     quality: Accuracies,
+    level: float,
 ) -> list[ArmRow]:
     """Return the rows of arms that were measured alike: compared if one is their baseline."""
     base = choices[group.baseline or named]
@@ -142,7 +156,9 @@ def _group_rows(
             differs = differing(group.measured, other) or {"baseline": ("none", named)}
         elif arm != group.baseline:
             differs = quality.differing(choices[arm].trial_ids, base.trial_ids)
-        rows.append(_row(choices[arm], base, group.measured, differs, own, theirs, quality, target))
+        rows.append(
+            _row(choices[arm], base, group.measured, differs, own, theirs, quality, target, level)
+        )
     return sorted(rows, key=_order)
 
 
@@ -155,13 +171,14 @@ def _row(
     theirs: list[Cost],
     quality: Accuracies,
     target: float | None,
+    level: float,
 ) -> ArmRow:
     ids, is_baseline = choice.trial_ids, choice.arm == baseline.arm
     pairs = [] if differs else paired(theirs, own)
     alone = is_baseline or bool(differs)
-    speeds = {axis: None if alone else speed_up(pairs, axis) for axis in AXES}
+    speeds = {axis: None if alone else speed_up(pairs, axis, level) for axis in AXES}
     outcomes = _sound(own, ids), _sound(theirs, baseline.trial_ids)
-    robust = None if alone else quality.difference(*outcomes)
+    robust = None if alone else quality.difference(*outcomes, level=level)
     everyone = not differs and all(cost.reached for cost in own)
     goal = math.nan if target is None else target
     if is_baseline:

@@ -56,6 +56,11 @@ def seconds(value: float | None) -> str:
     return f"{value / 60:.1f} min" if value < 5970 else f"{value / 3600:.1f} h"
 
 
+def percent(level: float) -> str:
+    """Return a level as `95 %` or `98.3 %`."""
+    return f"{100 * level:.3g} %"
+
+
 def plural(n: int, what: str) -> str:
     """Return `1 seed`, `3 seeds`."""
     return f"{n} {what}" if n == 1 else f"{n} {what}s"

@@ -165,6 +165,12 @@ def builder() -> RunBuilder:
 
 
 @pytest.fixture
+def make_run() -> type[RunBuilder]:
+    """Return what makes builders, for tests of several runs."""
+    return RunBuilder
+
+
+@pytest.fixture
 def known(builder: RunBuilder) -> Run:
     """Constant reaches 0.5 at epoch 8, cyclic at 4, in every seed; cosine never does."""
     for seed in range(3):

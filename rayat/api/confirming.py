@@ -1,0 +1,191 @@
+"""`rayat confirm`: the best of a search and its baseline once more, on seeds that it never saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+import rayat.orchestration  # noqa: F401  (before Ray is imported)
+from rayat.api.run import Run
+from rayat.api.studies import run_folder
+from rayat.api.verbs import How, options_of, where
+from rayat.compare.confirmed import (
+    BASELINE,
+    CONFIRMS,
+    RECOMMENDED,
+    as_found,
+    chosen,
+    configuration,
+    confirms,
+)
+from rayat.compare.ranking import Found, comparable, ranked
+from rayat.compare.select import arms, match_arm
+from rayat.compare.speedup import default_target
+from rayat.compare.table import compare
+from rayat.errors import LedgerError, StudyError, quoted
+from rayat.ledger.files import located, replace_file
+from rayat.ledger.info import RUN, read_info
+from rayat.ledger.reader import Run as Tables
+from rayat.ledger.reader import read_run, require_reports
+from rayat.measurement import refuse_target
+from rayat.study import Study
+
+if TYPE_CHECKING:
+    from rayat.runs.driver import Observer
+
+TOP, SEEDS, IMAGES = 3, 5, 1000
+"""Configurations, fresh seeds and test images of the final table, where not told."""
+
+
+def confirm(
+    folder: str | Path,
+    out: str | Path | None = None,
+    *,
+    top: int = TOP,
+    seeds: int = SEEDS,
+    baseline: str | None = None,
+    target: float | None = None,
+    attack: str | None = "autoattack",
+    images: int = IMAGES,
+    observer: Observer | None = None,
+    command: Sequence[str] | None = None,
+    tell: Callable[[str], object] = lambda line: None,
+    fail: Callable[[str], object] = lambda line: None,
+    **how: Unpack[How],
+) -> Run:
+    """Train the best configurations of a run and its baseline again, and return that run.
+
+    The winner of a search is lucky: of many configurations the best is partly the one that chance
+    favoured. So the best `top` and the baseline are trained on `seeds` seeds that the search never
+    used, without early stopping; the test set is looked at once, when all have ended. Asked again
+    with the same `out`, it goes on where it was.
+
+    Args:
+        folder: the search's run. out: the confirmation's; default: `runs/confirm-<study>/<time>`.
+        top: configurations, ranked by their cost to the target (`compare.ranking`).
+        baseline: the arm they are compared with; default: the study's, else its first.
+        target: value of the metric whose cost is compared; default: the study's, else 98 % of the
+            best value of the baseline's worst seed. Fixed before the confirmation runs.
+        attack: suite of the final table on the best checkpoints; None: only the studies' own.
+        images: of the test set, for that suite.
+        observer, how: as in `rayat.run`. tell, fail: told of the final table's progress, and of
+            what of it failed.
+
+    Raises:
+        LedgerError: no run there, none that is over, or nothing to confirm.
+        StudyError: configurations that were measured differently, or numbers below 1.
+    """
+    folder = located(folder)
+    if top < 1 or seeds < 1:
+        raise StudyError(
+            f"a confirmation needs at least one configuration and seed, got {top}, {seeds}"
+        )
+    run = require_reports(read_run(folder))
+    place = run_folder(f"confirm-{run.info['study']['name']}"[:64], out, None)
+    study, origin = _study(run, folder, top, seeds, baseline, target)
+    if attack is not None:
+        from rayat.suites.base import suite
+
+        origin["suite"] = suite(attack).title
+    from rayat.orchestration import sweep
+
+    options = options_of(how, study.max_failures)
+    if (place / RUN).exists():
+        _refuse_another(place, origin)
+        summary = sweep.resume(place, where(how), options, observer)
+    else:
+        summary = sweep.run(study, place, where(how), options, observer, command, origin)
+    if summary.interrupted:
+        return Run.read(place, summary)
+    if attack is not None:
+        _final(place, attack, images, tell, fail)
+    done = Run.read(place, summary)
+    best = chosen(compare(done).rows)
+    if best is not None:
+        replace_file(place / RECOMMENDED, configuration(done, best.arm).encode())
+    return done
+
+
+def _study(
+    run: Tables,
+    folder: Path,
+    top: int,
+    seeds: int,
+    baseline: str | None,
+    target: float | None,
+) -> tuple[Study, dict[str, Any]]:
+    """Return the study of a confirmation, and what it keeps of the search."""
+    study = run.info["study"]
+    arm = match_arm(run, baseline or study.get("baseline") or arms(run)[0])
+    by_value = ranked(run, math.inf)
+    base = next((found for found in by_value if found.arm == arm), None)
+    if base is None:
+        raise LedgerError(f"{folder}: no trial of the baseline {arm!r} has a value; name another")
+    if target is not None:
+        refuse_target(run.info["metric"], target)
+    goal = target if target is not None else study.get("target")
+    if goal is None:
+        goal = default_target(run, base.trial_ids.values())
+    order = ranked(run, math.inf if goal is None else float(goal))
+    base = next(found for found in order if found.arm == arm)
+    others = [found for found in order if found.config_id != base.config_id]
+    if not others:
+        raise LedgerError(f"{folder}: the baseline is the only configuration with a value")
+    best = others[:top]
+    odd = next((found for found in best if not comparable(found, base)), None)
+    if odd is not None:
+        raise StudyError(
+            f"{odd.arm!r} and the baseline {base.arm!r} were measured differently (radius, attack "
+            "or images), so that no rank holds for both; give all arms one `eval.eps`, or name a "
+            "baseline that was measured alike"
+        )
+    used = sorted({int(seed) for seed in run.trials["seed"]})
+    named: dict[str, Found] = {BASELINE: base}
+    named |= {f"found-{place}": found for place, found in enumerate(best, 1)}
+    confirmation = Study(
+        name=f"confirm-{study['name']}"[:64],
+        description=f"The best {len(best)} of {study['name']}, again on fresh seeds",
+        arms={name: dict(found.config) for name, found in named.items()},
+        seeds=tuple(range(max(used) + 1, max(used) + 1 + seeds)),
+        metric=run.info["metric"],
+        target=goal,
+        baseline=BASELINE,
+        stop_collapsed=bool(study.get("stop_collapsed", True)),
+        max_failures=int(study.get("max_failures", 3)),
+        protocol=study.get("protocol", "honest"),
+    )
+    origin = {
+        "run": str(folder),
+        "study_sha256": run.info.get("study_sha256"),
+        "configurations": int(run.trials["config_id"].nunique()),
+        CONFIRMS: {f"arm={name}": as_found(name, found) for name, found in named.items()},
+    }
+    return confirmation, origin
+
+
+def _refuse_another(place: Path, origin: dict[str, Any]) -> None:
+    """Refuse to go on with a folder that holds another run."""
+    held = read_info(place).get("origin") or {}
+    if not confirms({"origin": held}) or held.get(CONFIRMS) != origin[CONFIRMS]:
+        raise LedgerError(
+            f"{place} holds another run than the confirmation of {quoted(origin['run'])} that was "
+            "asked for; choose another folder with --out"
+        )
+
+
+def _final(
+    place: Path,
+    attack: str,
+    images: int,
+    tell: Callable[[str], object],
+    fail: Callable[[str], object],
+) -> None:
+    """Measure the best checkpoint of every trial by the suite of the final table."""
+    from rayat.evaluation.request import Request
+    from rayat.evaluation.run import evaluate_run
+    from rayat.suites.base import suite
+
+    request = Request((suite(attack),), (), size=images, checkpoints=("best",))
+    evaluate_run(place, request, tell=tell, fail=fail)

@@ -1,0 +1,172 @@
+"""What a search found, and what is left of it on fresh seeds: found, confirmed, shrinkage.
+
+The best of many configurations is the best partly by luck: the more were tried, the more its
+figures flatter it. A confirmation trains the best few and the baseline again, on seeds that the
+search never saw and without early stopping, and only these runs carry a verdict. Its intervals
+hold for all `K` comparisons together (Bonferroni: each at level 1 - 0.05 / K).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rayat.compare.bootstrap import LEVEL
+from rayat.compare.comparison import ArmRow, Line
+from rayat.compare.ranking import Found
+from rayat.compare.text import factor, fraction, plural, printable
+from rayat.compare.verdict import interval
+from rayat.ledger.reader import Run
+
+BASELINE = "baseline"
+"""The arm of a confirmation that the others are compared with."""
+CONFIRMS = "confirms"
+"""The key of `origin` in `run.json` under which a confirmation keeps what the search found."""
+
+
+def as_found(arm: str, found: Found) -> dict[str, Any]:
+    """Return what `run.json` of a confirmation keeps of one configuration."""
+    return {
+        "config_id": found.config_id,
+        "arm": found.arm,
+        "seeds": sorted(found.trial_ids),
+        "value": None if math.isnan(found.value) else found.value,
+        "reached": found.reached,
+        "cost": None if math.isnan(found.cost) else found.cost,
+    }
+
+
+def confirms(info: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what a run confirms, by its arms' labels; {} where it is no confirmation."""
+    found: dict[str, dict[str, Any]] = (info.get("origin") or {}).get(CONFIRMS) or {}
+    return found
+
+
+def level(info: Mapping[str, Any]) -> float:
+    """Return the level of each interval of a run: that of a confirmation holds for all together."""
+    others = len(confirms(info)) - 1
+    return 1 - (1 - LEVEL) / others if others > 1 else LEVEL
+
+
+def lines(run: Run, rows: Sequence[ArmRow]) -> list[Line]:
+    """Return a line for each configuration of a confirmation, in the order of its rows."""
+    known = confirms(run.info)
+    base = next((was for arm, was in known.items() if arm == label(BASELINE)), {})
+    found = []
+    for row in rows:
+        was = known.get(row.arm)
+        if was is None:
+            continue
+        estimate = row.speed_up["passes"]
+        valued = run.trials[run.trials["trial_id"].isin(list(row.trial_ids.values()))]
+        value = valued["best_value"].mean()
+        found.append(
+            Line(
+                row.arm,
+                str(was["arm"]),
+                base["cost"] / was["cost"] if base.get("cost") and was.get("cost") else None,
+                1.0
+                if row.is_baseline
+                else None
+                if estimate is None or estimate.bound
+                else estimate.value,
+                was.get("value"),
+                None if math.isnan(value) else float(value),
+                row.verdict,
+            )
+        )
+    return found
+
+
+def label(arm: str) -> str:
+    """Return the label of a named arm of a confirmation."""
+    return f"arm={arm}"
+
+
+def final_suite(run: Run) -> str | None:
+    """Return the suite of a confirmation's final table where it was measured, else None."""
+    wanted = (run.info.get("origin") or {}).get("suite")
+    tests = run.evals[(run.evals["split"] == "test") & (run.evals["suite"] == wanted)]
+    return wanted if len(tests) else None
+
+
+def answer(run: Run, rows: Sequence[ArmRow], target: float | None) -> str:
+    """Return the answer of a confirmation: what to train with, or that nothing was confirmed."""
+    known = confirms(run.info)
+    tried = (run.info.get("origin") or {}).get("configurations")
+    seeds = len(run.info["study"]["seeds"])
+    among = f" of the {tried} configurations that were tried" if tried else ""
+    best = chosen(rows)
+    base = printable(known[label(BASELINE)]["arm"])
+    goal = "the target" if target is None else fraction(target)
+    if best is None:
+        others = [row for row in rows if not row.is_baseline]
+        return (
+            f"Nothing confirmed: none of the best {plural(len(others), 'configuration')}{among} is "
+            f"shown to reach {goal} sooner than the baseline {base} at matched robustness on "
+            f"{plural(seeds, 'fresh seed')} ({'; '.join(f'{r.arm}: {r.verdict}' for r in others)})."
+        )
+    file = f" ({RECOMMENDED})" if (run.folder / RECOMMENDED).exists() else ""
+    value, span = interval(best.speed_up["passes"]).split(" ", 1)
+    return (
+        f"Train with this: {printable(known[best.arm]['arm'])}{file}. It reaches {goal} {value} "
+        f"times sooner than {base} {span}, {plural(seeds, 'fresh seed')}."
+    )
+
+
+def chosen(rows: Sequence[ArmRow]) -> ArmRow | None:
+    """Return what a confirmation recommends: of the arms shown to be faster at matched robustness
+    the one with the largest lower end of its interval; None where nothing was confirmed.
+    """
+
+    def least(row: ArmRow) -> float:
+        speed = row.speed_up["passes"]
+        return 0.0 if speed is None or speed.low is None else speed.low
+
+    return max((row for row in rows if row.verdict == "faster"), key=least, default=None)
+
+
+RECOMMENDED = "train-with.json"
+"""The recommended configuration in a confirmation's folder: `rayat train --config FILE`."""
+
+
+def configuration(run: Run, arm: str) -> str:
+    """Return an arm's configuration as the text of a file, without a seed."""
+    text = run.trials.loc[run.trials["arm"] == arm, "config_json"].iloc[0]
+    tree = json.loads(text)
+    tree.pop("seed", None)
+    return json.dumps(tree, indent=2, sort_keys=True) + "\n"
+
+
+def table(found: Sequence[Line]) -> list[tuple[str, ...]]:
+    """Return the rows of the table, the header first."""
+    header = (
+        "",
+        "in the search",
+        "speed-up found",
+        "confirmed",
+        "left of it",
+        "value found",
+        "confirmed",
+        "verdict",
+    )
+
+    def cell(value: float | None, show: Any) -> str:
+        return "-" if value is None else show(value)
+
+    body = [
+        (
+            line.arm.removeprefix("arm="),
+            printable(line.was),
+            cell(line.found_speed, factor),
+            cell(line.speed, factor),
+            cell(line.shrinkage, lambda share: f"{share:.0%}"),
+            cell(line.found_value, fraction),
+            cell(line.value, fraction),
+            line.verdict,
+        )
+        for line in found
+    ]
+    return [header, *body]

@@ -1,0 +1,95 @@
+"""The configurations of a search in order: the soonest to a target first, then the most robust."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rayat.compare.select import SOUND
+from rayat.compare.speedup import Cost, costs
+from rayat.ledger.reader import Run
+from rayat.measurement import flat, key, measurement
+
+
+@dataclass(frozen=True)
+class Found:
+    """A configuration as a search found it.
+
+    Attributes:
+        config_id, arm: of its trials. config: its tree, without the seed.
+        trial_ids: its sound trials by seed, at least one.
+        value: mean over seeds of the best value of the study's metric; NaN without any.
+        reached: in how many seeds it reached the target, also where the policy stopped it later.
+        cost: mean cost to the target on the headline axis (passes of single images; seconds where
+            none were counted), where every seed reached it; else NaN.
+    """
+
+    config_id: str
+    arm: str
+    config: Mapping[str, Any]
+    trial_ids: Mapping[int, str]
+    value: float
+    reached: int
+    cost: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether every seed reached the target."""
+        return self.reached == len(self.trial_ids)
+
+
+def ranked(run: Run, target: float) -> list[Found]:
+    """Return a run's configurations, best first; those without a sound trial are left out.
+
+    First those that reached the target in every seed, by their mean cost to it; then those that
+    reached it in more of their seeds; equals by the mean best value of the study's metric, which
+    alone decides among those that never reached it: how soon they would have is not known.
+
+    Args:
+        target: value of the study's metric, `inf` for a rank by value alone.
+    """
+    found = []
+    sound = run.trials[run.trials["status"].isin(list(SOUND)) & run.trials["best_value"].notna()]
+    for config_id, trials in sound.sort_values("trial_index").groupby("config_id", sort=False):
+        ids = {int(s): str(t) for s, t in zip(trials["seed"], trials["trial_id"], strict=True)}
+        tree = json.loads(trials["config_json"].iloc[0])
+        tree.pop("seed", None)
+        paid = costs(run, ids.values(), target)
+        reached = sum(cost.reached for cost in paid)
+        found.append(
+            Found(
+                str(config_id),
+                str(trials["arm"].iloc[0]),
+                tree,
+                ids,
+                float(trials["best_value"].mean()),
+                reached,
+                _mean_cost(paid) if reached == len(paid) else math.nan,
+            )
+        )
+    return sorted(
+        found,
+        key=lambda each: (
+            not each.whole,
+            each.cost if each.whole else 0.0,
+            -each.reached / len(each.trial_ids),
+            -each.value,
+        ),
+    )
+
+
+def comparable(one: Found, other: Found) -> bool:
+    """Return whether the accuracies of two configurations were measured alike."""
+    return key(measurement(flat(one.config))) == key(measurement(flat(other.config)))
+
+
+def _mean_cost(paid: list[Cost]) -> float:
+    """Return the mean in passes, in seconds where passes were not counted."""
+    for axis in ("passes", "seconds"):
+        spent = [cost.costs[axis] for cost in paid]
+        if all(math.isfinite(cost) for cost in spent):
+            return sum(spent) / len(spent)
+    return math.nan

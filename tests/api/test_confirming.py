@@ -1,0 +1,86 @@
+"""The best of a real search again on fresh seeds: linked to it, interrupted, gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from ray import tune
+
+import rayat
+from rayat.config import TrialConfig
+from rayat.errors import LedgerError, StudyError
+from rayat.runs.driver import Observer
+
+
+class AtFirst(Observer):
+    """Sends one SIGINT at the first report, as Ctrl-C does."""
+
+    def __init__(self) -> None:
+        self.left = 1
+
+    def changed(self, trial_id: str, what: str) -> None:
+        if what == "report" and self.left:
+            self.left = 0
+            os.kill(os.getpid(), 2)
+
+
+@pytest.mark.slow
+def test_a_search_is_confirmed_on_fresh_seeds_also_after_an_interrupt(local_ray, tiny, tmp_path):
+    study = tiny(
+        base={"epochs": 2},
+        space={
+            "lr.shape": tune.grid_search(["constant", "cosine"]),
+            "lr.peak": tune.grid_search([0.1, 0.05]),
+        },
+        nuisance=("lr.peak",),
+        seeds=(3,),
+        target=0.05,
+        baseline="lr.shape=constant",
+    )
+    search = rayat.run(study, tmp_path / "search", concurrency=1)
+    ask = {"top": 2, "seeds": 2, "attack": "fgsm", "images": 16, "concurrency": 1}
+    cut = rayat.confirm(search.folder, tmp_path / "again", observer=AtFirst(), **ask)
+    assert cut.summary.interrupted
+    done = rayat.confirm(search.folder, tmp_path / "again", **ask)
+    assert done.statuses == {"finished": 6}
+    assert sorted(set(done.trials["seed"])) == [4, 5], "seeds that the search never saw"
+    assert set(done.trials["arm"]) == {"arm=baseline", "arm=found-1", "arm=found-2"}
+    origin = done.info["origin"]
+    assert origin["run"] == str(search.folder) and origin["configurations"] == 4
+    was = origin["confirms"]["arm=found-1"]
+    configs = search.trials.set_index("config_id")["config_json"]
+    ours, theirs = (
+        json.loads(configs[was["config_id"]]),
+        done.config(
+            done.trials.loc[done.trials["arm"] == "arm=found-1", "trial_id"].iloc[0]
+        ).tree(),
+    )
+    assert {**ours, "seed": 0} == {**theirs, "seed": 0}
+    assert was["value"] == search.trials.set_index("config_id").loc[was["config_id"], "best_value"]
+    table = done.evals[done.evals["suite"] == "fgsm"]
+    assert len(table) == 6 and set(table["checkpoint"]) == {"best"} and set(table["n"]) == {16}
+    found = done.compare()
+    assert found.accuracy_source == "test, fgsm"
+    assert found.headline.startswith(
+        "Nothing confirmed: none of the best 2 configurations of the 4"
+    )
+    assert [line.was for line in found.confirmed][0].startswith("lr.shape=constant")
+    assert not (tmp_path / "again" / "train-with.json").exists()
+    before = done.folder.joinpath("log").stat().st_mtime_ns
+    assert len(rayat.confirm(search.folder, tmp_path / "again", **ask).trials) == 6
+    assert done.folder.joinpath("log").stat().st_mtime_ns >= before
+    with pytest.raises(LedgerError, match="holds another run than the confirmation"):
+        rayat.confirm(search.folder, tmp_path / "again", **{**ask, "top": 1})
+    with pytest.raises(StudyError, match="at least one configuration and seed, got 0, 2"):
+        rayat.confirm(search.folder, tmp_path / "none", **{**ask, "top": 0})
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_configuration_file_is_one_that_train_takes(tmp_path):
+    from rayat.cli.running import _read
+
+    config = TrialConfig.parse({"epochs": 3, "lr.peak": 0.05})
+    (tmp_path / "c.json").write_text(json.dumps(config.tree()))
+    assert TrialConfig.parse(_read(tmp_path / "c.json")) == config

@@ -1,0 +1,118 @@
+"""The winner of a search is lucky: what fresh seeds leave of it, and when nothing is claimed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from rayat.compare.confirmed import as_found, chosen, level
+from rayat.compare.ranking import ranked
+from rayat.compare.report import report
+from rayat.compare.table import compare
+
+TARGET = 0.5
+
+
+def curve(cost: float) -> list[float | None]:
+    """Return a metric that passes the target at an epoch, and goes on."""
+    epochs = max(1, round(cost))
+    return [0.4] * (epochs - 1) + [0.55] * (30 - epochs)
+
+
+def searched(builder, costs: dict[str, list[float]]):
+    """Return a search's run: each arm's epochs to the target, by seed."""
+    for arm, own in costs.items():
+        builder.arm(arm, [curve(cost) for cost in own], test=(0.8, 0.5))
+    return builder.build(target=TARGET, baseline="lr.shape=constant")
+
+
+def confirmation(make_run, search, fresh: dict[str, list[float]], configurations: int):
+    """Return the confirmation of a search on fresh seeds, as `rayat confirm` records it."""
+    order = ranked(search, TARGET)
+    base = next(found for found in order if found.arm == "lr.shape=constant")
+    best = [found for found in order if found is not base][: len(fresh) - 1]
+    named = {"baseline": base, **{f"found-{n}": found for n, found in enumerate(best, 1)}}
+    builder = make_run()
+    for name, own in fresh.items():
+        builder.arm(f"arm={name}", [curve(cost) for cost in own], test=(0.8, 0.5))
+    seeds = list(range(100, 100 + len(fresh["baseline"])))
+    run = builder.build(target=TARGET, baseline="baseline", seeds=seeds)
+    origin = {
+        "configurations": configurations,
+        "confirms": {f"arm={name}": as_found(name, found) for name, found in named.items()},
+    }
+    return dataclasses.replace(run, info={**run.info, "origin": origin})
+
+
+def test_configurations_are_ranked_by_their_cost_to_the_target_then_by_value(builder):
+    builder.arm("late", [curve(9), curve(11)])
+    builder.arm("sooner", [curve(5), curve(7)])
+    builder.arm("half", [curve(3), [0.4, 0.45]])
+    builder.arm("never-good", [[0.49, 0.49], [0.47, 0.47]])
+    builder.arm("never-bad", [[0.1, 0.2], [0.2, 0.1]])
+    builder.trial("broken", 0, [0.6], status="failed")
+    found = ranked(builder.build(target=TARGET, baseline="late"), TARGET)
+    assert [each.arm for each in found] == ["sooner", "late", "half", "never-good", "never-bad"]
+    assert found[0].cost == 6000 and found[0].reached == 2
+    assert math.isnan(found[2].cost) and found[2].reached == 1
+    by_value = ranked(builder.build(target=TARGET, baseline="late"), math.inf)
+    assert by_value[0].value == max(each.value for each in by_value)
+
+
+def test_a_real_winner_is_recommended_with_what_is_left_of_it(make_run):
+    search = searched(make_run(), {"lr.shape=constant": [20], "a": [5], "b": [18], "c": [19]})
+    fresh = {
+        "baseline": [20, 21, 19, 20, 22],
+        "found-1": [10, 11, 10, 9, 10],
+        "found-2": [20, 19, 21, 20, 21],
+    }
+    found = compare(confirmation(make_run, search, fresh, 4))
+    assert found.headline.startswith(
+        "Train with this: a. It reaches 0.500 2.04 times sooner than lr.shape=constant ["
+    )
+    assert found.headline.endswith("], 5 fresh seeds.")
+    assert chosen(found.rows).arm == "arm=found-1"
+    line = next(line for line in found.confirmed if line.arm == "arm=found-1")
+    assert line.found_speed == pytest.approx(4.0) and line.speed == pytest.approx(102 / 50)
+    assert line.shrinkage == pytest.approx(0.51, abs=0.001)
+    text = found.render()
+    assert "51%" in text and "Found by the search, and on fresh seeds" in text
+    assert "hold for all 2 comparisons together (Bonferroni: each at 97.5 %)" in " ".join(
+        text.split()
+    )
+    assert "| found-1 | a | 4.00 | 2.04 | 51% |" in found.markdown()
+
+
+def test_a_winner_by_luck_is_called_what_it_is(make_run):
+    """Thirty equal arms: the best of them looked twice as fast, and is not."""
+    random = np.random.default_rng(0)
+    costs = {f"arm-{n}": [float(random.normal(15, 3))] for n in range(30)}
+    search = searched(make_run(), {"lr.shape=constant": [15], **costs})
+    best = ranked(search, TARGET)[0]
+    assert 15_000 / best.cost > 1.5
+    names = ("baseline", "found-1", "found-2", "found-3")
+    fresh = {name: list(random.normal(15, 3, 5)) for name in names}
+    run = confirmation(make_run, search, fresh, 31)
+    found = compare(run)
+    assert found.headline.startswith(
+        "Nothing confirmed: none of the best 3 configurations of the 31 configurations that were "
+        "tried is shown to reach 0.500 sooner than the baseline lr.shape=constant"
+    )
+    assert chosen(found.rows) is None
+    assert "Nothing confirmed" in report(run, found)
+    assert level(run.info) == pytest.approx(1 - 0.05 / 3)
+
+
+@pytest.mark.slow
+def test_equal_arms_are_confirmed_in_at_most_one_of_twenty_studies(make_run):
+    random, studies, wrong = np.random.default_rng(1), 100, 0
+    search = searched(make_run(), {"lr.shape=constant": [15], "a": [9], "b": [10], "c": [11]})
+    names = ("baseline", "found-1", "found-2", "found-3")
+    for _ in range(studies):
+        fresh = {name: list(random.normal(15, 3, 5)) for name in names}
+        wrong += chosen(compare(confirmation(make_run, search, fresh, 4)).rows) is not None
+    # Twice the standard error of a share of 5 %.
+    assert wrong / studies <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / studies)
