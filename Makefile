@@ -48,13 +48,13 @@ torture: install  ## faults on purpose: kills, crashes, flipped bits, forgeries 
 	  tests/ledger/test_log.py tests/ledger/test_reader.py tests/ledger/test_repair.py \
 	  tests/ledger/test_lock.py tests/ledger/test_fuzz.py tests/ledger/test_provenance.py \
 	  tests/training/test_checkpoints.py tests/training/test_gadgets.py \
-	  tests/runs/test_driver.py \
+	  tests/runs/test_driver.py tests/runs/test_resuming.py \
 	  tests/runs/test_simulated.py tests/orchestration/test_kill.py \
 	  tests/orchestration/test_overdue.py tests/orchestration/test_shared_data.py \
 	  tests/orchestration/test_faults.py tests/orchestration/test_lost_nodes.py \
 	  tests/orchestration/test_cluster.py tests/runs/test_following.py \
 	  tests/test_names.py tests/test_supply.py tests/test_safety.py
-	$(BIN)/python -m pytest -s -q tests/orchestration/test_sweep.py -k "hung or killed or packages"
+	$(BIN)/python -m pytest -s -q tests/orchestration/test_sweep.py -k "hung or killed"
 	$(BIN)/python -m pytest -s -q tests/cli/test_end_to_end.py -k status
 	$(BIN)/rayat bench R1
 

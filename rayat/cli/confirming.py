@@ -45,7 +45,7 @@ def confirm(
     out: options.Out = None,
     json: options.Json = False,
 ) -> None:
-    """Train the best of a run again on fresh seeds, and say what to train with.
+    """Train the best of a run again, on fresh seeds.
 
     The best of many configurations is partly the one that chance favoured. So the best K and the
     baseline are trained on seeds that the search never used, without early stopping. Printed are

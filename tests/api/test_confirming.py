@@ -66,7 +66,7 @@ def test_a_search_is_confirmed_on_fresh_seeds_also_after_an_interrupt(local_ray,
     assert found.headline.startswith(
         "Nothing confirmed: none of the best 2 configurations of the 4"
     )
-    assert [line.was for line in found.confirmed][0].startswith("lr.shape=constant")
+    assert found.confirmed[0].was.startswith("lr.shape=constant")
     assert not (tmp_path / "again" / "train-with.json").exists()
     before = done.folder.joinpath("log").stat().st_mtime_ns
     assert len(rayat.confirm(search.folder, tmp_path / "again", **ask).trials) == 6

@@ -16,7 +16,7 @@ PLACE = ["--address", "--cpus", "--gpus", "--allow-open-cluster"]
 SURFACE = {
     "ls": ["kind", "--json"],
     "show": ["kind", "name", "--out", "--json"],
-    "train": ["--set", "--workers", *PLACE, "--out", "--json"],
+    "train": ["--config", "--set", "--workers", *PLACE, "--out", "--json"],
     "plan": [
         "study",
         *PLACE,
@@ -69,6 +69,19 @@ SURFACE = {
     ],
     "status": ["run", "--json"],
     "refit": ["run", "--set", "--workers", *PLACE, "--out", "--json"],
+    "confirm": [
+        "run",
+        "--top",
+        "--seeds",
+        "--baseline",
+        "--target",
+        "--attack",
+        "--n",
+        *PLACE,
+        "--concurrency",
+        "--out",
+        "--json",
+    ],
     "evaluate": [
         "what",
         "--attack",

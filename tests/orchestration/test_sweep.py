@@ -352,20 +352,3 @@ def test_a_hung_trial_is_started_again_and_then_lost(one, tmp_path):
     (reason,) = read_run(tmp_path / "twice").trials["stop_reason"]
     assert reason.startswith("timed out: no report for")
     print("hung trials: 3 SIGSTOP, 2 restarted, 1 lost at its last restart, 0 sweeps held up")
-
-
-def test_a_resume_with_other_packages_names_them_once(tiny, tmp_path, monkeypatch):
-    from rayat.ledger.writer import Ledger
-    from rayat.orchestration import resuming, sweep
-
-    info = sweep.run_info(tiny(), [], None, ["test"])
-    with Ledger.create(tmp_path / "run", info) as ledger:
-        assert sweep.other_packages(ledger) == ""
-        now = resuming.describe_environment()
-        newer = {**now, "packages": {**now["packages"], "torch": "9.0"}}
-        monkeypatch.setattr(resuming, "describe_environment", lambda: newer)
-        said = sweep.other_packages(ledger)
-        assert said.startswith(f"other versions than the run had: torch {now['packages']['torch']}")
-        assert "-> 9.0; its later epochs may not be" in said
-        ledger.event("resumed", {"environment": newer})
-        assert sweep.other_packages(ledger) == ""
