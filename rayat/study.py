@@ -11,9 +11,7 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from types import FunctionType
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
@@ -22,8 +20,7 @@ from rayat.errors import StudyError, nearest
 from rayat.layers import refuse_twice
 from rayat.measurement import refuse_metric, refuse_target, unlike
 from rayat.own.code import Code, use
-from rayat.registry import POLICIES, SEARCHERS, Part, explain
-from rayat.search.arms import Arm
+from rayat.registry import POLICIES, SEARCHERS, explain
 from rayat.search.axes import (
     Axes,
     half_set,
@@ -34,6 +31,7 @@ from rayat.search.axes import (
     uneven,
 )
 from rayat.search.domains import is_domain, is_grid, refuse_empty
+from rayat.search.labels import domain_json, label, names, only
 from rayat.search.plan import Plan, Trial
 from rayat.studyfile import execute
 
@@ -262,7 +260,7 @@ class Study(BaseModel):
         refuse_unknown(found, list(arms.values()))
         refuse_lost(found, arms)
         refuse_uneven(found, arms)
-        arms = self._only(arms)
+        arms = only(arms, self.only, list(self.arms))
         return Plan(self.search, arms, found.nuisance, self.draws, self.draw_seed, self.seeds)
 
     def notes(self) -> list[str]:
@@ -293,19 +291,6 @@ class Study(BaseModel):
             nuisance={k: self.space[k] for k in nuisance},
             label=label,
         )
-
-    def _only(self, arms: dict[str, Arm]) -> dict[str, Arm]:
-        """Return the arms that `only` names: whole labels, names of `arms`, or parts of labels."""
-        chosen: set[str] = set()
-        for text in self.only:
-            named = {arm for arm in arms if names(text, arm)}
-            if not named:
-                raise StudyError(
-                    f"{text!r} is no arm of the study{nearest(text, [*self.arms, *arms])}; "
-                    f"arms: {'; '.join(arms)}"
-                )
-            chosen |= named
-        return {arm: value for arm, value in arms.items() if arm in chosen or not self.only}
 
     def _check_baseline(self, arms: list[str]) -> None:
         if self.baseline is not None and not any(names(self.baseline, arm) for arm in arms):
@@ -357,40 +342,3 @@ def load_study(path: str | Path) -> Study:
         raise StudyError(f"{path} defines no `study = Study(...)`")
     study._code = code
     return study
-
-
-def names(text: str, arm: str) -> bool:
-    """Return whether a text is an arm's label, parts of it, or its name among `Study.arms`."""
-    return any(f",{part}," in f",{arm}," for part in (text, f"arm={text}"))
-
-
-def label(value: object) -> str:
-    """Return a short text for an axis value: `cosine`, `0.1`, `pgd(steps=5)`."""
-    if isinstance(value, Mapping):
-        name = value.get("name", value.get("shape"))
-        rest = ",".join(f"{k}={label(v)}" for k, v in value.items() if k not in ("name", "shape"))
-        return f"{name or ''}({rest})" if rest else str(name)
-    if isinstance(value, float):
-        short = f"{value:g}"
-        # Two rates that differ in the seventh digit are two arms.
-        return short if float(short) == value else repr(value)
-    return str(value)
-
-
-def domain_json(domain: object) -> Any:
-    """Return a domain as JSON, equal in every process: values as they are, the rest as text."""
-    if isinstance(domain, str | int | float | bool | None):
-        return domain
-    if isinstance(domain, Mapping):
-        return {str(key): domain_json(value) for key, value in domain.items()}
-    if isinstance(domain, list | tuple):
-        return [domain_json(value) for value in domain]
-    if isinstance(domain, FunctionType):
-        return domain.__qualname__
-    if isinstance(domain, Part):
-        return domain.spec()
-    if hasattr(domain, "tolist"):  # a NumPy scalar or array
-        return domain.tolist()
-    # Never `repr`: Tune's samplers print their memory address.
-    fields = sorted((k, v) for k, v in getattr(domain, "__dict__", {}).items() if k[0] != "_")
-    return f"{type(domain).__name__}({', '.join(f'{k}={domain_json(v)}' for k, v in fields)})"

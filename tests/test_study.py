@@ -12,7 +12,8 @@ from ray import tune
 
 from rayat.errors import ConfigError, StudyError
 from rayat.registry import SHAPES
-from rayat.study import Study, domain_json, label, load_study
+from rayat.search.labels import domain_json, label
+from rayat.study import Study, load_study
 
 SHAPE_AXIS = tune.grid_search(["constant", "cosine"])
 

@@ -89,7 +89,7 @@ def confirm(
         from rayat.suites.base import suite
 
         origin["suite"] = suite(attack).title
-    from rayat.orchestration import sweep
+    from rayat.api import sweep
 
     options = options_of(how, study.max_failures)
     if (place / RUN).exists():

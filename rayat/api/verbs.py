@@ -101,7 +101,7 @@ def run(
         changed_study(study_of(study), changes or {}), policy, seeds, order_seed, arms
     )
     folder = run_folder(chosen.name, out, name)
-    from rayat.orchestration import sweep
+    from rayat.api import sweep
 
     options = options_of(how, chosen.max_failures)
     summary = sweep.run(chosen, folder, where(how), options, observer, command)
@@ -126,7 +126,7 @@ def resume(
         DataError: the data set is not the one that the run began with.
     """
     folder = located(folder)
-    from rayat.orchestration import sweep
+    from rayat.api import sweep
 
     options = options_of(how, int(read_info(folder)["study"].get("max_failures", 3)))
     summary = sweep.resume(folder, where(how), options, observer, retry)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import psutil
 
+from rayat.api import sweep
 from rayat.bench.machine import load
 from rayat.bench.rows import BenchRow, measured
 from rayat.bench.timing import Settings
 from rayat.bench.trials import study_of
 from rayat.config import TrialConfig
 from rayat.ledger.status import Status
-from rayat.orchestration import sweep
 from rayat.orchestration.cluster import cluster
 from rayat.orchestration.execute import Options
 

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import ray
 
+from rayat.api import sweep
 from rayat.bench.rows import Bar, BenchRow, measured
 from rayat.bench.timing import Settings
 from rayat.bench.trials import study_of
@@ -22,7 +23,6 @@ from rayat.config import TrialConfig
 from rayat.data.base import Prepared
 from rayat.data.prepare import prepare
 from rayat.errors import DataError
-from rayat.orchestration import sweep
 from rayat.orchestration.cluster import cluster
 from rayat.runs.driver import Driver, Observer
 

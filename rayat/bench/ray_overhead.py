@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rayat.api import sweep
 from rayat.bench.trials import study_of
 from rayat.config import TrialConfig
-from rayat.orchestration import sweep
 from rayat.orchestration.cluster import cluster
 from rayat.orchestration.execute import Options
 from rayat.runs.driver import Driver, Observer

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from rayat.api import sweep
 from rayat.bench.machine import load
 from rayat.bench.processes import workers
 from rayat.bench.rows import Bar, BenchRow, measured
@@ -15,7 +16,6 @@ from rayat.bench.timing import Settings
 from rayat.config import TrialConfig
 from rayat.data.prepare import prepare
 from rayat.ledger.status import Status
-from rayat.orchestration import sweep
 from rayat.orchestration.cluster import cluster
 from rayat.planning.estimate import estimate
 from rayat.study import Study

@@ -182,13 +182,13 @@ def train(
     wanted = _with_workers(parse_changes(changes), workers)
     config = TrialConfig.parse(_read(config_file) if config_file else {}).replace(wanted)
     folder = run_folder("train", out, None)
+    from rayat.api import single
     from rayat.api.verbs import Ray, command_line, where
-    from rayat.orchestration import standalone
 
     place = where(Ray(address=address, cpus=cpus, gpus=gpus, allow_open_cluster=allow_open_cluster))
 
     with carefully(folder):
-        summary = standalone.train(config, folder, place, display(address is None), command_line())
+        summary = single.train(config, folder, place, display(address is None), command_line())
     conclude(summary, json)
 
 
@@ -213,13 +213,13 @@ def refit(
     name = read_info(run)["study"]["name"]
     folder = run_folder(f"refit-{name}", out, None)
     wanted = _with_workers(parse_changes(changes), workers)
+    from rayat.api import single
     from rayat.api.verbs import Ray, command_line, where
-    from rayat.orchestration import standalone
 
     place = where(Ray(address=address, cpus=cpus, gpus=gpus, allow_open_cluster=allow_open_cluster))
 
     with carefully(folder):
-        summary = standalone.refit(
+        summary = single.refit(
             run.absolute(), folder, wanted, place, display(address is None), command_line()
         )
     conclude(summary, json)

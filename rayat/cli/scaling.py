@@ -65,7 +65,7 @@ def table(rows: Sequence[Mapping[str, Any]], link: str | None) -> str:
 def name(spec: Mapping[str, Any]) -> str:
     """Return an exchange in a few letters: what is not its default."""
     from rayat.registry import EXCHANGES
-    from rayat.study import label
+    from rayat.search.labels import label
 
     usual = EXCHANGES.build(spec["name"]).spec()
     changed = {key: value for key, value in spec.items() if usual[key] != value}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +13,7 @@ from typing import Any, Self
 from rayat.columns import Declared, add
 from rayat.errors import LedgerError, nearest, quoted
 from rayat.ledger.files import create_file, located, make_folder
+from rayat.ledger.held import LedgerState
 from rayat.ledger.info import RUN, read_info, run_json
 from rayat.ledger.lock import RunLock
 from rayat.ledger.log import LOG, Extent, Log
@@ -32,7 +33,7 @@ COST_FACTOR = 20
 """... and the pause is at least this many times what the last rewrite took (under 5 % of time)."""
 
 
-class Ledger:
+class Ledger(LedgerState):
     """One run's log, its state in memory, and the projection to tables.
 
     Every method that records something returns after it is on disk. One thread of one process
@@ -279,62 +280,6 @@ class Ledger:
                 )
         if trial_ids:
             self.event(RETRY, {"trial_ids": list(trial_ids)})
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """Return what `run.json` says."""
-        return dict(self.state.info or {})
-
-    def trials(self) -> dict[str, dict[str, Any]]:
-        """Return what each trial was declared with (columns of the trials table), in order."""
-        return {trial_id: dict(trial.declared) for trial_id, trial in self.state.trials.items()}
-
-    def arms(self) -> dict[str, str]:
-        """Return each trial's arm, in the order of declaration."""
-        return {trial_id: trial.declared["arm"] for trial_id, trial in self.state.trials.items()}
-
-    def reports(self, trial_id: str) -> list[dict[str, Any]]:
-        """Return a trial's rows of the epochs table (and `outcome`), in epoch order."""
-        return list(self.state.trial(trial_id).rows())
-
-    def reported(self, trial_id: str) -> int:
-        """Return the last epoch held for a trial, 0 at first."""
-        return self.state.trial(trial_id).last
-
-    def observations(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
-        """Yield (trial_id, epoch, row) in the order in which each was first durable.
-
-        This rebuilds a policy exactly: a live driver that shows its policy each `rows.report_row`
-        of a first report shows it this sequence (here absent values are None). An epoch replayed by
-        a later attempt is not observed again.
-        """
-        for trial_id, epoch, values in self.state.observed:
-            names = self.state.trials[trial_id].names
-            yield trial_id, epoch, {"epoch": epoch, **dict(zip(names, values, strict=True))}
-
-    def gone(self) -> list[tuple[int, str]]:
-        """Return (how many `observations` came before, trial_id) of each `failed` or `lost` end."""
-        return list(self.state.gone)
-
-    def decisions(self, trial_id: str) -> list[dict[str, Any]]:
-        """Return a trial's decisions in order, as recorded, with their `position`."""
-        return list(self.state.trial(trial_id).decisions)
-
-    def evaluations(self) -> list[dict[str, Any]]:
-        """Return the rows of the evals table, as recorded."""
-        return [dict(row) for row in self.state.evals.values()]
-
-    def events(self) -> list[dict[str, Any]]:
-        """Return the driver's events in order: position, at (µs UTC), name, payload."""
-        return list(self.state.events)
-
-    def status(self, trial_id: str) -> Status:
-        """Return what a trial is at, or how it ended."""
-        return self.state.trial(trial_id).status
-
-    def unfinished(self) -> list[str]:
-        """Return the trials that a resumed run goes on with, in the order of declaration."""
-        return [key for key, trial in self.state.trials.items() if not trial.status.is_final]
 
     def project(self) -> None:
         """Rewrite the tables and their manifest from the state, atomically.

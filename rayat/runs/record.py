@@ -20,7 +20,8 @@ from rayat.ledger.writer import Ledger
 from rayat.own.parts import OwnParts
 from rayat.planning.placement import Capacity
 from rayat.policies.base import TrialView
-from rayat.study import Study, domain_json
+from rayat.search.labels import domain_json
+from rayat.study import Study
 
 
 @dataclass(frozen=True)

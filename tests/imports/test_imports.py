@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from rayat.api.sweep import resume
 from rayat.cli.app import app
 from rayat.compare.table import compare
 from rayat.errors import LedgerError
 from rayat.imports import base, ray_results, robust_overfitting, table
 from rayat.ledger.reader import read_run
-from rayat.orchestration.sweep import resume
 from rayat.registry import POLICIES
 from rayat.replay.curves import read_curves
 from rayat.replay.simulate import simulate

@@ -13,12 +13,12 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 
+from rayat.api.sweep import run
 from rayat.ledger.reader import read_run
 from rayat.ledger.schema import EPOCHS
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.execute import Options
 from rayat.orchestration.faults import Fault
-from rayat.orchestration.sweep import run
 from rayat.runs.driver import Observer
 from rayat.training.launched import limit_collectives
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from ray import tune
 
+from rayat.api.sweep import resume, run
 from rayat.cli.options import seconds
 from rayat.compare.table import compare
 from rayat.errors import ConfigError, LedgerError
@@ -18,7 +19,6 @@ from rayat.ledger.schema import EPOCHS
 from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.execute import Options
-from rayat.orchestration.sweep import resume, run
 from rayat.policies.base import TrialView
 from rayat.registry import POLICIES
 from rayat.replay.verify import verify

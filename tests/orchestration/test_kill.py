@@ -22,7 +22,7 @@ from ray import tune
 from rayat.orchestration.cluster import cluster
 from rayat.study import Study
 from rayat.runs.driver import Observer
-from rayat.orchestration.sweep import resume, run
+from rayat.api.sweep import resume, run
 
 class Acknowledge(Observer):
     def begin(self, driver, concurrency):

@@ -27,7 +27,7 @@ from ray.cluster_utils import Cluster
 from rayat.orchestration.cluster import cluster as joined
 from rayat.runs.driver import Observer
 from rayat.orchestration.execute import Options
-from rayat.orchestration.sweep import run
+from rayat.api.sweep import run
 from rayat.orchestration.cluster import Where
 from rayat.study import Study
 

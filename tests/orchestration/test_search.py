@@ -9,12 +9,12 @@ import random
 import pytest
 from ray import tune
 
+from rayat.api.sweep import run
 from rayat.config import TrialConfig
 from rayat.errors import StudyError
 from rayat.ledger.log import LOG, MAGIC, encode, read_log
 from rayat.ledger.repair import repair
 from rayat.ledger.writer import Ledger
-from rayat.orchestration.sweep import run
 from rayat.registry import POLICIES
 from rayat.replay.verify import verify
 from rayat.runs.driver import Driver

@@ -9,9 +9,9 @@ import torch
 from ray import tune
 from safetensors.torch import load_file
 
+from rayat.api.sweep import run
 from rayat.ledger.reader import read_run
 from rayat.orchestration.execute import Options
-from rayat.orchestration.sweep import run
 
 # No BatchNorm and no random start: M workers then compute what one worker computes.
 DETERMINISTIC = {

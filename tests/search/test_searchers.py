@@ -13,7 +13,8 @@ from rayat.errors import StudyError
 from rayat.registry import SEARCHERS
 from rayat.search.base import Told
 from rayat.search.domains import as_json, values
-from rayat.study import Study, domain_json
+from rayat.search.labels import domain_json
+from rayat.study import Study
 
 SPACE = {"lr.peak": tune.loguniform(1e-3, 1), "attack": tune.choice(["pgd", {"name": "fgsm"}])}
 FINITE = {"epochs": tune.randint(2, 5), "lr.warmup": tune.quniform(0.0, 0.3, 0.1)}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from ray import tune
 
+from rayat.api.single import refit, train
+from rayat.api.sweep import resume, run
 from rayat.ledger.reader import read_run
-from rayat.orchestration.standalone import refit, train
-from rayat.orchestration.sweep import resume, run
 from rayat.runs.driver import Observer
 
 

@@ -14,6 +14,7 @@ import pytest
 import ray
 from ray import tune
 
+from rayat.api.sweep import resume, run
 from rayat.compare.report import write_report
 from rayat.errors import DataError, LedgerError, PlacementError
 from rayat.evaluation.request import Request
@@ -24,7 +25,6 @@ from rayat.ledger.repair import repair
 from rayat.ledger.schema import EPOCHS
 from rayat.orchestration.cluster import Where
 from rayat.orchestration.execute import Options
-from rayat.orchestration.sweep import resume, run
 from rayat.registry import SUITES
 from rayat.replay.curves import read_curves
 from rayat.replay.verify import verify

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rayat.api import sweep
 from rayat.compare.select import best_trial
 from rayat.config import TrialConfig
 from rayat.errors import LedgerError
 from rayat.ledger.files import located
 from rayat.ledger.reader import read_run
-from rayat.orchestration import sweep
 from rayat.orchestration.cluster import LOCAL, Where
 from rayat.orchestration.execute import Options
 from rayat.own.parts import adopt
