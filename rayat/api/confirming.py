@@ -30,6 +30,7 @@ from rayat.ledger.info import RUN, read_info
 from rayat.ledger.reader import Run as Tables
 from rayat.ledger.reader import read_run, require_reports
 from rayat.measurement import refuse_target
+from rayat.own.parts import adopt
 from rayat.study import Study
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def confirm(
             f"a confirmation needs at least one configuration and seed, got {top}, {seeds}"
         )
     run = require_reports(read_run(folder))
+    adopt(folder)  # methods of the study's own
     place = run_folder(f"confirm-{run.info['study']['name']}"[:64], out, None)
     study, origin = _study(run, folder, top, seeds, baseline, target)
     if attack is not None:
