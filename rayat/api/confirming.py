@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-import rayat.orchestration  # noqa: F401  (before Ray is imported)
 from rayat.api.run import Run
 from rayat.api.studies import run_folder
 from rayat.api.verbs import How, options_of, where
