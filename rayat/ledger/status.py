@@ -25,6 +25,10 @@ class Status(StrEnum):
     FAILED = "failed"
     LOST = "lost"
 
+    def __repr__(self) -> str:
+        """Return the stored text: a dictionary of statuses reads as what the ledger holds."""
+        return repr(self.value)
+
     @property
     def is_live(self) -> bool:
         """Whether the trial may run now: it has no end and waits for nobody's verdict."""

@@ -33,3 +33,7 @@ def test_a_log_with_an_end_that_is_none_is_refused_by_its_record(tmp_path):
     path.write_bytes(MAGIC + b"".join(encode({"fence": 1, "at": 0, **r}) for r in records))
     with pytest.raises(LedgerError, match=r"record 2 .* 'gone' is not a valid Status"):
         read_log(path, State().apply)
+
+
+def test_a_status_is_shown_as_it_is_stored():
+    assert f"{ {Status.FINISHED: 2} }" == "{'finished': 2}"

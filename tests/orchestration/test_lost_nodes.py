@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,10 @@ from rayat.ledger.reader import read_run
 from rayat.ledger.schema import EPOCHS
 from rayat.ledger.writer import Ledger
 
+# Four raylets' worth of processes start one after another; the limit only ends what hangs.
+pytestmark = [pytest.mark.slow, pytest.mark.own_ray, pytest.mark.timeout(1800)]
+
+PLUGIN = Path(__file__).parents[2] / "examples" / "plugin"
 TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at", "attempt"]
 DRIVER = """
 import os
@@ -29,7 +34,7 @@ from rayat.runs.driver import Observer
 from rayat.orchestration.execute import Options
 from rayat.api.sweep import run
 from rayat.orchestration.cluster import Where
-from rayat.study import Study
+from rayat.study import Study, load_study
 
 # A node counts as lost after five looks in vain: one every half second, by default every third one.
 health = {"health_check_period_ms": 500}
@@ -87,6 +92,10 @@ for name, at_once, observer in (("whole", 1, None), ("lost", None, Remove())):
     done = run(study, sys.argv[1] + "/" + name, where, options, observer)
     print(name, done.statuses, flush=True)
     study = study.model_copy(update={"final_eval": False})
+# Methods of one's own: no worker's node holds the study's folder on its path.
+options = Options(placement="spread", at_once=1)
+done = run(load_study(sys.argv[2]), sys.argv[1] + "/plugin", where, options)
+print("plugin", done.statuses, flush=True)
 cluster.shutdown()
 """
 
@@ -100,14 +109,12 @@ def table(folder):
 def ran(tmp_path_factory):
     """Return what the driver printed, and the folder of its two runs."""
     folder = tmp_path_factory.mktemp("nodes")
-    driver = [sys.executable, "-c", DRIVER, str(folder)]
-    done = subprocess.run(driver, capture_output=True, text=True)
+    driver = [sys.executable, "-c", DRIVER, str(folder), str(PLUGIN / "study.py")]
+    done = subprocess.run(driver, capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout, folder
 
 
-@pytest.mark.slow
-@pytest.mark.own_ray
 def test_workers_on_other_nodes_keep_their_checkpoints_in_the_runs_folder(ran):
     """The folder is a path that all nodes see; on the driver's own node nothing can run."""
     said, folder = ran
@@ -122,8 +129,6 @@ def test_workers_on_other_nodes_keep_their_checkpoints_in_the_runs_folder(ran):
     assert len(whole.evals) == 2 * 4
 
 
-@pytest.mark.slow
-@pytest.mark.own_ray
 def test_trials_of_one_and_of_several_workers_survive_the_loss_of_nodes(ran):
     said, folder = ran
     assert said.count("removed") == 2
@@ -141,3 +146,14 @@ def test_trials_of_one_and_of_several_workers_survive_the_loss_of_nodes(ran):
     assert before.equals(after)
     assert {"died", "node"} >= {event["payload"]["kind"] for event in events}
     assert len(events) >= 2
+
+
+def test_methods_of_ones_own_reach_the_workers_of_every_node(ran):
+    """The example's shape, attack and network, on one worker and on two of two nodes."""
+    said, folder = ran
+    assert "plugin {'finished': 2}" in said
+    result = read_run(folder / "plugin")
+    assert result.trials["workers"].tolist() == [1, 2]
+    assert list(result.info["own_parts"]["files"]) == ["example_plugin.py"]
+    assert (folder / "plugin" / "code" / "example_plugin.py").is_file()
+    assert result.epochs["val_robust_acc"].notna().all()
