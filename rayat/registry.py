@@ -268,6 +268,14 @@ class Registry(Generic[P]):
             fields.setdefault(cls.shorthand, argument)
         try:
             return cls(**fields)
+        except TypeError as error:
+            missing = sorted(getattr(cls, "__abstractmethods__", ()))
+            if not missing:
+                raise
+            raise ConfigError(
+                f"{self.path} {name!r}: {cls.__qualname__} does not define "
+                f"{', '.join(missing)}, which every {self.path} has"
+            ) from error
         except ValidationError as error:
             known = [f"{self.path}.{field}" for field in (self.key, *cls.model_fields)]
             owner = f" of {self.path} {name!r}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from rayat.api.run import Run
 from rayat.api.studies import run_folder
-from rayat.api.verbs import How, options_of, where
+from rayat.api.verbs import How, known, options_of, where
 from rayat.compare.confirmed import (
     BASELINE,
     CONFIRMS,
@@ -77,7 +77,10 @@ def confirm(
         LedgerError: no run there, none that is over, or nothing to confirm.
         StudyError: configurations that were measured differently, or numbers below 1.
     """
+    known(how, How)
     folder = located(folder)
+    if not isinstance(top, int) or not isinstance(seeds, int):
+        raise StudyError(f"top and seeds are whole numbers, got {top!r} and {seeds!r}")
     if top < 1 or seeds < 1:
         raise StudyError(
             f"a confirmation needs at least one configuration and seed, got {top}, {seeds}"
@@ -94,7 +97,7 @@ def confirm(
 
     options = options_of(how, study.max_failures)
     if (place / RUN).exists():
-        _refuse_another(place, origin)
+        _refuse_another(place, folder, study, origin)
         summary = sweep.resume(place, where(how), options, observer)
     else:
         summary = sweep.run(study, place, where(how), options, observer, command, origin)
@@ -119,6 +122,8 @@ def _study(
 ) -> tuple[Study, dict[str, Any]]:
     """Return the study of a confirmation, and what it keeps of the search."""
     study = run.info["study"]
+    if "imported" in run.info:
+        raise LedgerError(f"{folder} was imported: its configurations cannot be trained here")
     arm = match_arm(run, baseline or study.get("baseline") or arms(run)[0])
     by_value = ranked(run, math.inf)
     base = next((found for found in by_value if found.arm == arm), None)
@@ -166,14 +171,36 @@ def _study(
     return confirmation, origin
 
 
-def _refuse_another(place: Path, origin: dict[str, Any]) -> None:
-    """Refuse to go on with a folder that holds another run."""
-    held = read_info(place).get("origin") or {}
-    if not confirms({"origin": held}) or held.get(CONFIRMS) != origin[CONFIRMS]:
+def _refuse_another(place: Path, folder: Path, study: Study, origin: dict[str, Any]) -> None:
+    """Refuse to go on with a folder that holds another run, or another confirmation."""
+    if place == folder:
+        raise LedgerError(f"{place} is the run that is to be confirmed; choose another --out")
+    info = read_info(place)
+    held = info.get("origin") or {}
+    if not confirms(info) or held.get("run") != origin["run"]:
         raise LedgerError(
-            f"{place} holds another run than the confirmation of {quoted(origin['run'])} that was "
-            "asked for; choose another folder with --out"
+            f"{place} holds another run than a confirmation of {quoted(origin['run'])}; choose "
+            "another folder with --out"
         )
+    then = {
+        "the configurations (--top, --baseline)": held[CONFIRMS],
+        "the seeds": info["study"]["seeds"],
+        "the target": info["study"].get("target"),
+        "the final suite (--attack)": held.get("suite"),
+    }
+    now = {
+        "the configurations (--top, --baseline)": origin[CONFIRMS],
+        "the seeds": list(study.seeds),
+        "the target": study.target,
+        "the final suite (--attack)": origin.get("suite"),
+    }
+    for what, before in then.items():
+        if before != now[what]:
+            shown = f": {before} then, {now[what]} now" if not isinstance(before, dict) else ""
+            raise LedgerError(
+                f"{place} confirms {quoted(origin['run'])} otherwise than asked, as {what} differ"
+                f"{shown}; choose another folder with --out"
+            )
 
 
 def _final(

@@ -176,7 +176,13 @@ class Run(Tables):
         from rayat.evaluation.run import evaluate_run
         from rayat.suites.base import suite
 
-        request = Request(tuple(suite(text) for text in attacks), tuple(eps), size=n, device=device)
+        request = Request(
+            tuple(suite(text) for text in ([attacks] if isinstance(attacks, str) else attacks)),
+            tuple(eps),
+            size=n,
+            device=device,
+        )
+        trials = [trials] if isinstance(trials, str) else trials
         chosen = [str(self._row(trial)["trial_id"]) for trial in trials]
         return pd.DataFrame(evaluate_run(self.folder, request, chosen, workers=workers))
 

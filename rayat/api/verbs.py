@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from rayat.api.run import Run
 from rayat.api.studies import changed_study, replanned, run_folder, study_of
-from rayat.errors import PlacementError
+from rayat.errors import ConfigError, PlacementError, nearest
 from rayat.ledger.files import located
 from rayat.ledger.info import read_info
 
@@ -97,6 +97,7 @@ def run(
         StudyError, ConfigError, DataError, PlacementError: refused before anything was written.
         LedgerError: the folder holds a run already, or cannot be written.
     """
+    known(how, How)
     chosen = replanned(
         changed_study(study_of(study), changes or {}), policy, seeds, order_seed, arms
     )
@@ -125,6 +126,8 @@ def resume(
         LedgerError: no run there, or damaged beyond its log. LockedError: it is still running.
         DataError: the data set is not the one that the run began with.
     """
+    known(how, How)
+    retry = [retry] if isinstance(retry, str) else retry
     folder = located(folder)
     from rayat.api import sweep
 
@@ -180,6 +183,7 @@ def plan(
     from rayat.planning.refusal import own_parts
     from rayat.planning.workers import predictions
 
+    known(ray, Ray)
     chosen = replanned(
         changed_study(study_of(study), changes or {}), policy, seeds, order_seed, arms
     )
@@ -200,6 +204,20 @@ def plan(
     found["link"] = link or (None if local else CLUSTER_LINK)
     found["scaling"] = predictions(groups, workers, found["link"])
     return found
+
+
+def known(given: Mapping[str, Any], kind: type) -> None:
+    """Refuse options that there are not. Raises `ConfigError` with the nearest name.
+
+    Args:
+        kind: `How` or `Ray`, whose keys are the options.
+    """
+    names = list(kind.__annotations__)
+    for name in given:
+        if name not in names:
+            raise ConfigError(
+                f"there is no option {name!r}{nearest(name, names)}; options: {', '.join(names)}"
+            )
 
 
 def where(ray: Ray | How) -> Where:

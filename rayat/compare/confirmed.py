@@ -67,7 +67,7 @@ def lines(run: Run, rows: Sequence[ArmRow]) -> list[Line]:
                 row.arm,
                 str(was["arm"]),
                 base["cost"] / was["cost"] if base.get("cost") and was.get("cost") else None,
-                1.0
+                (1.0 if row.reached == len(row.trial_ids) else None)
                 if row.is_baseline
                 else None
                 if estimate is None or estimate.bound

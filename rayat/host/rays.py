@@ -96,12 +96,14 @@ def surroundings() -> str:
         address = file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
         address = ""
+    alive = bool(address) and answer(address)
     if address:
-        state = "a Ray listens there" if answer(address) else "nothing listens there any more"
+        state = "a Ray listens there" if alive else "nothing listens there any more"
         found.append(f"{file} names the Ray at {address}; {state}")
     if not found:
         return ""
-    return f"a local run ignores the other Ray ({'; '.join(found)}): --address auto joins it"
+    join = ": --address auto joins it" if alive or said else ""
+    return f"a local run ignores the other Ray ({'; '.join(found)}){join}"
 
 
 def address_file() -> Path:

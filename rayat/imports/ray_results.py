@@ -85,6 +85,7 @@ def read(folder: str | Path, columns: Mapping[str, str], percent: bool = False) 
         raise LedgerError(f"{folder}: {wrong[None]}")
     begin = counts_from(table[roles["epoch"]])
     arms, good, failed = _arms(configs), list[Imported](), list[LedgerError]()
+    notes = list[str]()
     for key, part in table.groupby(TRIAL, sort=False):
         name = str(key)
         where = f"{folder}: {name}"
@@ -92,14 +93,16 @@ def read(folder: str | Path, columns: Mapping[str, str], percent: bool = False) 
             if name in wrong:
                 raise LedgerError(f"{where}: {wrong[name]}")
             rows = part.reset_index(drop=True)
-            good += trials(rows, roles, where, configs, arms, percent, begin)[0]
+            some, said = trials(rows, roles, where, configs, arms, percent, begin)
+            good += some
+            notes += said
         except LedgerError as error:
             skipped[name] = str(error)
             failed.append(error)
             del files[name]
     if failed and not good:
         raise failed[0]
-    return gather(KIND, good, list(files.values()), skipped)
+    return gather(KIND, good, list(files.values()), skipped, notes)
 
 
 def _results(folder: Path) -> list[Path]:

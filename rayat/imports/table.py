@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -106,9 +108,10 @@ def trials(
         _fractions(table[roles[role]], name)
     _whole(table, roles, name)
     table, roles = with_seconds(table, roles, name)
+    _durations(table[roles["seconds"]], name)
     used = {*roles.values()}
     shift = 1 - (counts_from(table[roles["epoch"]]) if first is None else first)
-    result, changing = [], dict[str, None]()
+    result, changing, leaps = [], dict[str, None](), list[str]()
     for trial, part in table.groupby(roles["trial"], sort=False):
         rising = part[roles["epoch"]].is_monotonic_increasing
         part = part.sort_values(roles["epoch"])
@@ -125,6 +128,10 @@ def trials(
             | {key: _plain(row[roles[role]]) for role, key in ROWS.items() if role in roles}
             for epoch, (_, row) in zip(epochs, part.iterrows(), strict=True)
         ]
+        for column in dict.fromkeys(roles[r] for r in ACCURACIES if percent and r in roles):
+            leap = _leap(part[column])
+            if leap:
+                leaps.append(f"{column!r} of {trial!r} from {leap[0]:.2%} to {leap[1]:.1%}")
         others = [column for column in map(str, table.columns) if column not in used]
         steady = [column for column in others if part[column].nunique(dropna=False) == 1]
         given = (configs or {}).get(str(trial))
@@ -149,6 +156,12 @@ def trials(
         notes.append(
             f"columns that change within a trial are no part of its configuration and are left "
             f"out: {', '.join(changing)}"
+        )
+    if leaps:
+        more = f" and {len(leaps) - 1} more" if len(leaps) > 1 else ""
+        notes.append(
+            f"accuracies leap within one epoch ({leaps[0]}{more}): if the lower one is a fraction "
+            "of 0..1 among percents, it was divided by 100 here; give all in one unit"
         )
     return result, notes
 
@@ -210,6 +223,14 @@ def fractions(table: pd.DataFrame, roles: Mapping[str, str]) -> dict[str | None,
         The reason by trial; the key None where it holds for more than single trials.
     """
     columns = list(dict.fromkeys(roles[role] for role in ACCURACIES if role in roles))
+    for name in columns:
+        signed = table[name].dropna().map(_is_signed)
+        if signed.any() and not signed.all():
+            lacking = table.loc[signed.index[~signed][0], name]
+            return {
+                None: f"column {name!r} has values with a % sign and {str(lacking)!r} without "
+                "one: write all of them in one way"
+            }
     values = pd.DataFrame({c: pd.to_numeric(table[c].map(_bare), errors="coerce") for c in columns})
     by_column = values.max()
     by_trial = values.max(axis=1).groupby(table[roles["trial"]], sort=False).max()
@@ -234,6 +255,17 @@ def fractions(table: pd.DataFrame, roles: Mapping[str, str]) -> dict[str | None,
     }
 
 
+def _is_signed(value: Any) -> bool:
+    return isinstance(value, str) and value.strip().endswith("%")
+
+
+def _leap(values: pd.Series[Any]) -> tuple[float, float] | None:
+    """Return two neighbours, the first at most 0.01, that are 50 and more times apart."""
+    known = [float(value) for value in values.dropna()]
+    leaps = ((a, b) for a, b in itertools.pairwise(known) if 0 < a <= 0.01 and b >= 50 * a)
+    return next(leaps, None)
+
+
 def counts_from(epochs: pd.Series[Any]) -> int:
     """Return 0 where an epoch of any trial is 0, else 1: all trials of a table count alike."""
     return 0 if bool((pd.to_numeric(epochs, errors="coerce") == 0).any()) else 1
@@ -250,6 +282,16 @@ def _fractions(values: pd.Series[Any], name: str) -> None:
         raise LedgerError(
             f"{name}: column {values.name!r} has {wrong.iloc[0]:g} in row {wrong.index[0] + 1}, "
             f"accuracies are fractions of 0..1: {cure}"
+        )
+
+
+def _durations(values: pd.Series[Any], name: str) -> None:
+    """Refuse times that no epoch takes."""
+    wrong = values[values.notna() & ~((values >= 0) & (values < math.inf))]
+    if len(wrong):
+        raise LedgerError(
+            f"{name}: column {values.name!r} has {wrong.iloc[0]:g} in row {wrong.index[0] + 1}; "
+            "what an epoch took is a number of seconds from 0"
         )
 
 

@@ -40,6 +40,8 @@ KNOWN = {
 
 `seconds` is what an epoch took, `seconds_cum` a clock that runs on through a trial; one is needed.
 """
+FIRST = 1000
+"""How many times longer than any later one a first epoch by a clock may be: loading is slow."""
 CLOCK, CLOCK_COLUMN = "seconds_cum", "seconds of each epoch"
 NEEDED = ("trial", "epoch", "seconds", "robust_acc")
 SIGNS = ("train_robust_acc", "rollback_epoch")
@@ -164,6 +166,13 @@ def with_seconds(
     for trial, part in ordered.groupby(roles["trial"], sort=False):
         known = part[CLOCK_COLUMN].dropna()
         steps = np.diff(known.to_numpy(), prepend=0.0)
+        if len(steps) > 2 and steps[0] > FIRST * max(steps[1:].max(), 1e-9):
+            raise LedgerError(
+                f"{name}: column {roles[CLOCK]!r} of trial {trial!r} begins at {steps[0]:g} and "
+                f"then takes at most {steps[1:].max():g} an epoch, as a clock that was not started "
+                "with the trial: subtract its start, or give what each epoch took with "
+                "--map seconds=COLUMN"
+            )
         if (steps < 0).any():
             epoch = part.loc[known.index[int(np.argmax(steps < 0))], roles["epoch"]]
             raise LedgerError(

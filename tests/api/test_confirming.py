@@ -71,8 +71,14 @@ def test_a_search_is_confirmed_on_fresh_seeds_also_after_an_interrupt(local_ray,
     before = done.folder.joinpath("log").stat().st_mtime_ns
     assert len(rayat.confirm(search.folder, tmp_path / "again", **ask).trials) == 6
     assert done.folder.joinpath("log").stat().st_mtime_ns >= before
-    with pytest.raises(LedgerError, match="holds another run than the confirmation"):
-        rayat.confirm(search.folder, tmp_path / "again", **{**ask, "top": 1})
+    for change, what in (
+        ({"top": 1}, "configurations"),
+        ({"seeds": 3}, "seeds differ: .4, 5. then"),
+    ):
+        with pytest.raises(LedgerError, match=f"otherwise than asked, as the {what}"):
+            rayat.confirm(search.folder, tmp_path / "again", **{**ask, **change})
+    with pytest.raises(LedgerError, match="is the run that is to be confirmed"):
+        rayat.confirm(search.folder, search.folder, **ask)
     with pytest.raises(StudyError, match="at least one configuration and seed, got 0, 2"):
         rayat.confirm(search.folder, tmp_path / "none", **{**ask, "top": 0})
     assert not (tmp_path / "none").exists()

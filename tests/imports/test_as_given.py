@@ -69,6 +69,32 @@ def test_fractions_beside_percents_are_refused_by_name(values, text):
         table.trials(CURVES.assign(**values), {}, "t", percent=True)
 
 
+def test_a_value_without_its_sign_is_refused_and_a_leap_is_said():
+    signed = CURVES.assign(robust_acc=["43.1%", "0.45", "40%", "41%", "42%"])
+    with pytest.raises(LedgerError, match=r"with a % sign and '0\.45' without one"):
+        table.trials(signed, {}, "t", percent=True)
+    leaping = CURVES.assign(robust_acc=[0.31, 0.39, 45.0, 40.0, 41.0])
+    _, notes = table.trials(leaping, {}, "t", percent=True)
+    assert any("'robust_acc' of 'a' from 0.39% to 45.0%" in note for note in notes)
+    assert not table.trials(
+        CURVES.assign(robust_acc=[10.0, 20, 30, 40, 43]), {}, "t", percent=True
+    )[1]
+
+
+@pytest.mark.parametrize("took", [[-5.0, 5, 5, 5, 5], [float("inf"), 5, 5, 5, 5]])
+def test_what_an_epoch_took_is_a_number_of_seconds_from_zero(took):
+    curves = CURVES.assign(robust_acc=0.1, clean_acc=0.2, seconds=took)
+    with pytest.raises(LedgerError, match="is a number of seconds from 0"):
+        table.trials(curves, {}, "t")
+
+
+def test_a_wall_clock_is_no_clock_of_the_trial():
+    clock = [1_700_000_010, 1_700_000_020, 1_700_000_030, 5.0, 10.0]
+    curves = CURVES.assign(robust_acc=0.1, clean_acc=0.2, seconds_cum=clock)
+    with pytest.raises(LedgerError, match=r"begins at 1\.7e\+09.*subtract its start"):
+        table.trials(curves.drop(columns="seconds"), {}, "t")
+
+
 def test_a_trial_of_ray_tune_in_fractions_beside_percents_is_left_out(tmp_path):
     tune(tmp_path / "exp" / "a", [1, 2], lr=0.1)
     tune(tmp_path / "exp" / "b", [1, 2], lr=0.2)
