@@ -117,7 +117,11 @@ def same(wanted: Any, found: Any, registry: Any = None) -> bool:
         wanted = wanted.tolist()
     if isinstance(wanted, str) and isinstance(found, Mapping):
         key = registry.key if registry is not None else "name"
-        return str(found.get(key)) == (wanted if registry is None else registry.kind_of(wanted))
+        # Of an own method the whole of `module:Class` is the name, of `timm:resnet18` its head.
+        names = (
+            {wanted, wanted.partition(":")[0]} if registry is None else {registry.kind_of(wanted)}
+        )
+        return str(found.get(key)) in names
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(
             key in found and same(value, found[key]) for key, value in wanted.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
 from ray import tune
@@ -35,14 +34,6 @@ def test_equal_input_gives_equal_points_and_another_seed_may_give_others(name):
     assert all(list(point) == list(space) for point in points)
     if name != "grid":
         assert points != build(name).propose(space, draws, 1, [])
-
-
-@pytest.mark.parametrize("name", SEARCHERS.names())
-def test_every_searcher_has_a_card_with_its_claim(name):
-    card = Path(__file__).parents[2] / "docs" / "methods" / f"search-{name}.md"
-    if not card.parent.is_dir():
-        pytest.skip("the documents are not part of this installation")
-    assert card.read_text().startswith(f"# search: {name}\n\n{SEARCHERS.get(name).claim()}\n")
 
 
 def test_more_random_draws_keep_the_earlier_ones():
