@@ -44,6 +44,13 @@ def test_the_rooms_are_those_of_the_registry():
 
 
 @pytest.mark.parametrize(("room", "name"), methods())
+def test_a_claim_is_one_short_sentence(room, name):
+    """`rayat ls` shows it in a line."""
+    claim = ROOMS[room].get(name).claim()
+    assert claim.endswith(".") and len(claim) <= 100, claim
+
+
+@pytest.mark.parametrize(("room", "name"), methods())
 def test_a_method_has_a_card_with_every_part(room, name):
     path = CARDS / f"{PREFIX[room]}-{name}.md"
     assert path.exists(), f"{room} {name} has no card: write {path}"

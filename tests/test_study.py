@@ -12,7 +12,6 @@ from ray import tune
 
 from rayat.errors import ConfigError, StudyError
 from rayat.registry import SHAPES
-from rayat.search.labels import domain_json, label
 from rayat.study import Study, load_study
 
 SHAPE_AXIS = tune.grid_search(["constant", "cosine"])
@@ -262,24 +261,6 @@ def test_arms_that_differ_in_the_seventh_digit_have_two_names():
     assert arms == {"lr.peak=0.1", "lr.peak=0.10000001"}
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("cosine", "cosine"),
-        (0.1, "0.1"),
-        (8 / 255, "0.03137254901960784"),
-        (1e-06, "1e-06"),
-        (3, "3"),
-        (None, "None"),
-        ({"name": "pgd", "steps": 5}, "pgd(steps=5)"),
-        ({"shape": "cosine"}, "cosine"),
-        ([1, 2], "[1, 2]"),
-    ],
-)
-def test_label(value, text):
-    assert label(value) == text
-
-
 DOMAINS = {
     "lr.shape": SHAPE_AXIS,
     "lr.peak": tune.loguniform(1e-3, 1),
@@ -305,18 +286,6 @@ def test_a_study_travels_as_json():
     assert tree["space"]["epochs"] == {"grid_search": [1, 2]}
     assert tree["space"]["lr.peak"].startswith("Float(lower=0.001, sampler=_LogUniform(")
     assert "0x" not in json.dumps(tree), "a memory address differs in every process"
-
-
-def test_describe_tells_domains_apart():
-    domains = [
-        tune.uniform(0, 1),
-        tune.loguniform(1e-3, 1),
-        tune.quniform(0, 1, 0.1),
-        tune.quniform(0, 1, 0.2),
-        tune.choice([0, 1]),
-        tune.randint(0, 1),
-    ]
-    assert len({domain_json(domain) for domain in domains}) == len(domains)
 
 
 FILE = """

@@ -18,6 +18,7 @@ from rayat.compare.confirmed import (
     chosen,
     configuration,
     confirms,
+    label,
 )
 from rayat.compare.ranking import Found, comparable, ranked
 from rayat.compare.select import arms, match_arm
@@ -166,7 +167,7 @@ def _study(
         "run": str(folder),
         "study_sha256": run.info.get("study_sha256"),
         "configurations": int(run.trials["config_id"].nunique()),
-        CONFIRMS: {f"arm={name}": as_found(name, found) for name, found in named.items()},
+        CONFIRMS: {label(name): as_found(found) for name, found in named.items()},
     }
     return confirmation, origin
 

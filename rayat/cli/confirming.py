@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -52,19 +52,13 @@ def confirm(
     what the search found, what fresh seeds say, and what is left of the speed-up; the recommended
     configuration is written for `rayat train --config`. With the same --out it goes on.
     """
+    how = options.how(locals())
     from rayat.api.confirming import confirm as again
     from rayat.api.studies import run_folder
     from rayat.api.verbs import command_line
     from rayat.ledger.info import read_info
 
     folder = run_folder(f"confirm-{read_info(run)['study']['name']}"[:64], out, None)
-    how: dict[str, Any] = {
-        "address": address,
-        "cpus": cpus,
-        "gpus": gpus,
-        "allow_open_cluster": allow_open_cluster,
-        "concurrency": concurrency,
-    }
     failed: list[str] = []
     watching = display(address is None)
     with carefully(folder):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -133,6 +134,23 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", min=1, help="Data-parallel workers of the trial."),
 ]
+
+
+def how(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a verb's options that say where and how to run (`api.verbs.How`).
+
+    Args:
+        given: the verb's `locals()` at its beginning: its options by name.
+
+    Raises:
+        ConfigError: a time budget that is no time.
+    """
+    from rayat.api.verbs import How
+
+    found = {name: given[name] for name in How.__annotations__ if name in given}
+    if "time_budget" in found:
+        found["time_budget"] = seconds(found["time_budget"])
+    return found
 
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

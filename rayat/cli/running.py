@@ -66,6 +66,7 @@ def run(
     Every epoch of every trial is on disk before it counts: a run that is interrupted or killed goes
     on with `rayat resume`.
     """
+    how = options.how(locals())
     chosen = load(study, changes)
     from rayat.api.studies import replanned, run_folder
     from rayat.api.verbs import command_line
@@ -73,20 +74,6 @@ def run(
 
     chosen = replanned(chosen, policy, numbers(seeds), order_seed, arm)
     folder = run_folder(chosen.name, out, name)
-    how: dict[str, Any] = {
-        "address": address,
-        "cpus": cpus,
-        "gpus": gpus,
-        "allow_open_cluster": allow_open_cluster,
-        "concurrency": concurrency,
-        "fresh_processes": fresh_processes,
-        "launcher": launcher,
-        "placement": placement,
-        "collective_timeout": collective_timeout,
-        "trial_timeout": trial_timeout,
-        "fail_fast": fail_fast,
-        "time_budget": options.seconds(time_budget),
-    }
     watching = display(address is None, follow)
     with carefully(folder):
         done = start(chosen, folder, observer=watching, command=command_line(), **how)
@@ -127,25 +114,12 @@ def resume(
     The study's file is not needed. Trials that have ended stay as they are, but
     for those that --retry names.
     """
+    how = options.how(locals())
     from rayat.api.verbs import resume as go_on
     from rayat.ledger.info import read_info
 
     folder = run.absolute()
     read_info(folder)  # what is no run is refused before anything else is said
-    how: dict[str, Any] = {
-        "address": address,
-        "cpus": cpus,
-        "gpus": gpus,
-        "allow_open_cluster": allow_open_cluster,
-        "concurrency": concurrency,
-        "fresh_processes": fresh_processes,
-        "launcher": launcher,
-        "placement": placement,
-        "collective_timeout": collective_timeout,
-        "trial_timeout": trial_timeout,
-        "fail_fast": fail_fast,
-        "time_budget": options.seconds(time_budget),
-    }
     watching = display(address is None, follow)
     with carefully(folder):
         done = go_on(folder, retry=retry or (), observer=watching, **how)

@@ -17,7 +17,7 @@ from rayat.compare.bootstrap import LEVEL
 from rayat.compare.comparison import ArmRow, Line
 from rayat.compare.ranking import Found
 from rayat.compare.text import factor, fraction, plural, printable
-from rayat.compare.verdict import interval
+from rayat.compare.verdict import HEADLINE, interval
 from rayat.ledger.reader import Run
 
 BASELINE = "baseline"
@@ -26,7 +26,7 @@ CONFIRMS = "confirms"
 """The key of `origin` in `run.json` under which a confirmation keeps what the search found."""
 
 
-def as_found(arm: str, found: Found) -> dict[str, Any]:
+def as_found(found: Found) -> dict[str, Any]:
     """Return what `run.json` of a confirmation keeps of one configuration."""
     return {
         "config_id": found.config_id,
@@ -59,7 +59,7 @@ def lines(run: Run, rows: Sequence[ArmRow]) -> list[Line]:
         was = known.get(row.arm)
         if was is None:
             continue
-        estimate = row.speed_up["passes"]
+        estimate = row.speed_up[HEADLINE]
         valued = run.trials[run.trials["trial_id"].isin(list(row.trial_ids.values()))]
         value = valued["best_value"].mean()
         found.append(
@@ -109,7 +109,7 @@ def answer(run: Run, rows: Sequence[ArmRow], target: float | None) -> str:
             f"{plural(seeds, 'fresh seed')} ({'; '.join(f'{r.arm}: {r.verdict}' for r in others)})."
         )
     file = f" ({RECOMMENDED})" if (run.folder / RECOMMENDED).exists() else ""
-    value, span = interval(best.speed_up["passes"]).split(" ", 1)
+    value, span = interval(best.speed_up[HEADLINE]).split(" ", 1)
     return (
         f"Train with this: {printable(known[best.arm]['arm'])}{file}. It reaches {goal} {value} "
         f"times sooner than {base} {span}, {plural(seeds, 'fresh seed')}."
@@ -122,7 +122,7 @@ def chosen(rows: Sequence[ArmRow]) -> ArmRow | None:
     """
 
     def least(row: ArmRow) -> float:
-        speed = row.speed_up["passes"]
+        speed = row.speed_up[HEADLINE]
         return 0.0 if speed is None or speed.low is None else speed.low
 
     return max((row for row in rows if row.verdict == "faster"), key=least, default=None)

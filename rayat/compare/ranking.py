@@ -10,6 +10,7 @@ from typing import Any
 
 from rayat.compare.select import SOUND
 from rayat.compare.speedup import Cost, costs
+from rayat.compare.verdict import HEADLINE
 from rayat.ledger.reader import Run
 from rayat.measurement import flat, key, measurement
 
@@ -23,8 +24,8 @@ class Found:
         trial_ids: its sound trials by seed, at least one.
         value: mean over seeds of the best value of the study's metric; NaN without any.
         reached: in how many seeds it reached the target, also where the policy stopped it later.
-        cost: mean cost to the target on the headline axis (passes of single images; seconds where
-            none were counted), where every seed reached it; else NaN.
+        cost: mean cost to the target in passes of single images (`verdict.HEADLINE`), where every
+            seed reached it; else NaN.
     """
 
     config_id: str
@@ -52,7 +53,7 @@ def ranked(run: Run, target: float) -> list[Found]:
         target: value of the study's metric, `inf` for a rank by value alone.
     """
     found = []
-    sound = run.trials[run.trials["status"].isin(list(SOUND)) & run.trials["best_value"].notna()]
+    sound = run.trials[run.trials["status"].isin(SOUND) & run.trials["best_value"].notna()]
     for config_id, trials in sound.sort_values("trial_index").groupby("config_id", sort=False):
         ids = {int(s): str(t) for s, t in zip(trials["seed"], trials["trial_id"], strict=True)}
         tree = json.loads(trials["config_json"].iloc[0])
@@ -87,9 +88,5 @@ def comparable(one: Found, other: Found) -> bool:
 
 
 def _mean_cost(paid: list[Cost]) -> float:
-    """Return the mean in passes, in seconds where passes were not counted."""
-    for axis in ("passes", "seconds"):
-        spent = [cost.costs[axis] for cost in paid]
-        if all(math.isfinite(cost) for cost in spent):
-            return sum(spent) / len(spent)
-    return math.nan
+    spent = [cost.costs[HEADLINE] for cost in paid]
+    return sum(spent) / len(spent)

@@ -10,6 +10,7 @@ import torch
 
 from rayat.config import TrialConfig
 from rayat.data.base import Prepared
+from rayat.data.identity import describe, same_data, source_key
 from rayat.data.prepare import prepare
 from rayat.errors import ConfigError, RayatError
 from rayat.evaluation.checkpoint import evaluate_checkpoint
@@ -119,8 +120,6 @@ class Evaluator:
         return min(len(arrays), self.request.size or config.eval.final_size or len(arrays))
 
     def _data(self, config: TrialConfig) -> Prepared:
-        from rayat.data.identity import describe, same_data, source_key
-
         key = source_key(config.data)
         if key not in self._prepared:
             prepared = prepare(config.data)

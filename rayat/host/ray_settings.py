@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 AUTH_MODE = "RAY_AUTH_MODE"
+LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's switch for single-machine use; off, every port of every process is bound to 127.0.0.1."""
 TOKEN = "token"
 """Whoever reaches a Ray port runs code; the token is the lock."""
 SETTINGS = {

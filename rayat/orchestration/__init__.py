@@ -1,1 +1,1 @@
-"""The only room that imports Ray: sweeps, trials, trainers, the scheduler adapter."""
+"""What imports Ray: the cluster, trials, trainers, the scheduler's adapter."""

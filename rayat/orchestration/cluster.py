@@ -19,13 +19,10 @@ from ray._raylet import Config  # type: ignore[attr-defined]
 
 from rayat.errors import PlacementError
 from rayat.host.headwatch import HeadWatch
-from rayat.host.ray_settings import settle, settle_token
+from rayat.host.ray_settings import LOOPBACK_SWITCH, settle, settle_token
 from rayat.host.rays import apart
 from rayat.orchestration.joining import joinable, same
 from rayat.planning.placement import Capacity, Node
-
-LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Ray's switch for single-machine use; off, every port of every process is bound to 127.0.0.1."""
 
 STARTS = 5
 """How often a local Ray is started that does not come up in time."""

@@ -58,6 +58,7 @@ def rehearse(
     whole = part.replace({"pruning": {"name": "none"}})
     with _in_one_sentence(config, images):
         training = training_on(whole, prepared, images, "cpu")
+        _refuse_logits(config, training.model, prepared)
         kept = _kept_per_image(training.model, prepared)
         needed = weights + most * kept / (2 if config.precision == "bf16" else 1)
         if on_gpu and device_free is not None:
@@ -75,6 +76,20 @@ def rehearse(
         validate(training, prepared.val)
         if "select" in phases(config):
             selection(part, prepared, images, "cpu")
+
+
+def _refuse_logits(config: TrialConfig, model: torch.nn.Module, prepared: Prepared) -> None:
+    """Refuse a network that does not give one logit a class: few images may not show it."""
+    x, _ = next(eval_batches(prepared.val, 2, "cpu", 2))
+    with torch.no_grad():
+        logits = model.eval()(x)
+    wanted = (len(x), len(prepared.classes))
+    shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if shape != wanted:
+        raise ConfigError(
+            f"model {config.model.kind!r} gives {shape} for {len(x)} images of "
+            f"{len(prepared.classes)} classes; it must give one logit a class, {wanted}"
+        )
 
 
 def _kept_per_image(model: torch.nn.Module, prepared: Prepared) -> float:

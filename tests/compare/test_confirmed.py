@@ -42,7 +42,7 @@ def confirmation(make_run, search, fresh: dict[str, list[float]], configurations
     run = builder.build(target=TARGET, baseline="baseline", seeds=seeds)
     origin = {
         "configurations": configurations,
-        "confirms": {f"arm={name}": as_found(name, found) for name, found in named.items()},
+        "confirms": {f"arm={name}": as_found(found) for name, found in named.items()},
     }
     return dataclasses.replace(run, info={**run.info, "origin": origin})
 

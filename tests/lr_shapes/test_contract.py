@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,14 +93,3 @@ def test_a_typo_and_a_floor_above_the_peak_are_refused(spec):
         build(spec, peak=0.1, floor=0.5)
     with pytest.raises(ConfigError, match=r"lr.peak"):
         build(spec, peak=float("inf"))
-
-
-@pytest.mark.parametrize("name", SHAPES.names())
-def test_shape_makes_a_claim_and_has_a_card(name):
-    claim = SHAPES.get(name).claim()
-    assert claim.endswith(".")
-    assert len(claim) <= 100
-    card = Path(__file__).parents[2] / "docs" / "methods" / f"lr-{name}.md"
-    if not card.parent.is_dir():
-        pytest.skip("the documents are not part of this installation")
-    assert card.read_text().startswith(f"# lr: {name}\n")

@@ -23,7 +23,8 @@ import sys
 from rayat.host.ray_settings import settle, settle_token
 settle()
 settle_token()  # Ray reads it when it is imported
-from rayat.orchestration.cluster import LOOPBACK_SWITCH, LOOPBACK_INTERFACE
+from rayat.host.ray_settings import LOOPBACK_SWITCH
+from rayat.orchestration.cluster import LOOPBACK_INTERFACE
 os.environ[LOOPBACK_SWITCH] = "0"
 os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK_INTERFACE
 import ray

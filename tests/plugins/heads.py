@@ -17,6 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from rayat.host.ray_settings import LOOPBACK_SWITCH
+
 
 def free_port() -> int:
     with socket.socket() as listener:
@@ -39,7 +41,7 @@ class Head:
         self.address = f"127.0.0.1:{free_port()}"
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("RAY_") or k in OURS},
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # or Ray binds its ports to loopback alone
+            LOOPBACK_SWITCH: "0",  # or Ray binds its ports to loopback alone
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_TMPDIR": str(self.root),
             "RAY_AUTH_MODE": "token" if token else "disabled",
