@@ -10,6 +10,10 @@ UV := $(shell command -v uv 2>/dev/null)
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, max(2, len(os.sched_getaffinity(0)))))')
 PARALLEL = $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadgroup --no-loadscope-reorder)
 
+# What a module compiles to is kept, whatever the shell says: without it every process of a run takes
+# ten seconds of a core to import torch and Ray, with it four.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install quickstart test tests fast torture policies lint lock clean
 
 help:  ## list the targets

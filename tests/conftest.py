@@ -24,6 +24,11 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # of a core, and a start takes minutes.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
+# What a module compiles to is kept, here and in every process that a test starts: without it each
+# of hundreds takes ten seconds of a core to import torch and Ray, with it four.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Nor does Ray start workers before there is work: most starts here have none for them.
 os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 
