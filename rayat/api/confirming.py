@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -20,16 +19,13 @@ from rayat.compare.confirmed import (
     confirms,
     label,
 )
-from rayat.compare.ranking import Found, comparable, ranked
-from rayat.compare.select import arms, match_arm
-from rayat.compare.speedup import default_target
+from rayat.compare.ranking import Found, comparable, ranking
 from rayat.compare.table import compare
 from rayat.errors import LedgerError, StudyError, quoted
 from rayat.ledger.files import located, replace_file
 from rayat.ledger.info import RUN, read_info
 from rayat.ledger.reader import Run as Tables
 from rayat.ledger.reader import read_run, require_reports
-from rayat.measurement import refuse_target
 from rayat.own.parts import adopt
 from rayat.study import Study
 
@@ -125,19 +121,9 @@ def _study(
     study = run.info["study"]
     if "imported" in run.info:
         raise LedgerError(f"{folder} was imported: its configurations cannot be trained here")
-    arm = match_arm(run, baseline or study.get("baseline") or arms(run)[0])
-    by_value = ranked(run, math.inf)
-    base = next((found for found in by_value if found.arm == arm), None)
-    if base is None:
-        raise LedgerError(f"{folder}: no trial of the baseline {arm!r} has a value; name another")
-    if target is not None:
-        refuse_target(run.info["metric"], target)
-    goal = target if target is not None else study.get("target")
-    if goal is None:
-        goal = default_target(run, base.trial_ids.values())
-    order = ranked(run, math.inf if goal is None else float(goal))
-    base = next(found for found in order if found.arm == arm)
-    others = [found for found in order if found.config_id != base.config_id]
+    order = ranking(run, baseline, target)
+    base, goal = order.baseline, order.target
+    others = [found for found in order.order if found.config_id != base.config_id]
     if not others:
         raise LedgerError(f"{folder}: the baseline is the only configuration with a value")
     best = others[:top]

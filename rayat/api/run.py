@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from rayat.compare.best import Best, best
 from rayat.compare.report import write_report
 from rayat.compare.select import best_trial
 from rayat.compare.table import Comparison, compare
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 BEST = "best"
-"""In place of a trial's id: the one that validation chose (`Run.best`)."""
+"""In place of a trial's id: the one that validation chose (`Run.chosen`)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,10 +85,28 @@ class Run(Tables):
         """
         return compare(self, baseline, target, suite)
 
-    def best(self) -> pd.Series[Any]:
+    def best(self, top: int = 1, baseline: str | None = None, target: float | None = None) -> Best:
+        """Return the best configurations, what they reached and how sure that is.
+
+        Ranked as `rayat.confirm` ranks: by the cost to the target where every seed reached it.
+        `best().config` is the configuration, `best().write("best.json")` its file for
+        `rayat train --config`; `rows` are the first `top`.
+
+        Args:
+            top: how many. baseline: an arm; default: the study's. target: value of the metric;
+                default: the study's, else 98 % of the best value of the baseline's worst seed.
+
+        Raises:
+            LedgerError: the run holds no report, or the baseline no value.
+            StudyError: `top` below 1, no such baseline, or no such target.
+        """
+        return best(self, top, baseline, target)
+
+    def chosen(self) -> pd.Series[Any]:
         """Return the row of the trial that validation chose, with its id under `trial_id`.
 
-        The first seed of the configuration with the best mean over its seeds.
+        The first seed of the configuration with the best mean over its seeds: the most robust one,
+        whatever it cost. `best` asks which is the soonest to a target.
 
         Raises:
             LedgerError: no sound trial has a value yet.
@@ -192,7 +211,7 @@ class Run(Tables):
 
     def _row(self, trial: str) -> pd.Series[Any]:
         if trial == BEST:
-            return self.best()
+            return self.chosen()
         known = list(self.trials["trial_id"])
         if trial not in known:
             raise LedgerError(

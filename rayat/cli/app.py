@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 import rayat
 from rayat.cli import (
+    answers,
     catalogue,
     confirming,
     doctor,
@@ -109,6 +110,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "resume": running.resume,
     "status": results.status,
     "refit": running.refit,
+    "best": answers.best,
     "confirm": confirming.confirm,
     "evaluate": evaluating.evaluate,
     "compare": results.compare,

@@ -133,16 +133,17 @@ class Figures:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `json.dumps(..., allow_nan=False)` takes; null for unknown."""
-        tree: dict[str, Any] = _plain(asdict(self))
+        tree: dict[str, Any] = plain(asdict(self))
         tree["interval"] = {"level": self.level, "resamples": RESAMPLES, "seed": RESAMPLING_SEED}
         return tree
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return what JSON holds: NumPy scalars as numbers, what is not finite as null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if hasattr(value, "item"):  # a NumPy scalar from a table
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -135,8 +135,12 @@ RECOMMENDED = "train-with.json"
 def configuration(run: Run, arm: str) -> str:
     """Return an arm's configuration as the text of a file, without a seed."""
     text = run.trials.loc[run.trials["arm"] == arm, "config_json"].iloc[0]
-    tree = json.loads(text)
-    tree.pop("seed", None)
+    return as_file(json.loads(text))
+
+
+def as_file(config: Mapping[str, Any]) -> str:
+    """Return a configuration as the text of a file for `rayat train --config`, without a seed."""
+    tree = {key: value for key, value in config.items() if key != "seed"}
     return json.dumps(tree, indent=2, sort_keys=True) + "\n"
 
 

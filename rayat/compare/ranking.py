@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rayat.compare.select import SOUND
-from rayat.compare.speedup import Cost, costs
+from rayat.compare.select import SOUND, arms, match_arm
+from rayat.compare.speedup import Cost, costs, goal
 from rayat.compare.verdict import HEADLINE
+from rayat.errors import LedgerError
 from rayat.ledger.reader import Run
-from rayat.measurement import flat, key, measurement
+from rayat.measurement import flat, key, measurement, refuse_target
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,48 @@ class Found:
     def whole(self) -> bool:
         """Whether every seed reached the target."""
         return self.reached == len(self.trial_ids)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The configurations of a run in order, and what they were ranked by.
+
+    Attributes:
+        baseline: the best configuration of the arm that the others are compared with.
+        target, origin: value of the metric whose cost ranks, and where it comes from; None for a
+            rank by value alone.
+        order: all configurations with a value, best first, the baseline's among them.
+    """
+
+    baseline: Found
+    target: float | None
+    origin: str
+    order: tuple[Found, ...]
+
+
+def ranking(run: Run, baseline: str | None = None, target: float | None = None) -> Ranking:
+    """Rank a run's configurations by their cost to the target of a baseline.
+
+    Args:
+        baseline: an arm as `select.match_arm` takes it; default: the study's, else its first.
+        target: default: the study's, else 98 % of the best value of the baseline's worst seed.
+
+    Raises:
+        LedgerError: no trial of the baseline has a value.
+        StudyError: no such baseline, or a target that nothing or everything reaches.
+    """
+    if target is not None:
+        refuse_target(run.info["metric"], target)
+    arm = match_arm(run, baseline or run.info["study"].get("baseline") or arms(run)[0])
+    base = next((found for found in ranked(run, math.inf) if found.arm == arm), None)
+    if base is None:
+        raise LedgerError(
+            f"{run.folder}: no trial of the baseline {arm!r} has a value; name another"
+        )
+    value, origin, _ = goal(run, base.trial_ids.values(), target)
+    order = ranked(run, math.inf if value is None else value)
+    base = next(found for found in order if found.arm == arm)
+    return Ranking(base, value, origin, tuple(order))
 
 
 def ranked(run: Run, target: float) -> list[Found]:

@@ -147,3 +147,24 @@ def default_target(run: Run, trial_ids: Iterable[str]) -> float | None:
     finished = valued[valued["status"] == Status.FINISHED]
     chosen = valued if finished.empty else finished
     return None if chosen.empty else TARGET_SHARE * float(chosen["best_value"].min())
+
+
+def goal(
+    run: Run, trial_ids: Iterable[str], given: float | None = None
+) -> tuple[float | None, str, bool]:
+    """Return the target of a comparison, where it comes from, and whether it was fixed before.
+
+    Args:
+        trial_ids: of the baseline, from which a target is chosen where the study fixed none.
+        given: a value asked for in its place.
+    """
+    fixed = run.info["study"].get("target")
+    if fixed is not None and given in (None, fixed):
+        return float(fixed), "fixed before the runs", True
+    if given is not None:
+        return float(given), "chosen after the runs: given at the comparison", False
+    found = default_target(run, trial_ids)
+    if found is None:
+        return None, f"none: the baseline has no value of {run.info['metric']}", False
+    share = f"{TARGET_SHARE:.0%}".replace("%", " %")
+    return found, f"chosen after the runs: {share} of the best of the baseline's worst seed", False

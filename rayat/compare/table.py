@@ -23,10 +23,9 @@ from rayat.compare.measured import Group, against, differing, grouped, of_trials
 from rayat.compare.select import Choice, arms, choose, match_arm, match_arms
 from rayat.compare.speedup import (
     AXES,
-    TARGET_SHARE,
     Cost,
     costs,
-    default_target,
+    goal,
     paired,
     speed_up,
 )
@@ -78,9 +77,9 @@ def compare(
     groups = grouped(run, _firsts(choices), name)
     rows, main = [], None
     for group in groups:
-        goal = _target(run, choices[group.baseline or name], target)
-        main = main or goal
-        rows += _group_rows(run, group, name, choices, goal[0], quality, level(run.info))
+        found = goal(run, choices[group.baseline or name].trial_ids.values(), target)
+        main = main or found
+        rows += _group_rows(run, group, name, choices, found[0], quality, level(run.info))
     assert main is not None
     return Comparison(
         study=str(study["name"]),
@@ -121,19 +120,6 @@ def _baseline(run: Run, given: str | None, choices: Mapping[str, Choice]) -> tup
     return (found[0] if apart else match_arm(run, text)), origin
 
 
-def _target(run: Run, baseline: Choice, given: float | None) -> tuple[float | None, str, bool]:
-    fixed = run.info["study"].get("target")
-    if fixed is not None and given in (None, fixed):
-        return float(fixed), "fixed before the runs", True
-    if given is not None:
-        return float(given), "chosen after the runs: given at the comparison", False
-    found = default_target(run, baseline.trial_ids.values())
-    if found is None:
-        return None, f"none: the baseline has no value of {run.info['metric']}", False
-    share = f"{TARGET_SHARE:.0%}".replace("%", " %")
-    return found, f"chosen after the runs: {share} of the best of the baseline's worst seed", False
-
-
 def _group_rows(
     run: Run,
     group: Group,
@@ -145,11 +131,11 @@ def _group_rows(
 ) -> list[ArmRow]:
     """Return the rows of arms that were measured alike: compared if one is their baseline."""
     base = choices[group.baseline or named]
-    goal = math.inf if target is None else target
+    least = math.inf if target is None else target
     rows = []
     for arm in group.arms:
-        theirs = costs(run, base.trial_ids.values(), goal)
-        own = costs(run, choices[arm].trial_ids.values(), goal)
+        theirs = costs(run, base.trial_ids.values(), least)
+        own = costs(run, choices[arm].trial_ids.values(), least)
         differs: Mapping[str, tuple[Any, Any]] = {}
         if group.baseline is None:
             other = next(iter(of_trials(run, [next(iter(base.trial_ids.values()))]).values()))
@@ -177,10 +163,10 @@ def _row(
     pairs = [] if differs else paired(theirs, own)
     alone = is_baseline or bool(differs)
     speeds = {axis: None if alone else speed_up(pairs, axis, level) for axis in AXES}
-    outcomes = _sound(own, ids), _sound(theirs, baseline.trial_ids)
+    outcomes = sound(own, ids), sound(theirs, baseline.trial_ids)
     robust = None if alone else quality.difference(*outcomes, level=level)
     everyone = not differs and all(cost.reached for cost in own)
-    goal = math.nan if target is None else target
+    shown = math.nan if target is None else target
     if is_baseline:
         verdict, text = "baseline", ""
     elif differs:
@@ -191,7 +177,7 @@ def _row(
         )
     else:
         verdict = word(pairs, speeds[HEADLINE], robust)
-        text = sentence(choice.arm, baseline.arm, goal, pairs, speeds, robust) + _accidents(own)
+        text = sentence(choice.arm, baseline.arm, shown, pairs, speeds, robust) + _accidents(own)
     shown_ids = alike(own, ids)
     return ArmRow(
         arm=choice.arm,
@@ -229,7 +215,7 @@ def alike(own: Iterable[Cost], trial_ids: Mapping[int, str]) -> dict[int, str]:
     return {seed: name for seed, name in trial_ids.items() if statuses[seed] is Status.FINISHED}
 
 
-def _sound(own: Iterable[Cost], trial_ids: Mapping[int, str]) -> dict[int, str]:
+def sound(own: Iterable[Cost], trial_ids: Mapping[int, str]) -> dict[int, str]:
     """Return the trials whose robustness is their method's own doing, collapses included.
 
     Left out: what the policy stopped, what failed or was lost. Leaving out collapses too would

@@ -46,7 +46,7 @@ def test_a_run_is_returned_with_its_tables_and_how_it_ended(done):
 
 @pytest.mark.slow
 def test_the_best_trials_network_answers_as_its_row_says(done):
-    best = done.best()
+    best = done.chosen()
     assert best["best_value"] == done.trials["best_value"].max()
     model, config = done.load_model(), done.config()
     assert not model.training
@@ -81,7 +81,7 @@ def test_an_interrupted_run_goes_on(local_ray, shapes, tmp_path):
     cut = rayat.run(shapes, tmp_path / "run", seeds=[5], observer=AtOnce(), concurrency=1)
     assert cut.summary.interrupted and cut.statuses == {"pending": 2}
     with pytest.raises(LedgerError, match="no sound trial with a value yet"):
-        cut.best()
+        cut.chosen()
     on = rayat.resume(tmp_path / "run", concurrency=1)
     assert on.statuses == {"finished": 2}
     assert set(on.trials["seed"]) == {5}

@@ -104,3 +104,16 @@ def test_a_living_run_is_not_copied(rayat, run_folder, tmp_path):
     assert result.exit_code == 3
     assert "is being written" in result.stderr
     assert not (tmp_path / "copy").exists()
+
+
+def test_best_says_what_to_train_with_and_writes_it(rayat, run_folder, tmp_path):
+    file = tmp_path / "best.json"
+    result = rayat("best", run_folder, "--top", 2, "--out", file)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("lr.shape=cosine (cosinexxxxxx) reached")
+    assert "partly" in result.stdout and "rayat confirm" in result.stdout
+    assert result.stdout.rstrip().endswith(f"rayat train --config {file}")
+    assert json.loads(file.read_text()) == {"epochs": 5, "lr": {"shape": "cosine"}}
+    told = json.loads(rayat("best", run_folder, "--json").stdout)
+    assert [row["arm"] for row in told["rows"]] == ["lr.shape=cosine"]
+    assert rayat("best", run_folder, "--baseline", "cosin").exit_code == 2

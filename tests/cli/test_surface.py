@@ -69,6 +69,7 @@ SURFACE = {
     ],
     "status": ["run", "--json"],
     "refit": ["run", "--set", "--workers", *PLACE, "--out", "--json"],
+    "best": ["run", "--top", "--baseline", "--target", "--out", "--json"],
     "confirm": [
         "run",
         "--top",
