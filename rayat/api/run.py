@@ -71,7 +71,11 @@ class Run(Tables):
         return {str(k): int(n) for k, n in self.trials["status"].value_counts().items()}
 
     def compare(
-        self, baseline: str | None = None, target: float | None = None, suite: str | None = None
+        self,
+        baseline: str | None = None,
+        target: float | None = None,
+        suite: str | None = None,
+        arms: Sequence[str] = (),
     ) -> Comparison:
         """Compare the arms with a baseline by their cost to a target; see docs/compare.md.
 
@@ -79,11 +83,12 @@ class Run(Tables):
             baseline: an arm, or `key=value[,key=value]` that names one; default: the study's.
             target: value of the study's metric, in (0, 1]; default: the study's.
             suite: whose test accuracies are shown, such as `autoattack`.
+            arms: show only these beside the baseline, named as the baseline is; default: all.
 
         Raises:
             LedgerError: the run holds no report. StudyError: no such arm, or no such target.
         """
-        return compare(self, baseline, target, suite)
+        return compare(self, baseline, target, suite, [arms] if isinstance(arms, str) else arms)
 
     def best(self, top: int = 1, baseline: str | None = None, target: float | None = None) -> Best:
         """Return the best configurations, what they reached and how sure that is.

@@ -6,7 +6,7 @@ import contextlib
 import json as jsonlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -16,6 +16,7 @@ from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import fraction, printable
 from rayat.ledger.status import Status
 
+Format = Literal["text", "markdown", "csv", "latex", "json"]
 TRIAL_KEYS = (
     "trial_id",
     "arm",
@@ -123,8 +124,21 @@ def compare(
             help="Suite of the accuracies shown; default: the strongest.",
         ),
     ] = None,
+    arms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--arms",
+            metavar="A,B",
+            show_default=False,
+            help="Only these, beside the baseline: labels, names or key=value; repeatable.",
+        ),
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option("--format", help="Print it so; default: text.", show_default=False),
+    ] = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print a table for a Markdown document.")
+        bool, typer.Option("--markdown", help="The same as --format markdown.")
     ] = False,
     json: options.Json = False,
 ) -> None:
@@ -136,11 +150,25 @@ def compare(
     from rayat.compare.table import compare as compare_run
     from rayat.ledger.reader import read_run
 
-    comparison = compare_run(read_run(run), baseline=baseline, target=target, suite=suite)
-    if json:
+    kind = _format(format, markdown, json)
+    comparison = compare_run(read_run(run), baseline, target, suite, arms or ())
+    if kind == "json":
         typer.echo(as_json(comparison.to_json()))
     else:
-        typer.echo(comparison.markdown() if markdown else comparison.render())
+        typer.echo(getattr(comparison, "render" if kind == "text" else kind)())
+
+
+def _format(asked: Format | None, markdown: bool, json: bool) -> Format:
+    """Return the one format that was asked for. Raises `ConfigError` for two."""
+    from rayat.errors import ConfigError
+
+    wanted = {*([asked] if asked else []), *(["markdown"] if markdown else [])}
+    wanted |= {"json"} if json else set()
+    if len(wanted) > 1:
+        raise ConfigError(
+            f"one format at a time, got {' and '.join(sorted(wanted))}; leave one out"
+        )
+    return cast(Format, next(iter(wanted), "text"))
 
 
 def report(

@@ -60,10 +60,10 @@ def plain(comparison: Figures) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def markdown(comparison: Figures) -> str:
-    """Return one Markdown table, then the settings and notes as lines."""
+def table_cells(comparison: Figures) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the one table of a document, its header and its rows, as text."""
     heading, names = short_arms([row.arm for row in comparison.rows])
-    header = (
+    header: tuple[str, ...] = (
         heading,
         "seeds",
         "robust best",
@@ -76,7 +76,7 @@ def markdown(comparison: Figures) -> str:
         "robust difference",
         "verdict",
     )
-    body = [
+    body: list[tuple[str, ...]] = [
         (
             names[row.arm],
             str(len(row.trial_ids)),
@@ -92,6 +92,12 @@ def markdown(comparison: Figures) -> str:
         )
         for row in comparison.rows
     ]
+    return header, body
+
+
+def markdown(comparison: Figures) -> str:
+    """Return one table of GitHub's Markdown, then the settings and notes as lines."""
+    header, body = table_cells(comparison)
     lines = ["| " + " | ".join(_cell(c) for c in line) + " |" for line in (header, *body)]
     lines.insert(1, "| --- |" + " ---: |" * (len(header) - 2) + " --- |")
     said = [row.sentence for row in comparison.rows if row.differs]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from rayat.compare.measured import against, differing, of_trials
-from rayat.compare.text import printable, split_arm
+from rayat.compare.text import printable, split_arm, split_parts
 from rayat.errors import StudyError, nearest
 from rayat.layers import flatten
 from rayat.ledger.reader import Run
@@ -85,6 +85,27 @@ def match_arms(run: Run, text: str) -> list[str]:
             f"no arm matches {printable(text)!r}{nearest(text, known)}; arms: {_list(known)}"
         )
     return found
+
+
+def several_arms(run: Run, texts: Sequence[str]) -> list[str]:
+    """Return the arms that texts name, in the study's order; each may name several by commas.
+
+    A text is first what `match_arms` takes: a whole label, a name, or `key=value[,key=value]`, all
+    of which must hold. Where a part has no key, or two have the same one, its parts are arms of
+    their own: `pgd-2,pgd-10` or `lr.shape=cosine,lr.shape=linear`.
+
+    Raises:
+        StudyError: a text or a part that names no arm.
+    """
+    known, found = arms(run), set()
+    for text in texts:
+        parts = split_parts(text)
+        keys = [part.partition("=")[0].strip() for part in parts if "=" in part]
+        whole = text in known or len(parts) < 2
+        together = whole or (len(keys) == len(parts) and len(set(keys)) == len(keys))
+        for name in [text] if together else parts:
+            found |= set(match_arms(run, name.strip()))
+    return [arm for arm in known if arm in found]
 
 
 def choose(run: Run) -> dict[str, Choice]:

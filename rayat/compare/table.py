@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from rayat.compare import render
+from rayat.compare import export, render
 from rayat.compare.accuracy import CHECKPOINTS, Accuracies, MeanSd, accuracies
 from rayat.compare.comparison import ArmRow, Figures
 from rayat.compare.confirmed import (
@@ -20,7 +21,7 @@ from rayat.compare.confirmed import (
     lines,
 )
 from rayat.compare.measured import Group, against, differing, grouped, of_trials, said
-from rayat.compare.select import Choice, arms, choose, match_arm, match_arms
+from rayat.compare.select import Choice, arms, choose, match_arm, match_arms, several_arms
 from rayat.compare.speedup import (
     AXES,
     Cost,
@@ -48,12 +49,21 @@ class Comparison(Figures):
         """Return the table as Markdown with the target and the notes below it."""
         return render.markdown(self)
 
+    def csv(self) -> str:
+        """Return a line for each arm with every figure in full (`export.csv_text`)."""
+        return export.csv_text(self)
+
+    def latex(self) -> str:
+        """Return a table by booktabs (`export.latex`)."""
+        return export.latex(self)
+
 
 def compare(
     run: Run,
     baseline: str | None = None,
     target: float | None = None,
     suite: str | None = None,
+    only: Sequence[str] = (),
 ) -> Comparison:
     """Compare a run's arms with its baseline.
 
@@ -62,6 +72,7 @@ def compare(
         target: value of the study's metric; the study's, else 98 % of the best value of the
             baseline's worst seed, if left out.
         suite: whose test accuracies are shown (`accuracy.accuracies`).
+        only: show these arms alone, beside their baselines (`select.several_arms`); default: all.
 
     Raises:
         LedgerError: the run holds no report.
@@ -81,6 +92,14 @@ def compare(
         main = main or found
         rows += _group_rows(run, group, name, choices, found[0], quality, level(run.info))
     assert main is not None
+    everyone, left_out = rows, []
+    if only:
+        rows, groups = _shown(rows, groups, {name, *several_arms(run, only)})
+    if len(rows) < len(everyone):
+        left_out = [
+            f"Shown are {len(rows)} of the run's {len(everyone)} arms, as asked for: of one that "
+            "was picked for its figures these are partly luck."
+        ]
     return Comparison(
         study=str(study["name"]),
         metric=str(run.info["metric"]),
@@ -94,13 +113,22 @@ def compare(
         accuracy_source=quality.source,
         tested=quality.tested,
         level=level(run.info),
-        headline=answer(run, rows, main[0])
+        headline=answer(run, everyone, main[0])
         if confirms(run.info) and name == label(BASELINE)
         else headline(rows, groups, name),
-        notes=tuple(notes(run, rows, quality, groups, main[0])),
+        notes=(*left_out, *notes(run, rows, quality, groups, main[0])),
         rows=tuple(rows),
         confirmed=tuple(lines(run, rows)),
     )
+
+
+def _shown(
+    rows: list[ArmRow], groups: list[Group], arms: set[str]
+) -> tuple[list[ArmRow], list[Group]]:
+    """Return the rows and groups of some arms; a baseline that one is compared with stays."""
+    needed = arms | {row.baseline for row in rows if row.arm in arms}
+    left = [replace(g, arms=tuple(arm for arm in g.arms if arm in needed)) for g in groups]
+    return [row for row in rows if row.arm in needed], [group for group in left if group.arms]
 
 
 def _firsts(choices: Mapping[str, Choice]) -> dict[str, str]:

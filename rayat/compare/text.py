@@ -66,19 +66,24 @@ def plural(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
-def split_arm(arm: str) -> dict[str, str]:
-    """Return the axes of an arm's label: `lr=cosine(peak=0.1,floor=0),epochs=5` has two.
-
-    Commas inside brackets belong to a value. A part without `=` has an empty value.
-    """
+def split_parts(text: str) -> list[str]:
+    """Return the parts between commas, but those inside brackets, which belong to a value."""
     parts, depth = [""], 0
-    for c in arm:
+    for c in text:
         depth += (c in "([{") - (c in ")]}")
         if c == "," and depth <= 0:
             parts.append("")
         else:
             parts[-1] += c
-    pairs = (part.partition("=") for part in parts if part.strip())
+    return [part for part in parts if part.strip()]
+
+
+def split_arm(arm: str) -> dict[str, str]:
+    """Return the axes of an arm's label: `lr=cosine(peak=0.1,floor=0),epochs=5` has two.
+
+    A part without `=` has an empty value.
+    """
+    pairs = (part.partition("=") for part in split_parts(arm))
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 

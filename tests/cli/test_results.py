@@ -117,3 +117,15 @@ def test_best_says_what_to_train_with_and_writes_it(rayat, run_folder, tmp_path)
     told = json.loads(rayat("best", run_folder, "--json").stdout)
     assert [row["arm"] for row in told["rows"]] == ["lr.shape=cosine"]
     assert rayat("best", run_folder, "--baseline", "cosin").exit_code == 2
+
+
+def test_compare_prints_one_format_and_the_arms_asked_for(rayat, run_folder):
+    csv = rayat("compare", run_folder, "--format", "csv", "--arms", "lr.shape=cosine").stdout
+    assert csv.startswith("study,metric,arm,") and len(csv.splitlines()) == 3
+    assert "\\toprule" in rayat("compare", run_folder, "--format", "latex").stdout
+    same = [("--markdown",), ("--format", "markdown")]
+    assert len({rayat("compare", run_folder, *asked).stdout for asked in same}) == 1
+    plain = rayat("compare", run_folder, "--json").stdout
+    assert rayat("compare", run_folder, "--json", "--format", "json").stdout == plain
+    refused = rayat("compare", run_folder, "--json", "--format", "csv")
+    assert refused.exit_code == 2 and "one format at a time, got csv and json" in refused.stderr

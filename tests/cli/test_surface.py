@@ -105,7 +105,16 @@ SURFACE = {
         "--out",
         "--json",
     ],
-    "compare": ["run", "--baseline", "--target", "--suite", "--markdown", "--json"],
+    "compare": [
+        "run",
+        "--baseline",
+        "--target",
+        "--suite",
+        "--arms",
+        "--format",
+        "--markdown",
+        "--json",
+    ],
     "report": ["run", "--out"],
     "replay": [
         "curves",
