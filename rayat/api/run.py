@@ -22,6 +22,7 @@ from rayat.ledger.reader import Run as Tables
 from rayat.ledger.reader import read_run
 from rayat.own.parts import adopt
 from rayat.replay.verify import Verification, verify
+from rayat.replay.whatif import SHIPPED, WhatIf, what_if
 from rayat.runs.record import Summary
 
 if TYPE_CHECKING:
@@ -209,6 +210,18 @@ class Run(Tables):
         trials = [trials] if isinstance(trials, str) else trials
         chosen = [str(self._row(trial)["trial_id"]) for trial in trials]
         return pd.DataFrame(evaluate_run(self.folder, request, chosen, workers=workers))
+
+    def what_if(self, budget: float | str = 0.5, policies: Sequence[str] = SHIPPED) -> WhatIf:
+        """Return what the run would have found with less, by replay of what it recorded.
+
+        Args:
+            budget: a share of its passes in (0, 1], or a number of passes.
+            policies: stopping policies to replay.
+
+        Raises:
+            StudyError: no such budget. ConfigError: no such policy. LedgerError: no reports.
+        """
+        return what_if(self, budget, [policies] if isinstance(policies, str) else policies)
 
     def verify(self) -> Verification:
         """Make every decision again from the log; `difference` is None where all are the same."""

@@ -1,4 +1,4 @@
-"""`rayat best`: what to train with, by what a run has shown."""
+"""`rayat best` and `what-if`: what a run has found, and what it would have found with less."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from rayat.cli import options
 from rayat.cli.studies import short
 from rayat.cli.text import as_json, columns
-from rayat.compare.text import fraction, printable
+from rayat.compare.text import count, fraction, percent, printable
 
 WIDTH = 80
 
@@ -79,3 +79,65 @@ def best(
 
 def _wrap(text: str) -> str:
     return textwrap.fill(text, WIDTH, break_long_words=False)
+
+
+def what_if(
+    run: options.Run,
+    budget: Annotated[
+        str,
+        typer.Option(
+            "--budget", metavar="B", help="A share of its passes (0.5), or passes (2e6, 20M)."
+        ),
+    ] = "0.5",
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            metavar="A,B",
+            show_default=False,
+            help="Policies to replay; default: the shipped ones.",
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Ask what a run would have found with less.
+
+    The recorded reports are cut after the budget, in the order in which they came; and each
+    stopping policy is replayed on them, with the passes that it would have needed.
+    """
+    from rayat.ledger.reader import read_run
+    from rayat.replay.whatif import SHIPPED
+    from rayat.replay.whatif import what_if as ask
+
+    names = SHIPPED if policy is None else [n.strip() for n in policy.split(",") if n.strip()]
+    found = ask(read_run(run), budget, names)
+    if json:
+        typer.echo(as_json(found.to_json()))
+        return
+    goal = f"target: {found.metric} ≥ {fraction(found.target)} ({found.target_origin})"
+    rows = [
+        (
+            row.how,
+            count(row.passes),
+            percent(row.share),
+            f"{row.begun}, {row.whole}",
+            "-" if row.arm is None else "the same" if row.same else printable(row.arm),
+            fraction(row.value),
+            count(row.cost),
+        )
+        for row in found.rows
+    ]
+    whole = (found.passes, "100 %", f"{found.trials}, {found.trials}")
+    best = (printable(found.arm), fraction(found.value), count(found.cost))
+    rows.append(("the whole record", count(whole[0]), *whole[1:], *best))
+    header = ("", "passes", "share", "begun, whole", "best configuration", "value", "its cost")
+    lines = [
+        _wrap(found.answer()),
+        "",
+        _wrap(f"{printable(goal)}; value and cost: of that configuration in the whole record"),
+        "",
+        columns(rows, header),
+        "",
+        *(_wrap(f"! {line}") for line in found.unknown),
+    ]
+    typer.echo("\n".join(lines))

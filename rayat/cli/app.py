@@ -115,6 +115,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluating.evaluate,
     "compare": results.compare,
     "report": results.report,
+    "what-if": answers.what_if,
     "replay": policies.replay,
     "compare-policies": policies.compare_policies,
     "import": importing.import_,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rayat.errors import LedgerError, nearest
 from rayat.ledger.files import located
 from rayat.ledger.info import RUN
-from rayat.ledger.reader import read_run
+from rayat.ledger.reader import Run, read_run
 from rayat.ledger.status import Status
 from rayat.policies.base import TrialView
 from rayat.registry import SHAPES
@@ -87,7 +87,7 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None) -> l
     """
     path = located(path)
     if path.is_dir() or (path / RUN).exists():
-        return _run_curves(path)
+        return run_curves(read_run(path))
     try:
         table = pd.read_parquet(path)
     except FileNotFoundError:
@@ -272,8 +272,9 @@ def _signs(part: pd.DataFrame, at: Iterable[int], length: int) -> list[dict[str,
     return signs
 
 
-def _run_curves(folder: Path) -> list[Curve]:
-    run = read_run(folder)
+def run_curves(run: Run) -> list[Curve]:
+    """Return the curves of a run's trials with a value, in their order; see `read_curves`."""
+    folder = run.folder
     metric = run.info.get("metric", METRIC)
     stop_collapsed = bool(run.info["study"].get("stop_collapsed", True))
     reports = dict(list(run.epochs.groupby("trial_id", sort=False)))

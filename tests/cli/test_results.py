@@ -129,3 +129,13 @@ def test_compare_prints_one_format_and_the_arms_asked_for(rayat, run_folder):
     assert rayat("compare", run_folder, "--json", "--format", "json").stdout == plain
     refused = rayat("compare", run_folder, "--json", "--format", "csv")
     assert refused.exit_code == 2 and "one format at a time, got csv and json" in refused.stderr
+
+
+def test_what_if_says_what_less_would_have_found(rayat, run_folder):
+    result = rayat("what-if", run_folder, "--budget", "0.5", "--policy", "none")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Cut after 33 k of 66 k passes (50 %), the search would have")
+    assert "the whole record" in result.stdout and "partly luck" in result.stdout
+    told = json.loads(rayat("what-if", run_folder, "--json").stdout)
+    assert [row["how"] for row in told["rows"]][:2] == ["cut short", "median"]
+    assert rayat("what-if", run_folder, "--budget", "half").exit_code == 2

@@ -116,6 +116,7 @@ SURFACE = {
         "--json",
     ],
     "report": ["run", "--out"],
+    "what-if": ["run", "--budget", "--policy", "--json"],
     "replay": [
         "curves",
         "--policy",
