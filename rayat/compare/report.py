@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from rayat.compare import plots
+from rayat.compare import plots, radii
 from rayat.compare.accuracy import CHECKPOINTS
 from rayat.compare.again import again
 from rayat.compare.confirmed import table
@@ -170,7 +170,7 @@ def _arms(comparison: Comparison) -> list[dict[str, Any]]:
 def _drawings(run: Run, comparison: Comparison) -> list[Drawing]:
     less = len(comparison.rows) - len(plots.shown(comparison))
     more = f" {plural(less, 'arm')} further down the table not drawn." if less else ""
-    return [
+    drawings = [
         drawing(
             plots.draw_cost(run, comparison),
             "Robust accuracy over cost",
@@ -195,6 +195,19 @@ def _drawings(run: Run, comparison: Comparison) -> list[Drawing]:
             f"Best checkpoints, mean and sd over seeds; further up and right is better.{more}",
         ),
     ]
+    curves = radii.robustness(run, comparison)
+    if curves:
+        drawings.append(
+            drawing(
+                radii.draw_radii(comparison, curves),
+                "Robust accuracy over the radius",
+                "Best checkpoints on the test set, at every radius that one suite measured in all "
+                "seeds of an arm; mean and range over seeds, at radius 0 the clean accuracy on the "
+                "same images. A curve that levels off above 0 is a sign of masked gradients."
+                f"{more}",
+            )
+        )
+    return drawings
 
 
 def _early_ends(run: Run) -> dict[str, Any]:
