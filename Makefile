@@ -60,6 +60,7 @@ torture: install  ## faults on purpose: kills, crashes, flipped bits, forgeries 
 	  tests/test_names.py tests/test_supply.py tests/test_safety.py
 	$(BIN)/python -m pytest -s -q tests/api/test_sweep.py -k "hung or killed"
 	$(BIN)/python -m pytest -s -q tests/cli/test_end_to_end.py -k status
+	$(if $(LONG),RAYAT_LONG=1 $(BIN)/python -m pytest -s -q -m long)
 	$(BIN)/rayat bench R1
 
 policies: install  ## the stopping policies on real, paired sweeps, alone on the machine (docs/policy.md)

@@ -46,6 +46,8 @@ pytest_plugins = ("heads", "trials")
 MARK = "RAYAT_TESTS"
 """A variable in the environment of every process that the tests start, also of orphans."""
 os.environ.setdefault(MARK, uuid.uuid4().hex)
+LONG = "RAYAT_LONG"
+"""Set by `make torture LONG=1`: the sizes for a release."""
 PATIENCE_S = 30
 """A process that was told to go may take this long on a busy machine; one that stays is named."""
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
@@ -59,7 +61,7 @@ NAMED = 25
 @pytest.fixture(scope="session")
 def size() -> Callable[[int, int], int]:
     """Return a function of (tries for CI, tries for the long run)."""
-    return lambda usual, long: long if os.environ.get("RAYAT_LONG") else usual
+    return lambda usual, long: long if os.environ.get(LONG) else usual
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +123,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     begins first, so that no process is left alone with it at the end.
     """
     for item in items:
+        if item.get_closest_marker("long") and not os.environ.get(LONG):
+            item.add_marker(pytest.mark.skip(reason=f"a size for {LONG}=1: make torture LONG=1"))
         if "local_ray" in getattr(item, "fixturenames", ()):
             group = "ray"
         elif item.get_closest_marker("own_ray"):

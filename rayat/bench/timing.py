@@ -25,7 +25,7 @@ class Settings:
         return quick if self.quick else full
 
 
-QUICK = Settings(rounds=2, quick=True)
+QUICK = Settings(rounds=1, quick=True)
 
 
 def clock_of(device: str) -> Callable[[], float]:

@@ -96,7 +96,9 @@ class AbortableTrainer(TorchTrainer):  # type: ignore[misc]
 
     Without this a stopped trial leaks the inner placement group and its CPUs (Ray 2.60 cleans up
     only when the dashboard's State API runs); its cleaner, a process for every trainer, is left
-    out. `tests/orchestration/test_several.py` watches these two private hooks of Ray.
+    out, and so is the manager of Ray Data's datasets, a process for every start of the workers,
+    which read arrays of their own. `tests/orchestration/test_several.py` watches these private
+    hooks of Ray.
     """
 
     controller: Any = None
@@ -119,12 +121,14 @@ class AbortableTrainer(TorchTrainer):  # type: ignore[misc]
         return ray.get(self.controller.get_result.remote())
 
     def _create_default_callbacks(self) -> list[Any]:
+        from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
         from ray.train.v2._internal.callbacks.placement_group_callback import (
             PlacementGroupCleanerCallback,
         )
 
+        unused = (DatasetsCallback, PlacementGroupCleanerCallback)
         found = super()._create_default_callbacks()
-        return [each for each in found if not isinstance(each, PlacementGroupCleanerCallback)]
+        return [each for each in found if not isinstance(each, unused)]
 
 
 class TrainerRun:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import sys
 import pytest
 
 from rayat.bench import driver_cost, launchers, memory, trials
-from rayat.bench.ray_overhead import Times, overhead, reckon
+from rayat.bench.ray_overhead import Times, reckon
 from rayat.bench.ray_suite import ORCHESTRATION
 from rayat.bench.timing import QUICK, Settings
 from rayat.config import TrialConfig
@@ -88,17 +87,23 @@ def test_the_benchmarks_of_the_room_are_listed():
     assert ORCHESTRATION["O4"].extra == "--long"
 
 
-# O1 and O3 run with the whole quick suite, in tests/cli/test_measuring.py.
+# O1 and O3 run with the whole quick suite, and `overhead` with `rayat profile --through-ray`, in
+# tests/cli/test_measuring.py. O4 is O1 with other sizes and no bar.
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_long_run_has_no_bar_where_its_sizes_are_small(local_ray):
     (row,) = trials.o4(Settings(rounds=1, quick=True))
     assert row.bar is None and row.value > 0
 
 
 @pytest.mark.slow
-def test_the_launchers_of_several_workers_are_compared(local_ray):
+@pytest.mark.parametrize("keys", ["a", pytest.param("abc", marks=pytest.mark.long)])
+def test_the_launchers_of_several_workers_are_compared(local_ray, monkeypatch, keys):
+    """What each of them starts, tests/orchestration/ shows."""
+    assert list(launchers.LAUNCHERS) == ["a", "b", "c"]
+    monkeypatch.setattr(launchers, "LAUNCHERS", {key: launchers.LAUNCHERS[key] for key in keys})
     rows = {row.name: row for row in launchers.o5(QUICK)}
-    assert list(rows) == ["O5.a", "O5.b", "O5.c"]
+    assert list(rows) == [f"O5.{key}" for key in keys]
     assert all(row.unit == "s" and row.value > 0 for row in rows.values())
 
 
@@ -118,10 +123,3 @@ def test_the_cpu_time_of_ended_processes_counts_also_where_no_parent_waits(waits
     # The rest is what starting two processes takes, more on a busy machine.
     short, long = metered(0.5), metered(1.5)
     assert short >= 0.4 and 0.6 < long - short < 1.4
-
-
-@pytest.mark.slow
-def test_what_ray_adds_is_measured(local_ray, config):
-    found = overhead(config, epochs=3)
-    assert found.process > 0
-    assert math.isfinite(found.per_trial) and math.isfinite(found.per_epoch)

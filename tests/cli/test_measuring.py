@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pyarrow.parquet as pq
 import pytest
@@ -124,6 +125,8 @@ def test_profile_through_ray_adds_what_ray_costs(local_ray, rayat):
     arguments = ["--epochs", 2, "--ops", 0, "--through-ray", "--json", *changes]
     facts = json.loads(rayat("profile", "quickstart", *arguments).stdout)
     assert set(facts["ray_seconds"]) == {"per_epoch", "per_trial", "process", "cluster"}
+    assert facts["ray_seconds"]["process"] > 0
+    assert all(math.isfinite(seconds) for seconds in facts["ray_seconds"].values())
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ VICTIMS = {
         [*[RANK[0]] * 5, RANK[1], *[RANK[0]] * 4, RANK[1], RANK[1]],
     ),
     "trainer": (
-        [TRAINER[0], TRAINER[0], TRAINER[1], TRAINER[2]],
+        [*TRAINER],
         [*[TRAINER[0]] * 4, TRAINER[1], TRAINER[0], TRAINER[2], TRAINER[1]],
     ),
 }

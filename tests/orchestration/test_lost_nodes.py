@@ -76,7 +76,7 @@ def used(node):
 study = Study(
     name="nodes",
     base={
-        "data": {"name": "digits", "train_size": 512, "val_size": 64},
+        "data": {"name": "digits", "train_size": 128, "val_size": 64},
         "model": {"name": "cnn"},
         "epochs": 12, "batch_size": 64, "lr.peak": 0.1,
         "attack": {"name": "pgd", "eps": 0.2, "steps": 2},

@@ -46,10 +46,17 @@ def by_one(local_ray, tiny, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [2, 4])
-@pytest.mark.parametrize("launcher", ["ranks", "trainer"])
+@pytest.mark.parametrize(
+    ("launcher", "workers"),
+    [
+        ("ranks", 4),
+        ("trainer", 2),
+        pytest.param("ranks", 2, marks=pytest.mark.long),
+        pytest.param("trainer", 4, marks=pytest.mark.long),
+    ],
+)
 def test_several_workers_compute_what_one_computes(by_one, tiny, tmp_path, launcher, workers):
-    """Ten steps; four workers share two CPUs."""
+    """Ten steps; four workers share two CPUs. Each launcher, and two and four workers."""
     base = {**TEN_STEPS, "workers": workers, "cpus_per_worker": 2 / workers}
     study = tiny(base=base, final_eval=False)
     summary = run(study, tmp_path / "run", options=Options(launcher=launcher))
