@@ -64,14 +64,7 @@ def run(
             concurrency(Need.of(trial.config), capacity)
         shared, data = SharedData.put((trial.config.data for trial in trials), read)
         del read  # the node's copy is the one that stays
-        warnings = [
-            *study.notes(),
-            *(note for entry in data.values() for note in entry["notes"]),
-            *unfolded((t.config, data[source_key(t.config.data)]) for t in trials),
-            *advise((t.arm, t.config, data[source_key(t.config.data)]["train"]) for t in trials),
-        ]
-        for text in warnings:
-            (observer or Observer()).phase(f"warning: {text}")
+        warnings = warned(study, trials, data, observer)
         info = run_info(study, list(data.values()), capacity, command, origin)
         own = own_parts(study, trials or study.foreseen())
         with beginning(folder, info, own) as ledger:
@@ -129,6 +122,29 @@ def resume(
                 ledger, policy, configs, shared, capacity, options, observer, search
             )
             return replace(summary, warning="; ".join(filter(None, (warning, summary.warning))))
+
+
+def warned(
+    study: Study,
+    trials: Sequence[Trial],
+    data: Mapping[str, Mapping[str, Any]],
+    observer: Observer | None,
+) -> list[str]:
+    """Return what is said before trials start, and tell it to the observer.
+
+    Args:
+        data: the identity of each data set by its source.
+    """
+    sources = [(trial, data[source_key(trial.config.data)]) for trial in trials]
+    warnings = [
+        *study.notes(),
+        *dict.fromkeys(note for entry in data.values() for note in entry["notes"]),
+        *unfolded((trial.config, entry) for trial, entry in sources),
+        *advise((trial.arm, trial.config, entry["train"]) for trial, entry in sources),
+    ]
+    for text in warnings:
+        (observer or Observer()).phase(f"warning: {text}")
+    return warnings
 
 
 def carry_out(

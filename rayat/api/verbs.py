@@ -11,7 +11,7 @@ from rayat.api.run import Run
 from rayat.api.studies import changed_study, replanned, run_folder, study_of
 from rayat.errors import ConfigError, PlacementError, nearest
 from rayat.ledger.files import located
-from rayat.ledger.info import read_info
+from rayat.ledger.info import RUN, read_info
 
 if TYPE_CHECKING:
     from rayat.orchestration.cluster import Where
@@ -85,7 +85,8 @@ def run(
 
     Args:
         study: a `Study`, its file, or the name of a shipped one such as `quickstart`.
-        out: the run's folder, which must hold none yet; default: `runs/<study>/<UTC time>`.
+        out: the run's folder; default: `runs/<study>/<UTC time>`. Where it holds a run of the same
+            study with fewer seeds, draws or arms, what is missing is trained (docs/extending.md).
         name: in place of the time in the default folder's name.
         changes: of the configuration of all trials, dotted keys to values.
         policy, seeds, order_seed, arms: in place of the study's; fewer arms.
@@ -95,17 +96,19 @@ def run(
 
     Raises:
         StudyError, ConfigError, DataError, PlacementError: refused before anything was written.
-        LedgerError: the folder holds a run already, or cannot be written.
+            So is a study that contradicts the run in the folder.
+        LedgerError: the folder cannot be written.
     """
     known(how, How)
     chosen = replanned(
         changed_study(study_of(study), changes or {}), policy, seeds, order_seed, arms
     )
     folder = run_folder(chosen.name, out, name)
-    from rayat.api import sweep
+    from rayat.api import extending, sweep
 
     options = options_of(how, chosen.max_failures)
-    summary = sweep.run(chosen, folder, where(how), options, observer, command)
+    start = extending.extend if (folder / RUN).exists() else sweep.run
+    summary = start(chosen, folder, where(how), options, observer, command)
     return Run.read(folder, summary)
 
 

@@ -15,7 +15,7 @@ import typer
 from rayat.cli import options
 from rayat.cli.studies import load, numbers, parse_changes, short
 from rayat.cli.text import as_json
-from rayat.compare.text import printable
+from rayat.compare.text import plural, printable
 
 if TYPE_CHECKING:
     from rayat.api.run import Run
@@ -64,7 +64,8 @@ def run(
     """Run a study on this machine or a Ray cluster.
 
     Every epoch of every trial is on disk before it counts: a run that is interrupted or killed goes
-    on with `rayat resume`.
+    on with `rayat resume`. A run in --out of the same study gets the seeds, draws and arms that it
+    lacks, and trains those alone.
     """
     how = options.how(locals())
     chosen = load(study, changes)
@@ -291,6 +292,7 @@ def conclude(summary: Summary, json: bool) -> None:
             "halted": summary.halted or None,
             "warning": summary.warning or None,
             "unmeasured": list(summary.unmeasured),
+            **({} if summary.added is None else {"added": summary.added}),
         }
         typer.echo(as_json(fields))
     if summary.warning:
@@ -305,6 +307,9 @@ def conclude(summary: Summary, json: bool) -> None:
         typer.echo(f"interrupted ({statuses}); go on with: rayat resume {place}", err=True)
         raise typer.Exit(INTERRUPTED)
     if not json:
+        if summary.added is not None:
+            new = f"{plural(summary.added, 'trial')} added" if summary.added else "nothing added"
+            typer.echo(f"{place}: {new}; what it held already was not trained again")
         typer.echo(f"{place}: {statuses}")
         typer.echo(f"next: rayat compare {place}\n      rayat report {place}")
     if broken:

@@ -1,5 +1,7 @@
 """Tables on disk: four Parquet files and the manifest that vouches for them, replaced as one.
 
+`run.json` belongs to them: where a run was extended, the new one comes with the new tables.
+
 A generation is written whole under `*.next` names, its manifest last. From then on it counts:
 `settle` renames its files one by one, and whoever comes after a crash finishes the renames. A
 reader in between finds every file under one of its two names.
@@ -20,7 +22,7 @@ import pyarrow.parquet as pq
 
 from rayat.errors import LedgerError, quoted
 from rayat.ledger.files import naming, sync_folder, write_file
-from rayat.ledger.info import RUN, check_version
+from rayat.ledger.info import RUN, check_version, run_json
 from rayat.ledger.schema import SCHEMA_VERSION
 
 MANIFEST = "manifest.json"
@@ -35,10 +37,17 @@ def parquet(table: pa.Table) -> bytes:
     return data
 
 
-def publish(folder: Path, tables: Mapping[str, pa.Table], records: int, log_bytes: int) -> None:
+def publish(
+    folder: Path,
+    info: Mapping[str, Any],
+    tables: Mapping[str, pa.Table],
+    records: int,
+    log_bytes: int,
+) -> None:
     """Replace the run's tables and manifest by new ones that stand for the log so far.
 
     Args:
+        info: what `run.json` has to say; the file is left as it is where it says that.
         tables: by name, without the suffix.
         records, log_bytes: the log's position that the tables are made from.
 
@@ -46,8 +55,7 @@ def publish(folder: Path, tables: Mapping[str, pa.Table], records: int, log_byte
         LedgerError: a file cannot be written; the tables before stay whole and readable.
     """
     settle(folder)
-    with naming(folder / RUN, "read"):
-        files = {RUN: _entry((folder / RUN).read_bytes())}
+    files = {RUN: _entry(_describe(folder, info))}
     for name, table in tables.items():
         data = parquet(table)
         files[f"{name}.parquet"] = {**_entry(data), "rows": table.num_rows}
@@ -78,12 +86,27 @@ def settle(folder: Path) -> None:
     for name in manifest["files"]:
         # Some may have been renamed before the crash.
         with naming(folder / name, "replace"), contextlib.suppress(FileNotFoundError):
-            if name != RUN:
-                os.replace(folder / (name + NEXT), folder / name)
+            os.replace(folder / (name + NEXT), folder / name)
     sync_folder(folder)
     with naming(folder / MANIFEST, "replace"):
         os.replace(pending, folder / MANIFEST)
     sync_folder(folder)
+
+
+def _describe(folder: Path, info: Mapping[str, Any]) -> bytes:
+    """Return the bytes of the generation's `run.json`, written beside the old one if they differ."""
+    path = folder / RUN
+    with naming(path, "read"):
+        held = path.read_bytes() if path.exists() else b""
+    with contextlib.suppress(ValueError, RecursionError):
+        if json.loads(held) == info:
+            # One that a crash left there would come with the next generation's renames.
+            with naming(path, "remove"), contextlib.suppress(FileNotFoundError):
+                os.unlink(folder / (RUN + NEXT))
+            return held
+    data = run_json(info)
+    write_file(folder / (RUN + NEXT), data)
+    return data
 
 
 def seal(manifest: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import shlex
 from collections import Counter
 from dataclasses import dataclass
@@ -58,8 +59,9 @@ def read_run(folder: str | Path) -> Run:
             schema version. The text names the file and the cure.
     """
     folder = located(folder)
-    info = read_info(folder)
+    read_info(folder)
     files = _generation(folder)
+    info = json.loads(files[RUN])  # the tables' own: a run may be extended while it is read
     frames = {}
     for name, schema in TABLES.items():
         path = folder / f"{name}.parquet"

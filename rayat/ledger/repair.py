@@ -107,9 +107,7 @@ def repair(folder: str | Path) -> RepairReport:
             aside = _set_aside(path, data)
         if len(data) != extent.bytes or aside:
             replace_file(path, MAGIC + data[len(MAGIC) : extent.bytes])
-        if _info(folder) != state.info:
-            replace_file(folder / RUN, run_json(state.info))
-        publish(folder, build(state), extent.records, extent.bytes)
+        publish(folder, state.info, build(state), extent.records, extent.bytes)
         after = _contents(folder)
     finally:
         lock.release()

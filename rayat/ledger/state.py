@@ -85,7 +85,8 @@ class State:
     """Everything that the records so far say; a pure function of them in order.
 
     Attributes:
-        info: the run's description, None before its record.
+        info: the run's description, None before its record. earlier: those that it replaced, of a
+            run that was extended.
         trials: by id, in the order of declaration.
         observed: (trial_id, epoch, values) in the order in which each was first durable.
         gone: (reports observed before it, trial_id) of each end that no report shows.
@@ -96,6 +97,7 @@ class State:
 
     def __init__(self) -> None:
         self.info: dict[str, Any] | None = None
+        self.earlier: list[dict[str, Any]] = []
         self.trials: dict[str, TrialState] = {}
         self.observed: list[tuple[str, int, tuple[Any, ...]]] = []
         self.gone: list[tuple[int, str]] = []
@@ -165,7 +167,11 @@ class State:
             ) from error
 
     def _take_run(self, record: Mapping[str, Any]) -> None:
+        if self.info is not None:
+            self.earlier.append(self.info)
         self.info = dict(record["info"])
+        for trial in record.get("trials", ()):  # those that an extension adds, all or none
+            self._take_trial(trial)
 
     def _take_trial(self, record: Mapping[str, Any]) -> None:
         declared = dict(record["trial"])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rayat.columns import Declared, add
 from rayat.errors import LedgerError, nearest, quoted
+from rayat.ledger.declaring import declaration
 from rayat.ledger.files import create_file, located, make_folder
 from rayat.ledger.held import LedgerState
 from rayat.ledger.info import RUN, read_info, run_json
@@ -19,14 +17,14 @@ from rayat.ledger.lock import RunLock
 from rayat.ledger.log import LOG, Extent, Log
 from rayat.ledger.publish import MANIFEST, publish, read_manifest, settle
 from rayat.ledger.reach import reach, restore_log, tables_there
-from rayat.ledger.rows import decision_row, eval_row, plain, report_row, text, trial_row
+from rayat.ledger.rows import decision_row, eval_row, plain, report_row, text
 from rayat.ledger.schema import REPORT_KEYS, SCHEMA_VERSION
 from rayat.ledger.state import EVAL_KEY, RETRY, State
 from rayat.ledger.status import Status
 from rayat.ledger.tables import build
 
-TRIAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-"""Trial ids name folders of checkpoints."""
+KEPT = ("schema_version", "created_at")
+"""Of `run.json`, whatever is done to the run later."""
 CADENCE_SECONDS = 2.0
 """Tables are rewritten at most this often while the run lives."""
 COST_FACTOR = 20
@@ -110,7 +108,7 @@ class Ledger(LedgerState):
             ledger = cls(folder, lock, log, state)
             if state.info is None:
                 ledger._append("run", info=info)
-            elif state.info != info:
+            elif state.info != info and info not in state.earlier:
                 raise LedgerError(
                     f"{folder / RUN}: changed since the run began; "
                     f"`rayat repair {quoted(folder)}` restores it from the log"
@@ -131,66 +129,33 @@ class Ledger(LedgerState):
         self.state.apply(record)
         return position
 
-    def trial(
-        self,
-        trial_id: str,
-        index: int,
-        arm: str,
-        config_id: str,
-        config_sha256: str,
-        config_json: str,
-        seed: int,
-        epochs: int,
-        workers: int,
-        columns: Mapping[str, Declared] | None = None,
-    ) -> None:
+    def trial(self, *values: Any, **fields: Any) -> None:
         """Declare a trial; declaring it again with the same values changes nothing.
 
         Args:
-            columns: report columns that its methods declare (`TrialConfig.declared_columns`).
+            values, fields: those of `declaring.declaration`, whose errors are raised.
+        """
+        record = declaration(self.state, *values, **fields)
+        if record is not None:
+            self._append("trial", **record)
+
+    def extend(self, info: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> None:
+        """Say that the run is a larger one from now on: other info, more trials, all or nothing.
+
+        One record holds all of it. A crash behind it leaves tables and a `run.json` of before,
+        which can be read; opening the run brings them up to it.
+
+        Args:
+            info: in place of what `run.json` says; `schema_version` and `created_at` stay.
+            trials: the fields of each new trial (`declaring.declaration`).
 
         Raises:
-            LedgerError: an id that cannot name a folder, a configuration that is no JSON object, or
-                another trial under this id.
-            ConfigError: a column that another trial declares differently.
+            LedgerError, ConfigError: as of `trial`; the disk refuses; nothing has changed.
         """
-        if not TRIAL_ID.fullmatch(trial_id):
-            raise LedgerError(
-                f"a trial's id becomes a folder: use letters, digits, . _ -, got {trial_id!r}"
-            )
-        try:
-            config = json.loads(config_json)
-        except ValueError as error:
-            raise LedgerError(f"trial {trial_id!r}: config_json is no JSON: {error}") from None
-        if not isinstance(config, dict):
-            raise LedgerError(f"trial {trial_id!r}: config_json must hold an object")
-        declared = trial_row(
-            {
-                "trial_id": trial_id,
-                "trial_index": index,
-                "arm": arm,
-                "config_id": config_id,
-                "config_sha256": config_sha256,
-                "config_json": config_json,
-                "seed": seed,
-                "epochs_planned": epochs,
-                "workers": workers,
-            }
-        )
-        if trial_id in self.state.trials:
-            before = self.state.trials[trial_id].declared
-            for key, value in declared.items():
-                if before[key] != value:
-                    raise LedgerError(
-                        f"trial {trial_id!r} was declared with {key} {before[key]!r}, now "
-                        f"{value!r}: another study belongs into another folder"
-                    )
-            return
-        known = self.state.columns()
-        for column in (columns or {}).values():
-            add(known, column)
-        more = {"columns": [column.record() for column in columns.values()]} if columns else {}
-        self._append("trial", trial=declared, **more)
+        records = [declaration(self.state, **fields) for fields in trials]
+        kept = {key: self.info[key] for key in KEPT if key in self.info}
+        self._append("run", info={**plain(info), **kept}, trials=[r for r in records if r])
+        self.project()
 
     def attempt(self, trial_id: str, device: str | None = None, host: str | None = None) -> int:
         """Record that a trial starts or starts again; return the attempt's number, from 1."""
@@ -289,7 +254,7 @@ class Ledger(LedgerState):
         """
         self.lock.check()
         start = time.monotonic()
-        publish(self.folder, build(self.state), self.log.records, self.log.bytes)
+        publish(self.folder, self.info, build(self.state), self.log.records, self.log.bytes)
         end = time.monotonic()
         self._due = end + max(CADENCE_SECONDS, COST_FACTOR * (end - start))
         self._projected = self.log.records

@@ -50,9 +50,11 @@ class OwnParts:
         return {KEY: {"parts": self.parts, "files": hashes, "installed": self.installed}}
 
     def write(self, folder: Path) -> None:
-        """Write the files into a run's folder."""
+        """Write the files into a run's folder; those that it holds stay as they are."""
         for name, data in self.files.items():
             path = folder / CODE / name
+            if path.exists() and path.read_bytes() == data:
+                continue
             make_folder(path.parent)
             write_file(path, data)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from rayat.registry import Part
 
@@ -53,6 +53,9 @@ class Policy(Part):
     The parameters are frozen; the state lives in private attributes and is a function of the
     `observe` calls in order, so that replaying the ledger rebuilds it exactly.
     """
+
+    alone: ClassVar[bool] = False
+    """Whether it judges every trial by itself: nothing that others report changes a decision."""
 
     @property
     def pauses(self) -> bool:

@@ -13,6 +13,8 @@ from rayat.registry import POLICIES
 class NoPolicy(Policy):
     """Every trial trains to its end: nothing is saved, and nothing is stopped by mistake."""
 
+    alone = True
+
     def idle(self, epochs: int, every: int) -> str:
         """Return nothing: it is meant never to act."""
         return ""

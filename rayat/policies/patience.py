@@ -28,6 +28,7 @@ class Patience(Policy):
     )
 
     shorthand = "epochs"
+    alone = True
 
     _best: dict[str, tuple[float, int]] = PrivateAttr(default_factory=dict)
 

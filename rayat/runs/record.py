@@ -33,6 +33,7 @@ class Summary:
         warning: one sentence on what it could have done better; empty if nothing was found.
         halted: why it was interrupted, where the user asked for it beforehand (`Halts`).
         unmeasured: a line for each final evaluation that failed.
+        added: trials by which the run was extended; None where it was not asked for.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class Summary:
     warning: str = ""
     halted: str = ""
     unmeasured: tuple[str, ...] = ()
+    added: int | None = None
 
 
 @contextlib.contextmanager

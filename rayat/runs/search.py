@@ -38,6 +38,7 @@ class Search:
         self._known: dict[str, list[_Proposal]] = {arm: [] for arm in self.plan.arms}
         self._new: list[Trial] = []
         self._over: set[str] = set()
+        self._rounds: dict[str, int] = {}
         for event in ledger.events():
             if event["name"] == PROPOSED:
                 self._take(event["payload"])
@@ -54,21 +55,38 @@ class Search:
             if arm in self._over or not all(self.ledger.status(t).is_final for t in ids):
                 continue
             told = [Told(proposal.point, self._value(proposal)) for proposal in proposals]
-            points = self.plan.propose(arm, told)
+            points, begun = self._rest(arm, told), self._rounds.get(arm, 0)
+            if not points:
+                points, begun = self.plan.propose(arm, told), len(told)
             if not points:
                 self._over.add(arm)
             else:
                 start = len(self.ledger.trials())
                 payload = {"arm": arm, "draw": len(proposals), "points": points, "start": start}
+                if begun < len(proposals):
+                    payload["round"] = begun
                 # One record for the whole round: half of one would be another round.
                 self.ledger.event(PROPOSED, payload)
                 self._take(payload)
         new, self._new = self._new, []
         return new
 
+    def _rest(self, arm: str, told: list[Told]) -> list[dict[str, Any]]:
+        """Return what an arm's last round lacks that had fewer points than it would have now.
+
+        A run that was extended by draws so goes on as if they had been as many from the start.
+        """
+        if "extensions" not in self.ledger.info or not told:
+            return []
+        begun = self._rounds[arm]
+        had = [dict(each.point) for each in told[begun:]]
+        points = self.plan.propose(arm, told[:begun])
+        return points[len(had) :] if points[: len(had)] == had else []
+
     def _take(self, payload: dict[str, Any]) -> None:
         """Declare a round's trials, which changes nothing where they are declared already."""
         arm, start = payload["arm"], payload["start"]
+        self._rounds[arm] = payload.get("round", payload["draw"])
         for draw, point in enumerate(payload["points"], payload["draw"]):
             try:
                 trials = self.plan.trials(arm, draw, point, start)
@@ -97,15 +115,20 @@ class Search:
 
 def declare(ledger: Ledger, trial: Trial) -> None:
     """Write a trial's identity to the ledger."""
-    ledger.trial(
-        trial_id=trial.trial_id,
-        index=trial.index,
-        arm=trial.arm,
-        config_id=trial.config.config_id,
-        config_sha256=trial.config.sha256(),
-        config_json=trial.config.canonical(),
-        seed=trial.config.seed,
-        epochs=trial.config.epochs,
-        workers=trial.config.workers,
-        columns=trial.config.declared_columns(),
-    )
+    ledger.trial(**identity(trial))
+
+
+def identity(trial: Trial) -> dict[str, Any]:
+    """Return what a ledger declares a trial with."""
+    return {
+        "trial_id": trial.trial_id,
+        "index": trial.index,
+        "arm": trial.arm,
+        "config_id": trial.config.config_id,
+        "config_sha256": trial.config.sha256(),
+        "config_json": trial.config.canonical(),
+        "seed": trial.config.seed,
+        "epochs": trial.config.epochs,
+        "workers": trial.config.workers,
+        "columns": trial.config.declared_columns(),
+    }

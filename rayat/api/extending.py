@@ -1,0 +1,136 @@
+"""`rayat run` into a folder that holds a run: what the larger study lacks is trained, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rayat.api.sweep import carry_out, refuse_what_cannot_run, resume, warned
+from rayat.ledger.files import located
+from rayat.ledger.provenance import describe_environment
+from rayat.ledger.writer import Ledger
+from rayat.data.identity import source_key
+from rayat.orchestration import final_eval
+from rayat.orchestration.cluster import LOCAL, Where
+from rayat.orchestration.execute import Options
+from rayat.orchestration.shared_data import SharedData
+from rayat.planning.placement import Need, concurrency
+from rayat.planning.refusal import own_parts, refuse_other_columns, refuse_what_fails
+from rayat.runs.driver import Observer
+from rayat.runs.extending import (
+    EXTENSIONS,
+    Growth,
+    growth,
+    joined_data,
+    joined_parts,
+    larger,
+    missing,
+)
+from rayat.runs.record import Summary, declared, run_info
+from rayat.runs.resuming import other_packages
+from rayat.runs.search import Search, identity
+from rayat.search.plan import Trial
+from rayat.study import Study
+
+
+def extend(
+    study: Study,
+    folder: str | Path,
+    where: Where = LOCAL,
+    options: Options | None = None,
+    observer: Observer | None = None,
+    command: Sequence[str] | None = None,
+) -> Summary:
+    """Train in a run's folder what a study has that the run has not, and nothing else.
+
+    Trials, rows and decisions that are there stay as they are. Where nothing is missing the run is
+    resumed, or left as it is where it is whole.
+
+    Args:
+        command: what `run.json` keeps of this extension; None: that of this process.
+
+    Raises:
+        StudyError: the study contradicts the run: the field and both values.
+        ConfigError, DataError, PlacementError: refused before anything was written.
+        LedgerError: no run there, an imported or a damaged one. LockedError: it is being written.
+    """
+    folder = located(folder)
+    with Ledger.open(folder) as ledger:
+        trials = study.trials()
+        grown = growth(folder, ledger.info, study)
+        searched = Search.of(ledger) is not None
+        new = [] if searched else missing(folder, ledger.trials(), trials)
+        if grown or new:
+            return _train(ledger, study, trials, new, grown, where, options, observer, command)
+        whole = _whole(ledger)
+    if whole is not None:
+        return whole
+    return replace(resume(folder, where, options, observer), added=0)
+
+
+def _whole(ledger: Ledger) -> Summary | None:
+    """Return how a run stands in which nothing is left to do; None where something is."""
+    search = Search.of(ledger)
+    if ledger.unfinished() or (search is not None and search.grow()):
+        return None
+    configs = declared(ledger)
+    if ledger.info["study"].get("final_eval", True) and final_eval.missing(ledger, configs):
+        return None
+    statuses = [ledger.status(trial_id) for trial_id in configs]
+    counts = {status: statuses.count(status) for status in dict.fromkeys(statuses)}
+    return Summary(ledger.folder, counts, added=0)
+
+
+def _train(
+    ledger: Ledger,
+    study: Study,
+    trials: Sequence[Trial],
+    new: Sequence[Trial],
+    grown: Growth,
+    where: Where,
+    options: Options | None,
+    observer: Observer | None,
+    command: Sequence[str] | None,
+) -> Summary:
+    """Make the run the larger one, then run what has no end.
+
+    Args:
+        trials: all that are known of the study. new: those that the run lacks.
+    """
+    folder, local, before = ledger.folder, where.address is None, len(ledger.trials())
+    later = new or trials  # the first round of a search stands for what it will propose
+    refuse_other_columns(trials)
+    own = own_parts(study, trials)
+    parts = joined_parts(folder, ledger.info, own)
+    refuse_what_cannot_run(later, where)
+    read = refuse_what_fails(study, later, local)
+    options = options or Options(max_failures=study.max_failures)
+    configs = declared(ledger)
+    known = {source_key(config.data) for config in configs.values()}
+    configs |= {trial.trial_id: trial.config for trial in new}
+    with where.joined(folder) as capacity:
+        for trial in later:
+            concurrency(Need.of(trial.config), capacity)
+        sources = [*configs.values(), *(trial.config for trial in trials)]
+        shared, data = SharedData.put((config.data for config in sources), read)
+        del read  # the node's copy is the one that stays
+        fresh = run_info(study, list(data.values()), capacity, command)
+        joined = joined_data(ledger.info["data"], data, known)
+        total = None if "search" in fresh else len(configs)
+        info = {**larger(ledger, fresh, joined, grown, total), **parts}
+        warnings = warned(study, new, data, observer)
+        others, note = other_packages(ledger), info[EXTENSIONS][-1]["note"]
+        for text in filter(None, (others, note)):
+            (observer or Observer()).phase(f"warning: {text}")
+        own.write(folder)  # first: a run never names code that it does not hold
+        ledger.extend(info, map(identity, new))
+        ledger.event("resumed", {"environment": describe_environment()})
+        search = Search.of(ledger)
+        if search is not None:
+            configs |= {trial.trial_id: trial.config for trial in search.grow()}
+        summary = carry_out(
+            ledger, study.policy, configs, shared, capacity, options, observer, search
+        )
+    said = "; ".join(filter(None, (*warnings, others, note, summary.warning)))
+    return replace(summary, warning=said, added=len(ledger.trials()) - before)

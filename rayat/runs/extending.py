@@ -1,0 +1,312 @@
+"""A run that becomes a larger one: what may grow, what contradicts, which trials are missing.
+
+Only seeds, draws and arms may grow. Everything that says how a trial is trained, judged or measured
+must be as the run has it, so that old and new rows belong to one study.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rayat.errors import DataError, LedgerError, StudyError, quoted
+from rayat.layers import flatten
+from rayat.ledger.provenance import describe_environment
+from rayat.ledger.writer import Ledger
+from rayat.own.parts import KEY, OwnParts
+from rayat.registry import POLICIES
+from rayat.search.plan import Trial
+from rayat.study import Study
+
+EXTENSIONS = "extensions"
+"""The key of `run.json` that lists what was added to the run, in the order of the commands."""
+FREE = ("description", "max_failures")
+"""Fields of a study that may change: no number depends on them."""
+RULE = "a run grows by seeds, draws and arms alone"
+UNSET = object()
+
+
+@dataclass
+class Growth:
+    """What a study has that its run has not; all empty: nothing.
+
+    Attributes:
+        seeds, arms: those that are new. values: new values by scientific axis.
+        draws: (then, now) where they grew.
+    """
+
+    seeds: list[int] = field(default_factory=list)
+    arms: list[str] = field(default_factory=list)
+    values: dict[str, list[Any]] = field(default_factory=dict)
+    draws: tuple[int, int] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.seeds or self.arms or self.values or self.draws)
+
+    def record(self) -> dict[str, Any]:
+        """Return what `run.json` keeps of it."""
+        found = {"seeds": self.seeds, "arms": self.arms, "values": self.values}
+        kept: dict[str, Any] = {name: value for name, value in found.items() if value}
+        return {**kept, **({"draws": list(self.draws)} if self.draws else {})}
+
+
+def growth(folder: Path, held: Mapping[str, Any], study: Study) -> Growth:
+    """Return by what a study is larger than the one that a run holds.
+
+    Args:
+        held: what `run.json` says.
+
+    Raises:
+        LedgerError: the run was imported.
+        StudyError: the study contradicts the run; the text names the field and both values.
+    """
+    if "imported" in held:
+        raise LedgerError(f"{folder} was imported: nothing can be trained there; choose another")
+    before, after = complete(held["study"]), complete(study.tree())
+    found = Growth()
+    for name in dict.fromkeys([*before, *after]):
+        old, new = before.get(name, UNSET), after.get(name, UNSET)
+        if old == new or name in FREE or name == "only":  # arms are compared by their trials
+            continue
+        if name == "seeds":
+            _refuse(folder, name, old, new, "give the run's seeds too", all(s in new for s in old))
+            found.seeds = [seed for seed in new if seed not in old]
+        elif name == "draws":
+            _refuse(folder, name, old, new, "give at least as many", new >= old)
+            found.draws = (old, new)
+        elif name == "arms":
+            found.arms = _new_arms(folder, old, new)
+        elif name == "space":
+            found.values = _new_values(folder, old, new, after["scientific"])
+        else:
+            refuse_difference(folder, name, old, new)
+    if found and "search" in held:
+        _refuse_search(folder, held["search"], found, study)
+    if found and study.policy.pauses:
+        raise StudyError(
+            f"{folder}: its policy {study.policy.kind!r} has ranked all trials of the run at once, "
+            f"so none can be added; run what is missing into another folder, and compare the two "
+            f"by `rayat compare {quoted(folder)} OTHER`"
+        )
+    return found
+
+
+def complete(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored study with the defaults of fields that it does not name."""
+    defaults = {}
+    for name, each in Study.model_fields.items():
+        value = each.get_default(call_default_factory=True)
+        defaults[name] = list(value) if isinstance(value, tuple) else value
+    defaults["search"] = {"name": "random"}
+    required = ("name", "scientific", "nuisance", "policy")
+    return {**{k: v for k, v in defaults.items() if k not in required}, **tree}
+
+
+def _refuse(
+    folder: Path, name: str, old: object, new: object, cure: str = "", unless: bool = False
+) -> None:
+    """Refuse a field that contradicts what the run has."""
+    if unless:
+        return
+    raise StudyError(
+        f"{folder} holds a run with {name} {_shown(old)}, and the study has {_shown(new)}: {RULE}; "
+        f"{cure + ', or ' if cure else ''}choose another folder with --out"
+    )
+
+
+def refuse_difference(folder: Path, name: str, old: Any, new: Any) -> None:
+    """Refuse two values that differ, with the first of their parts in which they do."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            one, other = old.get(key, UNSET), new.get(key, UNSET)
+            if one != other:
+                refuse_difference(folder, f"{name}.{key}", one, other)
+    _refuse(folder, name, old, new)
+
+
+def _shown(value: object) -> str:
+    if value is UNSET or value is None:
+        return "not set"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _new_arms(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    if not old:
+        _refuse(folder, "arms", None, list(new), "every label of an arm would change")
+    for name, changes in old.items():
+        if new.get(name, UNSET) != changes:
+            refuse_difference(folder, f"arms.{name}", changes, new.get(name, UNSET))
+    return [name for name in new if name not in old]
+
+
+def _new_values(
+    folder: Path, old: Mapping[str, Any], new: Mapping[str, Any], scientific: Sequence[str]
+) -> dict[str, list[Any]]:
+    found = {}
+    for axis in dict.fromkeys([*old, *new]):
+        one, other = old.get(axis, UNSET), new.get(axis, UNSET)
+        if one == other:
+            continue
+        grids = [each.get("grid_search") for each in (one, other) if isinstance(each, Mapping)]
+        if len(grids) < 2 or None in grids or axis not in scientific:
+            _refuse(folder, f"space.{axis}", one, other)
+        then, now = grids
+        kept = all(value in now for value in then)
+        _refuse(folder, f"space.{axis}", then, now, "give the run's values too", kept)
+        found[axis] = [value for value in now if value not in then]
+    return {axis: values for axis, values in found.items() if values}
+
+
+def _refuse_search(folder: Path, search: Mapping[str, Any], found: Growth, study: Study) -> None:
+    """Refuse what would change the values that a search has made its proposals from."""
+    if search.get("budget") is not None:
+        raise StudyError(
+            f"{folder}: its search spends a budget of {search['budget']}, of which each arm has "
+            "its share, so nothing can be added; run a larger search into another folder"
+        )
+    if found.seeds:
+        raise StudyError(
+            f"{folder}: search {study.search.kind!r} has proposed its points from what seeds "
+            f"{search['seeds']} reached, so seeds {found.seeds} cannot be added; train its best "
+            f"on fresh seeds by `rayat confirm {quoted(folder)}`"
+        )
+
+
+def missing(
+    folder: Path, held: Mapping[str, Mapping[str, Any]], trials: Sequence[Trial]
+) -> list[Trial]:
+    """Return the trials that a run lacks, in the study's order, numbered behind those it has.
+
+    Args:
+        held: the declarations of the run's trials. trials: all of the study.
+
+    Raises:
+        StudyError: a trial of the run is none of the study.
+    """
+    asked = {(trial.arm, trial.config.sha256()): trial for trial in trials}
+    for trial_id, entry in held.items():
+        if (entry["arm"], entry["config_sha256"]) not in asked:
+            _refuse_stranger(folder, trial_id, entry, trials)
+    known = {(entry["arm"], entry["config_sha256"]) for entry in held.values()}
+    start = 1 + max((int(entry["trial_index"]) for entry in held.values()), default=-1)
+    new = [trial for key, trial in asked.items() if key not in known]
+    return [Trial.of(start + n, t.arm, t.draw, t.config) for n, t in enumerate(new)]
+
+
+def _refuse_stranger(
+    folder: Path, trial_id: str, entry: Mapping[str, Any], trials: Sequence[Trial]
+) -> None:
+    arm, seed = entry["arm"], entry["seed"]
+    if arm not in {trial.arm for trial in trials}:
+        raise StudyError(
+            f"{folder} holds a run of arm {arm!r}, which is not among the arms asked for: {RULE}; "
+            "name it too, or choose another folder with --out"
+        )
+    near = [t.config.flat() for t in trials if t.arm == arm and t.config.seed == seed]
+    if len(near) == 1:
+        old = flatten(json.loads(entry["config_json"]))
+        for key in dict.fromkeys([*old, *near[0]]):
+            if old.get(key, UNSET) != near[0].get(key, UNSET):
+                what = f"{key} of trial {trial_id} ({arm})"
+                _refuse(folder, what, old.get(key, UNSET), near[0].get(key, UNSET))
+    raise StudyError(
+        f"{folder} holds trial {trial_id} ({arm}, seed {seed}), which is none of the study's: "
+        "something that the study computes (such as a sample_from) has changed, or rayat's "
+        "defaults have; choose another folder with --out"
+    )
+
+
+def joined_data(
+    held: Sequence[Mapping[str, Any]],
+    found: Mapping[str, Mapping[str, Any]],
+    known: set[str],
+) -> list[dict[str, Any]]:
+    """Return the data sets of the larger run, those of new arms behind the old.
+
+    Args:
+        held: what `run.json` says. found: what is there now, by source.
+        known: the sources of the trials that the run has.
+
+    Raises:
+        DataError: what the run's trials were trained on has changed.
+    """
+    before = [(entry["split_hash"], entry["checksum"]) for entry in held]
+    joined = [dict(entry) for entry in held]
+    for source, entry in found.items():
+        identity = (entry["split_hash"], entry["checksum"])
+        if source in known and identity not in before:
+            expected = ", ".join(sorted({checksum[:12] for _, checksum in before}))
+            raise DataError(
+                f"data set {entry['name']!r} has changed since the run began: expected checksum "
+                f"{expected}, found {entry['checksum'][:12]}; restore the data, or run into "
+                "another folder"
+            )
+        if identity not in before:
+            joined.append(dict(entry))
+            before.append(identity)
+    return joined
+
+
+def joined_parts(folder: Path, held: Mapping[str, Any], own: OwnParts) -> dict[str, Any]:
+    """Return what `run.json` says of the larger run's own methods; nothing where it has none.
+
+    Raises:
+        StudyError: a file or a package that the run's methods came from has changed.
+    """
+    now, before = own.info().get(KEY), held.get(KEY)
+    if before is None or now is None:
+        found = now or before
+        return {} if found is None else {KEY: found}
+    for name in ("files", "installed"):
+        for each, value in now[name].items():
+            if before[name].get(each, value) != value:
+                raise StudyError(
+                    f"{folder}: {each}, from which the run's own methods come, has changed since: "
+                    "put back what the run began with (a copy is in its folder `code`), or choose "
+                    "another folder with --out"
+                )
+    parts = [*before["parts"], *(part for part in now["parts"] if part not in before["parts"])]
+    both = {name: {**before[name], **now[name]} for name in ("files", "installed")}
+    return {KEY: {"parts": parts, **both}}
+
+
+def larger(
+    ledger: Ledger,
+    fresh: Mapping[str, Any],
+    data: Sequence[Mapping[str, Any]],
+    grown: Growth,
+    trials: int | None,
+) -> dict[str, Any]:
+    """Return what `run.json` says of the larger run: as before, with the larger study.
+
+    Args:
+        fresh: what a new run of the study would say (`record.run_info`).
+        data: of the larger run. trials: how many it has; None where a search proposes them.
+    """
+    held, before = ledger.info, len(ledger.trials())
+    entry = {
+        "time": describe_environment()["time"],
+        "command": fresh["command"],
+        "environment": fresh["environment"],
+        "cluster": fresh["cluster"],
+        "grew": grown.record(),
+        "trials": {"before": before, "after": trials},
+        "note": ranked_apart(held["study"]["policy"], before) if ledger.state.observed else "",
+    }
+    kept = {key: fresh[key] for key in ("study", "study_sha256", "search") if key in fresh}
+    return {**held, **kept, "data": list(data), EXTENSIONS: [*held.get(EXTENSIONS, ()), entry]}
+
+
+def ranked_apart(policy: Mapping[str, Any], trials: int) -> str:
+    """Return what to know of a policy that compares trials; empty for one that does not."""
+    built = POLICIES.build(policy)
+    if built.alone:
+        return ""
+    return (
+        f"policy {built.kind} judged what the first {trials} trials had reported without the "
+        "later ones, so it may have stopped others than in a run that was whole from the start"
+    )
