@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from rayat.api.sweep import carry_out, refuse_what_cannot_run, resume, warned
+from rayat.data.identity import source_key
 from rayat.ledger.files import located
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.writer import Ledger
-from rayat.data.identity import source_key
 from rayat.orchestration import final_eval
 from rayat.orchestration.cluster import LOCAL, Where
 from rayat.orchestration.execute import Options

@@ -159,6 +159,7 @@ def plan(
     concurrency: int | None = None,
     workers: Sequence[int] | None = None,
     link: str | None = None,
+    out: str | Path | None = None,
     tell: Callable[[str], object] = lambda line: None,
     **ray: Unpack[Ray],
 ) -> dict[str, Any]:
@@ -169,6 +170,8 @@ def plan(
         concurrency: most trials at once.
         workers: predict the first configuration on so many workers. link: with each worker on a
             host of its own behind such a link, `1Gbit/s` or `100Mbit/s,50us` (docs/scaling.md).
+        out: the folder it would run in. Where that holds a run, the plan is of what it lacks, and
+            `held` is the number of its trials.
         tell: told in one line what is being measured.
         ray: which Ray it would run on; a cluster is asked what it has.
 
@@ -185,12 +188,18 @@ def plan(
     from rayat.planning.plan import facts, measure, slots
     from rayat.planning.refusal import own_parts
     from rayat.planning.workers import predictions
+    from rayat.runs.extending import lacking
 
     known(ray, Ray)
     chosen = replanned(
         changed_study(study_of(study), changes or {}), policy, seeds, order_seed, arms
     )
     trials = chosen.foreseen()
+    held = None
+    if out is not None and (located(out) / RUN).exists():
+        held, trials = lacking(located(out), chosen, trials)
+        if not trials:
+            return {"study": chosen.name, "held": held, "trials": 0, "feasible": True}
     place = where(ray)
     local = place.address is None
     if place.address is None:
@@ -204,6 +213,8 @@ def plan(
     found = facts(chosen, trials, groups, capacity, at_once, local)
     late = [waits(need, capacity) for need in {Need.of(trial.config) for trial in trials}]
     found["notes"] = [text for text in (surroundings() if local else "", *late) if text]
+    if held is not None:
+        found["held"] = held
     found["link"] = link or (None if local else CLUSTER_LINK)
     found["scaling"] = predictions(groups, workers, found["link"])
     return found

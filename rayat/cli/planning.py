@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -38,6 +39,15 @@ def plan(
             help="Assume each worker on its own host with this link: 1Gbit/s, or 100Mbit/s,50us.",
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            show_default=False,
+            help="The folder it would run in: of a run there, plan what it lacks.",
+        ),
+    ] = None,
     changes: options.Set = None,
     policy: options.Policy = None,
     seeds: options.Seeds = None,
@@ -63,13 +73,17 @@ def plan(
         concurrency=concurrency,
         workers=scaling.counts(workers),
         link=link,
+        out=out,
         tell=lambda line: typer.echo(printable(line), err=True),
         address=address,
         cpus=cpus,
         gpus=gpus,
         allow_open_cluster=allow_open_cluster,
     )
-    typer.echo(as_json(found) if json else _table(found))
+    if found["trials"] or json:
+        typer.echo(as_json(found) if json else _table(found))
+    else:
+        typer.echo(f"nothing to train: {printable(str(out))} holds all {found['held']} trials")
 
 
 def _mapped(labels: Sequence[str]) -> str:
@@ -114,6 +128,16 @@ def _table(facts: Mapping[str, Any]) -> str:
         ("study", facts["study"]),
         *(("data", f"{data['name']}: {_mapped(data['labels'])}") for data in facts["data"]),
         ("trials", f"{facts['trials']}: {facts['arms']} arms, seeds {seeds}"),
+        *(
+            [
+                (
+                    "held",
+                    f"{facts['held']} more are in the run already; all here is of those to train",
+                )
+            ]
+            if "held" in facts
+            else []
+        ),
         ("epochs", f"{facts['epochs']} at most{stopped}"),
         ("passes", f"{count(facts['passes'])} forward and backward, validation included"),
         (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 PLACES = ("--out", "--name")
 """Options that say where a run lies."""
@@ -11,12 +12,18 @@ MAKING = ("run", "train", "refit")
 BESIDE = "-again"
 
 
+def asked(info: Mapping[str, Any]) -> list[str]:
+    """Return the command that asked for all of a run: of an extended one the last, it asks most."""
+    extensions = info.get("extensions") or [{}]
+    return list(extensions[-1].get("command") or info.get("command") or [])
+
+
 def again(command: Sequence[object]) -> str:
     """Return a command for a shell that repeats a recorded one beside what that made.
 
-    A folder that holds a run is refused by `run`, `train` and `refit`, so the recorded command
-    would be: its `--out` or `--name` gets `-again` behind it. Without either, as for any other
-    command, nothing needs to change.
+    A folder that holds a run is refused by `train` and `refit`, and `run` would find nothing
+    missing there: so the command's `--out` or `--name` gets `-again` behind it. Without either, as
+    for any other command, nothing needs to change.
 
     Args:
         command: the words of `run.json`, such as `["rayat", "run", "quickstart", "--out", "a"]`.

@@ -12,7 +12,7 @@ import pandas as pd
 
 from rayat.compare import plots, radii
 from rayat.compare.accuracy import CHECKPOINTS
-from rayat.compare.again import again
+from rayat.compare.again import again, asked
 from rayat.compare.confirmed import table
 from rayat.compare.page import Drawing, drawing, page, span
 from rayat.compare.render import mean, mean_sd, reached, setting_lines, speed, statuses
@@ -77,7 +77,7 @@ def write_report(
 def report(run: Run, comparison: Comparison) -> str:
     """Return the report's HTML."""
     info, study = run.info, run.info["study"]
-    command = info.get("command") or []
+    command = asked(info)
     return page(
         "report.html",
         study={
@@ -246,7 +246,8 @@ def _trials(run: Run) -> dict[str, Any]:
 
 def _blocks(info: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the lines of what a run recorded of itself, by heading."""
-    found = {name: info.get(name.lower()) for name in ("Study", "Data", "Environment", "Cluster")}
+    names = ("Study", "Data", "Environment", "Cluster", "Extensions")
+    found = {name: info.get(name.lower()) for name in names}
     return {name: _json(value) for name, value in found.items() if value}
 
 

@@ -96,6 +96,9 @@ def notes(
         )
     elif study.get("protocol") == "as-published":
         found.append("Protocol as-published: decisions may have seen the test set.")
+    for extension in run.info.get("extensions") or ():
+        if extension.get("note"):
+            found.append(f"Extended on {extension['time'][:10]}: {extension['note']}.")
     going = sum(not status.is_final for status in statuses)
     if going:
         found.append(f"The run is not over: {going} of {len(statuses)} trials have no end yet.")

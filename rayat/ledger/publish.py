@@ -94,7 +94,7 @@ def settle(folder: Path) -> None:
 
 
 def _describe(folder: Path, info: Mapping[str, Any]) -> bytes:
-    """Return the bytes of the generation's `run.json`, written beside the old one if they differ."""
+    """Return the bytes of the generation's `run.json`, written beside the old one if other."""
     path = folder / RUN
     with naming(path, "read"):
         held = path.read_bytes() if path.exists() else b""

@@ -15,6 +15,7 @@ from typing import Any
 from rayat.errors import DataError, LedgerError, StudyError, quoted
 from rayat.layers import flatten
 from rayat.ledger.provenance import describe_environment
+from rayat.ledger.reader import read_run
 from rayat.ledger.writer import Ledger
 from rayat.own.parts import KEY, OwnParts
 from rayat.registry import POLICIES
@@ -151,14 +152,18 @@ def _new_values(
         one, other = old.get(axis, UNSET), new.get(axis, UNSET)
         if one == other:
             continue
-        grids = [each.get("grid_search") for each in (one, other) if isinstance(each, Mapping)]
-        if len(grids) < 2 or None in grids or axis not in scientific:
+        then, now = _grid(one), _grid(other)
+        if not then or not now or axis not in scientific:
             _refuse(folder, f"space.{axis}", one, other)
-        then, now = grids
         kept = all(value in now for value in then)
         _refuse(folder, f"space.{axis}", then, now, "give the run's values too", kept)
         found[axis] = [value for value in now if value not in then]
     return {axis: values for axis, values in found.items() if values}
+
+
+def _grid(domain: object) -> list[Any]:
+    """Return the values of a `grid_search`; none of anything else."""
+    return list(domain.get("grid_search") or ()) if isinstance(domain, Mapping) else []
 
 
 def _refuse_search(folder: Path, search: Mapping[str, Any], found: Growth, study: Study) -> None:
@@ -195,6 +200,23 @@ def missing(
     start = 1 + max((int(entry["trial_index"]) for entry in held.values()), default=-1)
     new = [trial for key, trial in asked.items() if key not in known]
     return [Trial.of(start + n, t.arm, t.draw, t.config) for n, t in enumerate(new)]
+
+
+def lacking(folder: Path, study: Study, trials: Sequence[Trial]) -> tuple[int, list[Trial]]:
+    """Return how many trials a run has, and those of a study that it lacks; nothing is changed.
+
+    Args:
+        trials: those that the study is expected to have.
+
+    Raises: like `growth`, and `LedgerError` for a folder that cannot be read.
+    """
+    run = read_run(folder)
+    growth(folder, run.info, study)
+    if "search" in run.info:  # which ones it will propose nobody knows
+        return len(run.trials), list(trials[len(run.trials) :])
+    records = run.trials.to_dict("records")
+    held = {str(each["trial_id"]): {str(k): v for k, v in each.items()} for each in records}
+    return len(held), missing(folder, held, trials)
 
 
 def _refuse_stranger(

@@ -23,6 +23,7 @@ SURFACE = {
         "--concurrency",
         "--workers",
         "--link",
+        "--out",
         "--set",
         "--policy",
         "--seeds",

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from rayat.compare.again import again
+from rayat.compare.again import again, asked
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,12 @@ from rayat.compare.again import again
 )
 def test_a_run_is_made_again_beside_the_first(words, text):
     assert again(words) == text
+
+
+def test_of_an_extended_run_the_last_command_asked_for_all_of_it():
+    first, last = ["rayat", "run", "q"], ["rayat", "run", "q", "--seeds", "0,1"]
+    assert asked({"command": first}) == first and asked({}) == []
+    assert asked({"command": first, "extensions": [{"command": last}]}) == last
 
 
 def test_what_was_given_is_what_the_shell_reads():
