@@ -19,6 +19,7 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from rayat.api.confirming import confirm as confirm
     from rayat.api.run import Run as Run
+    from rayat.api.verbs import compare as compare
     from rayat.api.verbs import open as open
     from rayat.api.verbs import plan as plan
     from rayat.api.verbs import resume as resume
@@ -33,6 +34,7 @@ _PLACES = {
     "resume": "rayat.api.verbs",
     "plan": "rayat.api.verbs",
     "open": "rayat.api.verbs",
+    "compare": "rayat.api.verbs",
     "confirm": "rayat.api.confirming",
     "Run": "rayat.api.run",
     "Study": "rayat.study",
@@ -47,6 +49,7 @@ __all__ = [
     "Study",
     "TrialConfig",
     "__version__",
+    "compare",
     "confirm",
     "load_study",
     "open",

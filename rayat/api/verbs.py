@@ -14,6 +14,7 @@ from rayat.ledger.files import located
 from rayat.ledger.info import RUN, read_info
 
 if TYPE_CHECKING:
+    from rayat.compare.table import Comparison
     from rayat.orchestration.cluster import Where
     from rayat.orchestration.execute import Options
     from rayat.runs.driver import Observer
@@ -146,6 +147,30 @@ def open(folder: str | Path) -> Run:
         LedgerError: no run there, or a file of it is damaged; the text names the cure.
     """
     return Run.read(folder)
+
+
+def compare(
+    folders: Sequence[str | Path],
+    baseline: str | None = None,
+    target: float | None = None,
+    suite: str | None = None,
+    arms: Sequence[str] = (),
+) -> Comparison:
+    """Compare the arms of several runs in one table; see docs/extending.md.
+
+    Args:
+        folders: of the runs. Arms that two of them have are labelled by run.
+        baseline, target, suite, arms: as of `Run.compare`; the baseline is else the first run's.
+
+    Raises:
+        LedgerError: no run there, or one without a report.
+        StudyError: runs that cannot stand in one table, no such arm or target.
+    """
+    from rayat.compare.beside import beside
+    from rayat.compare.table import compare as compare_run
+
+    runs = beside([Run.read(folder) for folder in folders], target)
+    return compare_run(runs, baseline, target, suite, arms)
 
 
 def plan(

@@ -103,7 +103,12 @@ def writer(run: Path) -> dict[str, Any] | None:
 
 
 def compare(
-    run: options.Run,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Folder of a run, or of several.", show_default=False
+        ),
+    ],
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -145,13 +150,16 @@ def compare(
     """Compare the arms: which trains a robust model sooner?
 
     Speed-up is the baseline's cost to reach the target over the arm's, paired over seeds, with its
-    interval; fewer than three seeds give no verdict.
+    interval; fewer than three seeds give no verdict. Of several runs the arms stand in
+    one table, labelled by run where two have the same.
     """
+    from rayat.compare.beside import beside
     from rayat.compare.table import compare as compare_run
     from rayat.ledger.reader import read_run
 
     kind = _format(format, markdown, json)
-    comparison = compare_run(read_run(run), baseline, target, suite, arms or ())
+    found = beside([read_run(run) for run in runs], target)
+    comparison = compare_run(found, baseline, target, suite, arms or ())
     if kind == "json":
         typer.echo(as_json(comparison.to_json()))
     else:

@@ -96,6 +96,15 @@ def notes(
         )
     elif study.get("protocol") == "as-published":
         found.append("Protocol as-published: decisions may have seen the test set.")
+    together = run.info.get("beside") or {}
+    if together:
+        each = "; ".join(f"{printable(k)} ({printable(v)})" for k, v in together["runs"].items())
+        found.append(f"Runs side by side: {each}. Each was judged by its own policy alone.")
+    if together.get("machines"):
+        found.append(
+            f"Seconds are of different machines or versions ({printable(together['machines'])}) "
+            "and are not comparable between the runs; passes are."
+        )
     for extension in run.info.get("extensions") or ():
         if extension.get("note"):
             found.append(f"Extended on {extension['time'][:10]}: {extension['note']}.")
@@ -126,11 +135,18 @@ def notes(
                 f"{' and '.join(f'{row.statuses[name]} {name}' for name in mixed)}."
             )
     found += _masked(run, rows)
-    tried = max(row.tried for row in rows)
-    if tried > 1:
+    tried = sorted({row.tried for row in rows})
+    if tried[-1] > 1:
+        alike = len(tried) == 1
+        many = str(tried[0]) if alike else f"{tried[0]} to {tried[-1]}"
+        flattered = (
+            "slightly optimistic for all"
+            if alike
+            else "optimistic, and the more so the more an arm had"
+        )
         found.append(
-            f"Each arm is represented by the best of its {tried} configurations, chosen by the "
-            f"mean best {run.info['metric']} over the same seeds: slightly optimistic for all."
+            f"Each arm is represented by the best of its {many} configurations, chosen by the "
+            f"mean best {run.info['metric']} over the same seeds: {flattered}."
         )
     if not quality.tested and not imported:
         found.append(

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,36 @@ def describe_environment() -> dict[str, Any]:
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": [Path(sys.argv[0]).name, *map(_shown, sys.argv[1:])],
     }
+
+
+def machines(environments: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return in what environments differ that changes seconds, with each value; empty if nothing.
+
+    Args:
+        environments: what runs say of theirs (`describe_environment`), by a name of each.
+    """
+    found = []
+    facts = {name: _facts(each) for name, each in environments.items()}
+    for what in dict.fromkeys(key for each in facts.values() for key in each):
+        values = {name: each.get(what) for name, each in facts.items()}
+        if len(set(values.values())) > 1:
+            said = ", ".join(f"{value or 'unknown'} in {name}" for name, value in values.items())
+            found.append(f"{what} {said}")
+    return "; ".join(found)
+
+
+def _facts(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Return what seconds depend on, as texts."""
+    hardware = environment.get("hardware") or {}
+    found = {
+        "processor": hardware.get("processor"),
+        "cores": hardware.get("cores"),
+        "gpus": ", ".join(hardware.get("gpus") or ()) or "none",
+        "rayat": environment.get("rayat"),
+        "python": environment.get("python"),
+        **(environment.get("packages") or {}),
+    }
+    return {name: str(value) for name, value in found.items() if value is not None}
 
 
 def _shown(argument: str) -> str:

@@ -107,7 +107,7 @@ SURFACE = {
         "--json",
     ],
     "compare": [
-        "run",
+        "runs",
         "--baseline",
         "--target",
         "--suite",
