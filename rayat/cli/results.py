@@ -105,9 +105,7 @@ def writer(run: Path) -> dict[str, Any] | None:
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="RUN...", help="Folder of a run, or of several.", show_default=False
-        ),
+        typer.Argument(metavar="RUNS", help="Folder of a run, or of several.", show_default=False),
     ],
     baseline: Annotated[
         str | None,
