@@ -19,6 +19,7 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from rayat.api.confirming import confirm as confirm
     from rayat.api.run import Run as Run
+    from rayat.api.verbs import How as How
     from rayat.api.verbs import compare as compare
     from rayat.api.verbs import open as open
     from rayat.api.verbs import plan as plan
@@ -36,6 +37,7 @@ _PLACES = {
     "open": "rayat.api.verbs",
     "compare": "rayat.api.verbs",
     "confirm": "rayat.api.confirming",
+    "How": "rayat.api.verbs",
     "Run": "rayat.api.run",
     "Study": "rayat.study",
     "load_study": "rayat.study",
@@ -44,6 +46,7 @@ _PLACES = {
 }
 
 __all__ = [
+    "How",
     "RayatError",
     "Run",
     "Study",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rayat.errors import StudyError, nearest
@@ -133,3 +133,23 @@ def chance(classes: int, images: int) -> float:
     """
     share = 1 / classes
     return share + 3 * math.sqrt(share * (1 - share) / images)
+
+
+def too_easy(metric: str, target: float | None, measured: Iterable[tuple[int, int]]) -> str:
+    """Return a warning where a network that says one class for every image may reach a target.
+
+    Args:
+        measured: classes and validation images of each trial; the most classes and the fewest
+            images count.
+    """
+    known = list(measured)
+    if target is None or not metric.endswith("_acc") or not known:
+        return ""
+    size = min(images for _, images in known)
+    limit = chance(max(classes for classes, _ in known), size)
+    if target > limit:
+        return ""
+    return (
+        f"The target of {target:.3f} is no more than chance: saying one class for every one of "
+        f"{size} images gives up to {limit:.3f}. Costs to it and speed-ups mean nothing."
+    )

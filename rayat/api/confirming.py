@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from rayat.api.given import Positive, checked
 from rayat.api.run import Run
 from rayat.api.studies import run_folder
 from rayat.api.verbs import How, known, options_of, where
@@ -36,16 +37,17 @@ TOP, SEEDS, IMAGES = 3, 5, 1000
 """Configurations, fresh seeds and test images of the final table, where not told."""
 
 
+@checked
 def confirm(
     folder: str | Path,
     out: str | Path | None = None,
     *,
-    top: int = TOP,
-    seeds: int = SEEDS,
+    top: Positive = TOP,
+    seeds: Positive = SEEDS,
     baseline: str | None = None,
     target: float | None = None,
     attack: str | None = "autoattack",
-    images: int = IMAGES,
+    images: Positive = IMAGES,
     observer: Observer | None = None,
     command: Sequence[str] | None = None,
     tell: Callable[[str], object] = lambda line: None,
@@ -76,12 +78,6 @@ def confirm(
     """
     known(how, How)
     folder = located(folder)
-    if not isinstance(top, int) or not isinstance(seeds, int):
-        raise StudyError(f"top and seeds are whole numbers, got {top!r} and {seeds!r}")
-    if top < 1 or seeds < 1:
-        raise StudyError(
-            f"a confirmation needs at least one configuration and seed, got {top}, {seeds}"
-        )
     run = require_reports(read_run(folder))
     adopt(folder)  # methods of the study's own
     place = run_folder(f"confirm-{run.info['study']['name']}"[:64], out, None)

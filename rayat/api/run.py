@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from rayat.api.given import Positive, checked
 from rayat.compare.best import Best, best
 from rayat.compare.report import write_report
 from rayat.compare.select import best_trial
@@ -71,12 +72,13 @@ class Run(Tables):
         """How many trials have which status, such as `{"finished": 24}`."""
         return {str(k): int(n) for k, n in self.trials["status"].value_counts().items()}
 
+    @checked
     def compare(
         self,
         baseline: str | None = None,
         target: float | None = None,
         suite: str | None = None,
-        arms: Sequence[str] = (),
+        arms: str | Sequence[str] = (),
     ) -> Comparison:
         """Compare the arms with a baseline by their cost to a target; see docs/compare.md.
 
@@ -91,7 +93,10 @@ class Run(Tables):
         """
         return compare(self, baseline, target, suite, [arms] if isinstance(arms, str) else arms)
 
-    def best(self, top: int = 1, baseline: str | None = None, target: float | None = None) -> Best:
+    @checked
+    def best(
+        self, top: Positive = 1, baseline: str | None = None, target: float | None = None
+    ) -> Best:
         """Return the best configurations, what they reached and how sure that is.
 
         Ranked as `rayat.confirm` ranks: by the cost to the target where every seed reached it.
@@ -125,11 +130,13 @@ class Run(Tables):
             )
         return self._trial(trial_id)
 
+    @checked
     def config(self, trial: str = BEST) -> TrialConfig:
         """Return a trial's configuration. Raises `LedgerError` on an unknown trial."""
         adopt(self.folder)
         return TrialConfig.parse(json.loads(str(self._row(trial)["config_json"])))
 
+    @checked
     def load_model(
         self,
         trial: str = BEST,
@@ -164,6 +171,7 @@ class Run(Tables):
         shape, classes = self._images(config)
         return restored(config, shape, classes, found.model, device)
 
+    @checked
     def report(self, path: str | Path | None = None) -> Path:
         """Write the HTML report and return its path; default: `report.html` in the run's folder.
 
@@ -172,13 +180,14 @@ class Run(Tables):
         """
         return write_report(self, self.folder / "report.html" if path is None else path)
 
+    @checked
     def evaluate(
         self,
-        attacks: Sequence[str] = ("autoattack",),
+        attacks: str | Sequence[str] = ("autoattack",),
         eps: Sequence[float] = (),
-        n: int | None = None,
-        trials: Sequence[str] = (),
-        workers: int = 1,
+        n: Positive | None = None,
+        trials: str | Sequence[str] = (),
+        workers: Positive = 1,
         device: str = "cpu",
     ) -> pd.DataFrame:
         """Measure checkpoints by suites; the rows also go into the run's ledger.
@@ -211,7 +220,8 @@ class Run(Tables):
         chosen = [str(self._row(trial)["trial_id"]) for trial in trials]
         return pd.DataFrame(evaluate_run(self.folder, request, chosen, workers=workers))
 
-    def what_if(self, budget: float | str = 0.5, policies: Sequence[str] = SHIPPED) -> WhatIf:
+    @checked
+    def what_if(self, budget: float | str = 0.5, policies: str | Sequence[str] = SHIPPED) -> WhatIf:
         """Return what the run would have found with less, by replay of what it recorded.
 
         Args:

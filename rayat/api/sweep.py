@@ -20,7 +20,7 @@ from rayat.orchestration.execute import Options, execute
 from rayat.orchestration.final_eval import evaluate_trials
 from rayat.orchestration.shared_data import SharedData
 from rayat.own.parts import adopt
-from rayat.planning.advice import advise
+from rayat.planning.advice import advise, easy
 from rayat.planning.placement import Capacity, Need, concurrency, local_capacity
 from rayat.planning.refusal import own_parts, refuse_what_fails
 from rayat.policies.base import Policy, TrialView
@@ -136,8 +136,10 @@ def warned(
         data: the identity of each data set by its source.
     """
     sources = [(trial, data[source_key(trial.config.data)]) for trial in trials]
+    measured = ((t.config, entry["classes"], entry["val"]) for t, entry in sources)
     warnings = [
         *study.notes(),
+        *easy(study.metric, study.target, measured),
         *dict.fromkeys(note for entry in data.values() for note in entry["notes"]),
         *unfolded((trial.config, entry) for trial, entry in sources),
         *advise((trial.arm, trial.config, entry["train"]) for trial, entry in sources),

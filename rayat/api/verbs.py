@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_type_hints
 
+from rayat.api.given import NotNegative, Positive, Seconds, checked, refuse_wrong
 from rayat.api.run import Run
 from rayat.api.studies import changed_study, replanned, run_folder, study_of
 from rayat.errors import ConfigError, PlacementError, nearest
@@ -34,8 +35,8 @@ class Ray(TypedDict, total=False):
     """
 
     address: str | None
-    cpus: int | None
-    gpus: int | None
+    cpus: Positive | None
+    gpus: NotNegative | None
     allow_open_cluster: bool
 
 
@@ -54,17 +55,18 @@ class How(Ray, total=False):
         time_budget: seconds after which the run stops in order, to be resumed.
     """
 
-    concurrency: int | None
+    concurrency: Positive | None
     fresh_processes: bool
-    max_failures: int
+    max_failures: NotNegative
     launcher: Literal["ranks", "trainer"]
     placement: Literal["pack", "spread"]
-    collective_timeout: float
-    trial_timeout: float | None
+    collective_timeout: Seconds
+    trial_timeout: Seconds | None
     fail_fast: bool
-    time_budget: float | None
+    time_budget: Seconds | None
 
 
+@checked
 def run(
     study: Study | str | Path,
     out: str | Path | None = None,
@@ -93,7 +95,9 @@ def run(
         policy, seeds, order_seed, arms: in place of the study's; fewer arms.
         observer: told of every change while it runs; default: nobody.
         command: stands in `run.json` as how it was started.
-        how: where and how to run (`How`).
+        how: where and how to run, the keys of `rayat.How`: `address`, `cpus`, `gpus`,
+            `allow_open_cluster`, `concurrency`, `fresh_processes`, `max_failures`, `launcher`,
+            `placement`, `collective_timeout`, `trial_timeout`, `fail_fast`, `time_budget`.
 
     Raises:
         StudyError, ConfigError, DataError, PlacementError: refused before anything was written.
@@ -113,6 +117,7 @@ def run(
     return Run.read(folder, summary)
 
 
+@checked
 def resume(
     folder: str | Path,
     *,
@@ -124,7 +129,7 @@ def resume(
 
     Args:
         retry: trials that failed or were lost and run again; `failed` stands for all of them.
-        observer, how: see `run`.
+        observer, how: see `run` and `rayat.How`.
 
     Raises:
         LedgerError: no run there, or damaged beyond its log. LockedError: it is still running.
@@ -140,6 +145,7 @@ def resume(
     return Run.read(folder, summary)
 
 
+@checked
 def open(folder: str | Path) -> Run:
     """Return a run, living or finished, as it is now.
 
@@ -149,12 +155,13 @@ def open(folder: str | Path) -> Run:
     return Run.read(folder)
 
 
+@checked
 def compare(
     folders: Sequence[str | Path],
     baseline: str | None = None,
     target: float | None = None,
     suite: str | None = None,
-    arms: Sequence[str] = (),
+    arms: str | Sequence[str] = (),
 ) -> Comparison:
     """Compare the arms of several runs in one table; see docs/extending.md.
 
@@ -170,9 +177,11 @@ def compare(
     from rayat.compare.table import compare as compare_run
 
     runs = beside([Run.read(folder) for folder in folders], target)
+    arms = [arms] if isinstance(arms, str) else arms
     return compare_run(runs, baseline, target, suite, arms)
 
 
+@checked
 def plan(
     study: Study | str | Path,
     *,
@@ -181,8 +190,8 @@ def plan(
     seeds: Sequence[int] | None = None,
     order_seed: int | None = None,
     arms: Sequence[str] | None = None,
-    concurrency: int | None = None,
-    workers: Sequence[int] | None = None,
+    concurrency: Positive | None = None,
+    workers: Sequence[Positive] | None = None,
     link: str | None = None,
     out: str | Path | None = None,
     tell: Callable[[str], object] = lambda line: None,
@@ -246,10 +255,13 @@ def plan(
 
 
 def known(given: Mapping[str, Any], kind: type) -> None:
-    """Refuse options that there are not. Raises `ConfigError` with the nearest name.
+    """Refuse options that there are not, with the nearest name, and values that cannot be.
 
     Args:
         kind: `How` or `Ray`, whose keys are the options.
+
+    Raises:
+        ConfigError: in one sentence.
     """
     names = list(kind.__annotations__)
     for name in given:
@@ -257,6 +269,7 @@ def known(given: Mapping[str, Any], kind: type) -> None:
             raise ConfigError(
                 f"there is no option {name!r}{nearest(name, names)}; options: {', '.join(names)}"
             )
+    refuse_wrong(given, get_type_hints(kind, include_extras=True), "how to run")
 
 
 def where(ray: Ray | How) -> Where:

@@ -229,15 +229,28 @@ def display(local: bool, follow: list[str] | None = None) -> Observer:
 
 def _read(path: Path) -> dict[str, Any]:
     """Return a configuration file's tree. Raises `ConfigError` where it holds none."""
-    from rayat.errors import ConfigError
+    from rayat.errors import ConfigError, quoted
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for key, _ in pairs:
+            if [name for name, _ in pairs].count(key) > 1:
+                raise ConfigError(f"--config {path}: gives {key!r} twice; give it once")
+        return dict(pairs)
 
     try:
-        tree = jsonlib.loads(path.read_text(encoding="utf-8"))
+        # Editors of Windows put a byte order mark first, which is no part of the text.
+        tree = jsonlib.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=once)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or f"no JSON: {error}"
         raise ConfigError(f"--config {path}: {reason}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"--config {path}: holds no object of configuration keys")
+    if "study" in tree and "schema_version" in tree:
+        run = printable(quoted(path.parent))
+        raise ConfigError(
+            f"--config {path}: is the record of a run and no configuration; its best one is "
+            f"written by `rayat best {run} --out best.json`"
+        )
     return tree
 
 

@@ -131,7 +131,7 @@ def best(run: Run, top: int = 1, baseline: str | None = None, target: float | No
         LedgerError: no report, or no trial of the baseline has a value.
         StudyError: `top` below 1, no such baseline, or an impossible target.
     """
-    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+    if top < 1:
         raise StudyError(f"top is how many configurations to show, 1 or more, got {top!r}")
     require_reports(run)
     found = ranking(run, baseline, target)

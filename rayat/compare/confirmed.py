@@ -97,16 +97,21 @@ def answer(run: Run, rows: Sequence[ArmRow], target: float | None) -> str:
     known = confirms(run.info)
     tried = (run.info.get("origin") or {}).get("configurations")
     seeds = len(run.info["study"]["seeds"])
-    among = f" of the {tried} configurations that were tried" if tried else ""
+    among = f" of the {tried} that were tried" if tried else ""
     best = chosen(rows)
     base = printable(known[label(BASELINE)]["arm"])
     goal = "the target" if target is None else fraction(target)
     if best is None:
         others = [row for row in rows if not row.is_baseline]
+        which = (
+            f"the best configuration{among} is not"
+            if len(others) == 1
+            else f"none of the best {len(others)} configurations{among} is"
+        )
         return (
-            f"Nothing confirmed: none of the best {plural(len(others), 'configuration')}{among} is "
-            f"shown to reach {goal} sooner than the baseline {base} at matched robustness on "
-            f"{plural(seeds, 'fresh seed')} ({'; '.join(f'{r.arm}: {r.verdict}' for r in others)})."
+            f"Nothing confirmed: {which} shown to reach {goal} sooner than the baseline {base} at "
+            f"matched robustness on {plural(seeds, 'fresh seed')} "
+            f"({'; '.join(f'{r.arm}: {r.verdict}' for r in others)})."
         )
     file = f" ({RECOMMENDED})" if (run.folder / RECOMMENDED).exists() else ""
     value, span = interval(best.speed_up[HEADLINE]).split(" ", 1)

@@ -17,7 +17,7 @@ from rayat.compare.text import percent, plural, printable
 from rayat.evaluation.masking import said, signs
 from rayat.ledger.reader import Run
 from rayat.ledger.status import Status
-from rayat.measurement import chance
+from rayat.measurement import too_easy
 
 
 def apart(groups: Sequence[Group]) -> dict[str, tuple[Any, ...]]:
@@ -195,17 +195,8 @@ def _masked(run: Run, rows: Sequence[ArmRow]) -> list[str]:
 
 def _too_easy(run: Run, target: float | None) -> list[str]:
     """Return a note where a network that says one class for every image may reach the target."""
-    if target is None or not str(run.info["metric"]).endswith("_acc"):
-        return []
     data = [d for d in run.info.get("data") or () if d.get("classes") and d.get("val")]
-    if not data:
-        return []
     sizes = run.trials.get("cfg.eval.size", pd.Series(dtype=float)).dropna()
-    size = int(min([*sizes, *(d["val"] for d in data)]))
-    limit = chance(max(d["classes"] for d in data), size)
-    if target > limit:
-        return []
-    return [
-        f"The target of {target:.3f} is no more than chance: saying one class for every one of "
-        f"{size} images gives up to {limit:.3f}. Costs to it and speed-ups mean nothing."
-    ]
+    measured = [(int(d["classes"]), int(min([*sizes, d["val"]]))) for d in data]
+    said_ = too_easy(str(run.info["metric"]), target, measured)
+    return [said_] if said_ else []

@@ -11,6 +11,7 @@ import pandas as pd
 
 from rayat.errors import LedgerError
 from rayat.imports.base import Imported, Source, arm_label, gather
+from rayat.imports.cells import read_csv
 from rayat.imports.table import counts_from, fractions, trials
 from rayat.layers import flatten
 from rayat.ledger.files import located
@@ -115,7 +116,7 @@ def _results(folder: Path) -> list[Path]:
 
 def _frame(path: Path) -> pd.DataFrame:
     if path.suffix == ".csv":
-        return pd.read_csv(path) if path.stat().st_size else pd.DataFrame()
+        return read_csv(path) if path.stat().st_size else pd.DataFrame()
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = []
     for number, line in enumerate(lines, 1):

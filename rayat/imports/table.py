@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from rayat.errors import LedgerError, nearest
 from rayat.imports.base import Imported, Source, arm_label, gather
+from rayat.imports.cells import read_csv
 from rayat.ledger.files import located
 from rayat.replay.curves import KNOWN, column_roles, with_seconds
 
@@ -51,7 +52,7 @@ def read(path: str | Path, columns: Mapping[str, str], percent: bool = False) ->
     """
     path = located(path)
     try:
-        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        table = read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except FileNotFoundError:
         raise LedgerError(f"{path}: no such file; give a CSV or Parquet file") from None
     except (OSError, ValueError, pa.ArrowException) as error:

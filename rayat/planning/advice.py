@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from rayat.attacks.base import Attack, Moment
 from rayat.config import TrialConfig
+from rayat.measurement import too_easy
 
 LITTLE = 0.1
 """A training whose largest rate is below this share of the peak does not use its shape."""
@@ -29,6 +30,22 @@ def advise(trials: Iterable[tuple[str, TrialConfig, int]]) -> list[str]:
         ):
             found.setdefault(text, {})[arm] = None
     return [f"{_arms(list(arms))}: {text}" for text, arms in found.items()]
+
+
+def easy(
+    metric: str, target: float | None, trials: Iterable[tuple[TrialConfig, int, int]]
+) -> list[str]:
+    """Warn of a target that is no more than chance.
+
+    Args:
+        trials: configuration, classes of its data, and validation images.
+    """
+    measured = [
+        (classes, min(images, config.eval.size or images))
+        for config, classes, images in trials
+        if classes and images
+    ]
+    return [text for text in [too_easy(metric, target, measured)] if text]
 
 
 def steps_per_epoch(config: TrialConfig, images: int) -> int:

@@ -17,7 +17,7 @@ from rayat.data.prepare import prepare
 from rayat.errors import PlacementError
 from rayat.host.machine import ONE_THREAD, memory_bytes
 from rayat.models.own import unfolded
-from rayat.planning.advice import advise
+from rayat.planning.advice import advise, easy
 from rayat.planning.budget import VALIDATION_BUDGET
 from rayat.planning.estimate import Estimate, cost_key, estimate
 from rayat.planning.overheads import final_passes, final_seconds, ray_seconds
@@ -41,6 +41,8 @@ class Group:
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Of the data: its name, the original label of 0, 1, 2, ..., what to know of it and the net."""
+    validation: int = 0
+    """Validation images of the data."""
 
 
 def slots(trials: Sequence[Trial], capacity: Capacity, at_once: int | None) -> dict[str, int]:
@@ -92,7 +94,7 @@ def measure(
         final = final_passes(config, data)
         notes = (*data.notes, *unfolded([(config, describe(data))]))
         named_data = (data.name, data.classes, notes)
-        groups.append(Group(tuple(group), cost, len(data.train), final, *named_data))
+        groups.append(Group(tuple(group), cost, len(data.train), final, *named_data, len(data.val)))
     return groups
 
 
@@ -156,6 +158,12 @@ def slow_threads(trials: Sequence[Trial], slots: Mapping[str, int]) -> list[str]
     return [
         f"{len(wide)} trials with threads={wide[0].threads}, "
         f"cpus_per_worker={wide[0].cpus_per_worker:g}: {ONE_THREAD}; set both to 1"
+    ]
+
+
+def _measured(groups: Sequence[Group]) -> list[tuple[TrialConfig, int, int]]:
+    return [
+        (t.config, len(group.labels), group.validation) for group in groups for t in group.trials
     ]
 
 
@@ -235,6 +243,7 @@ def facts(
         "memory_free_bytes": memory_bytes()[1] if capacity.nodes == 1 else None,
         "warnings": [
             *study.notes(),
+            *easy(study.metric, study.target, _measured(groups)),
             *dict.fromkeys(note for group in groups for note in group.notes),
             *advise((t.arm, t.config, group.images) for group in groups for t in group.trials),
             *costly_validation(groups),

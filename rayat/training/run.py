@@ -107,8 +107,10 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
     row: Row = {"epoch": epoch, **train_epoch(training, epoch, history)}
     if epoch == 1:
         row.update({name: row[name] + count for name, count in training.before.items()})
-    row["eps"] = training.inner.at(Moment(epoch, config.epochs, epoch / config.epochs)).eps
-    row["eps"] = row["eps"] if row["attack_steps"] or training.fixed else 0.0
+    now = training.inner.at(Moment(epoch, config.epochs, epoch / config.epochs))
+    # Whether it attacked is not told by its passes: noise costs none.
+    idle = row["samples"] == 0 or (now.kind == "none" and not row["attack_steps"])
+    row["eps"] = 0.0 if idle else now.eps
     exchange.settle_norms(training.model, config.batch_norm)
     skipped = row["samples"] == 0
     if training.average is not None and not skipped:

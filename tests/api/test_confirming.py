@@ -10,7 +10,7 @@ from ray import tune
 
 import rayat
 from rayat.config import TrialConfig
-from rayat.errors import LedgerError, StudyError
+from rayat.errors import ConfigError, LedgerError
 from rayat.runs.driver import Observer
 
 
@@ -64,7 +64,7 @@ def test_a_search_is_confirmed_on_fresh_seeds_also_after_an_interrupt(local_ray,
     found = done.compare()
     assert found.accuracy_source == "test, fgsm"
     assert found.headline.startswith(
-        "Nothing confirmed: none of the best 2 configurations of the 4"
+        "Nothing confirmed: none of the best 2 configurations of the 4 that were tried is"
     )
     assert found.confirmed[0].was.startswith("lr.shape=constant")
     assert not (tmp_path / "again" / "train-with.json").exists()
@@ -80,7 +80,7 @@ def test_a_search_is_confirmed_on_fresh_seeds_also_after_an_interrupt(local_ray,
             rayat.confirm(search.folder, tmp_path / "again", **{**ask, **change})
     with pytest.raises(LedgerError, match="is the run that is to be confirmed"):
         rayat.confirm(search.folder, search.folder, **ask)
-    with pytest.raises(StudyError, match="at least one configuration and seed, got 0, 2"):
+    with pytest.raises(ConfigError, match="top should be greater than or equal to 1, got 0"):
         rayat.confirm(search.folder, tmp_path / "none", **{**ask, "top": 0})
     assert not (tmp_path / "none").exists()
 

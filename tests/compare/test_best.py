@@ -84,9 +84,8 @@ def test_the_file_is_a_configuration_without_a_seed(builder, tmp_path):
     imported = dataclasses.replace(run, info={**run.info, "imported": {"from": "a table"}})
     with pytest.raises(LedgerError, match="was imported"):
         best(imported).write(tmp_path / "best.json")
-    for top in (0, True, "2"):
-        with pytest.raises(StudyError, match="top is how many configurations"):
-            best(run, top=top)
+    with pytest.raises(StudyError, match="top is how many configurations"):
+        best(run, top=0)
 
 
 def test_from_python_it_is_asked_of_the_run(builder):

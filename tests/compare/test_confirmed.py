@@ -98,7 +98,7 @@ def test_a_winner_by_luck_is_called_what_it_is(make_run):
     run = confirmation(make_run, search, fresh, 31)
     found = compare(run)
     assert found.headline.startswith(
-        "Nothing confirmed: none of the best 3 configurations of the 31 configurations that were "
+        "Nothing confirmed: none of the best 3 configurations of the 31 that were "
         "tried is shown to reach 0.500 sooner than the baseline lr.shape=constant"
     )
     assert chosen(found.rows) is None
@@ -116,3 +116,12 @@ def test_equal_arms_are_confirmed_in_at_most_one_of_twenty_studies(make_run):
         wrong += chosen(compare(confirmation(make_run, search, fresh, 4)).rows) is not None
     # Twice the standard error of a share of 5 %.
     assert wrong / studies <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / studies)
+
+
+def test_the_best_alone_is_spoken_of_as_one(builder, make_run):
+    costs = {"lr.shape=constant": [9, 9, 9], "lr.shape=lucky": [5, 9, 9]}
+    search = searched(builder, costs)
+    run = confirmation(make_run, search, {"baseline": [9, 8, 9], "found-1": [9, 9, 8]}, 2)
+    assert compare(run).headline.startswith(
+        "Nothing confirmed: the best configuration of the 2 that were tried is not shown to reach"
+    )

@@ -264,3 +264,27 @@ def test_a_clock_for_the_seconds_and_seeds_that_are_shared_or_unknown_are_said(t
     assert "the seeds of 4 of 4 trials are not recorded" in said["no seed"]
     assert read_run(tmp_path / "no seed").trials["seed"].tolist() == [0, 1, 0, 1]
     assert read_run(tmp_path / "one seed").trials["seed"].tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "trial,epoch,seconds,robust_acc\na,1,2.5,0.43\na,2,2.5,0.5\n",
+        "\ufeff trial , epoch , seconds , robust_acc \n a , 1 , 2.5 , 0.43 \n a , 2 , 2.5 , 0.5\n",
+        "trial;epoch;seconds;robust_acc\na;1;2,5;0,43\na;2;2,5;0,5\n",
+        "trial;epoch;seconds;robust_acc\na;1;2.5;0.43\na;2;2.5;0.5\n",
+        'trial\tepoch\tseconds\trobust_acc\t"a;b;c;d;e"\na\t1\t2.5\t0.43\t0\na\t2\t2.5\t0.5\t0\n',
+    ],
+)
+def test_csv_is_read_as_it_is_written_elsewhere(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    (trial,) = table.read(tmp_path / "t.csv", {}).trials
+    assert trial.name == "a"
+    assert [row["val_robust_acc"] for row in trial.rows] == [0.43, 0.5]
+    assert [row["train_seconds"] for row in trial.rows] == [2.5, 2.5]
+
+
+def test_a_name_that_is_there_twice_but_for_spaces_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("trial,epoch,seconds, epoch ,robust_acc\na,1,2,1,0.4\n")
+    with pytest.raises(LedgerError, match="has 1 name twice: epoch"):
+        table.read(tmp_path / "t.csv", {})

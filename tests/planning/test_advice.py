@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rayat.config import TrialConfig
-from rayat.planning.advice import LITTLE, advise, idle, steps_per_epoch
+from rayat.planning.advice import LITTLE, advise, easy, idle, steps_per_epoch
 from rayat.registry import SHAPES
 
 
@@ -152,3 +152,13 @@ def test_a_feedback_shape_is_said_to_be_constant_exactly_where_it_never_cuts():
         config = TrialConfig.parse({"epochs": epochs, "lr": {"shape": "accelat", "window": 4}})
         cuts = len(set(config.lr.rates(epochs, [0.5] * epochs))) > 1
         assert bool(list(idle(config))) is not cuts
+
+
+def test_a_target_at_chance_is_said_with_the_fewest_images():
+    """Ten classes and 100 images: 0.1, and three standard errors of 0.03 above it."""
+    configs = [TrialConfig.parse({"eval.size": size}) for size in (None, 100)]
+    trials = [(config, 10, 5000) for config in configs]
+    (text,) = easy("val_robust_acc", 0.19, trials)
+    assert text.startswith("The target of 0.190 is no more than chance") and "100 images" in text
+    assert not easy("val_robust_acc", 0.19, trials[:1]), "5,000 images give up to 0.113"
+    assert not easy("val_robust_acc", 0.2, trials) and not easy("val_robust_acc", None, trials)

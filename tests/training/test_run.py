@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from rayat.attacks.base import Adversarial, Attack
 from rayat.errors import LedgerError
 from rayat.ledger.schema import REPORT_KEYS
 from rayat.training import checkpoints
@@ -221,3 +222,17 @@ def test_learns_digits_far_above_chance(small, launch):
     )
     last = train(config, launch()).rows[-1]
     assert last["val_clean_acc"] > 0.7 and last["val_robust_acc"] > 0.2
+
+
+class Noise(Attack):
+    """Noise of the radius, which costs no pass."""
+
+    def perturb(self, model, x, y, generator):
+        sign = torch.empty_like(x).uniform_(-1, 1, generator=generator).sign()
+        return Adversarial((x + self.eps * sign).clamp(0, 1), 0, 0)
+
+
+def test_an_attack_without_passes_has_its_radius_and_no_steps(small, launch):
+    config = small(epochs=1).model_copy(update={"attack": Noise(eps=0.1)})
+    (row,) = train(config, launch()).rows
+    assert row["eps"] == 0.1 and row["attack_steps"] == 0
