@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 0.25
 PROGRESS_SECONDS = 10.0
+STARTING_SECONDS = 60.0
+"""Where nothing but a start goes on, it is said after 10 s and then so often."""
 FRAME_LINES = 7
 """Lines that are no trial: three borders, the header, the two below, the cursor's."""
 STYLES = {
@@ -50,6 +52,7 @@ class PlainLines(Observer):
         self._stream = stream if stream is not None else sys.stderr
         self._clock = clock
         self._said = clock()
+        self._starting = False
         self._progress = Progress(clock)
 
     def begin(self, driver: Driver, concurrency: int) -> None:
@@ -61,12 +64,22 @@ class PlainLines(Observer):
     def changed(self, trial_id: str, what: str) -> None:
         """Say how a trial ended, or how far the run is when it is time."""
         self._progress.changed(trial_id, what)
+        if what == "launched":
+            return
+        self._starting = False
         if what == "lost":
             self._say(f"{trial_id} lost its process; it goes on from its last checkpoint")
         elif what == "end":
             self._say(ending(self._progress.line(trial_id)))
         elif self._clock() - self._said >= PROGRESS_SECONDS:
             self._said = self._clock()
+            self._say(self._progress.summary())
+
+    def tick(self) -> None:
+        """Say how far the run is where its trials are starting and say nothing."""
+        again = STARTING_SECONDS if self._starting else PROGRESS_SECONDS
+        if self._progress.waiting and self._clock() - self._said >= again:
+            self._starting, self._said = True, self._clock()
             self._say(self._progress.summary())
 
     def phase(self, text: str) -> None:
@@ -115,6 +128,11 @@ class LiveTable(Observer):
         """Take a change; draw if it is time."""
         self._progress.changed(trial_id, what)
         self._draw()
+
+    def tick(self) -> None:
+        """Draw how long trials have been starting, once a second."""
+        if self._progress.waiting and self._clock() - self._drawn >= 1:
+            self._draw(now=True)
 
     def phase(self, text: str) -> None:
         """Show what the run does now."""
@@ -171,6 +189,10 @@ class Guarded(Observer):
         """Pass it on."""
         self._try(lambda observer: observer.changed(trial_id, what))
 
+    def tick(self) -> None:
+        """Pass it on."""
+        self._try(lambda observer: observer.tick())
+
     def phase(self, text: str) -> None:
         """Pass it on."""
         self._try(lambda observer: observer.phase(text))
@@ -210,7 +232,6 @@ def ending(line: TrialLine) -> str:
 
 def cells(line: TrialLine) -> list[Text]:
     """Return a trial's cells; as `Text`, so that no name is read as markup."""
-    state = f"{line.status}: {line.reason}" if line.reason else line.status
     texts = [
         line.trial_id,
         line.arm,
@@ -219,7 +240,7 @@ def cells(line: TrialLine) -> list[Text]:
         "-" if line.lr is None else f"{line.lr:.3g}",
         fraction(line.robust),
         fraction(line.clean),
-        state,
+        line.state,
         "" if line.status.is_final else duration(line.eta_seconds),
     ]
     result = [Text(printable(text)) for text in texts]

@@ -31,6 +31,15 @@ class TrialLine:
     status: Status
     reason: str
     eta_seconds: float | None
+    waits: float | None = None
+    """Seconds since it was launched, where it has not reported since."""
+
+    @property
+    def state(self) -> str:
+        """Return what it is at, with why, or for how long no report has come."""
+        if self.waits is not None and not self.status.is_final:
+            return f"starting, no report yet, {duration(self.waits)}"
+        return f"{self.status}: {self.reason}" if self.reason else self.status
 
 
 class Progress:
@@ -40,8 +49,10 @@ class Progress:
         clock: monotonic seconds.
 
     Attributes:
-        ended: trials that ended since then, in that order. running: those that have started and
-            not ended. best: (value, arm, trial id) of the best report of the study's metric.
+        ended: trials that ended since then, in that order.
+        running: those that were launched and have not ended.
+        waiting: of these, since when, those that have not reported since.
+        best: (value, arm, trial id) of the best report of the study's metric.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -50,6 +61,7 @@ class Progress:
         self.concurrency = 0
         self.ended: list[str] = []
         self.running: dict[str, None] = {}
+        self.waiting: dict[str, float] = {}
         self.best: tuple[float, str, str] | None = None
         self._begun = clock()
         self._epochs_before = 0
@@ -70,13 +82,17 @@ class Progress:
         """Take one change of one trial."""
         if self.driver is None:
             return
-        if what in ("start", "report") and not self.state(trial_id).status.is_final:
+        if what in ("launched", "start", "report") and not self.state(trial_id).status.is_final:
             self.running[trial_id] = None
+        if what in ("launched", "lost"):
+            self.waiting[trial_id] = self.clock()
         if what == "report":
             rows = self.driver.ledger.reports(trial_id)
             if rows:
                 self._judge(trial_id, rows[-1])
         status = self.state(trial_id).status
+        if what == "report" or status.is_final or status is Status.PAUSED:
+            self.waiting.pop(trial_id, None)
         if what == "report" or status.is_final:
             self._heard.add(trial_id)
         if status is Status.PAUSED:
@@ -149,7 +165,16 @@ class Progress:
             status=state.status,
             reason=state.reason or "",
             eta_seconds=left,
+            waits=None if (since := self.waiting.get(trial_id)) is None else self.clock() - since,
         )
+
+    def _starting(self) -> str:
+        """Return how many of those that run have not reported yet, and for how long."""
+        if not self.waiting:
+            return ""
+        longest = duration(self.clock() - min(self.waiting.values()))
+        who = "" if len(self.waiting) == len(self.running) else f"{len(self.waiting)} "
+        return f" ({who}starting, no report yet, {longest})"
 
     def summary(self) -> str:
         """Return one line: trials, epochs, best so far, time left."""
@@ -160,7 +185,7 @@ class Progress:
         done, left = self.epochs_done(), self.epochs_left()
         parts = [
             f"{over}/{len(states)} trials ended",
-            f"{len(self.running)} running",
+            f"{len(self.running)} running{self._starting()}",
             f"{done} epochs done, at most {left} to go",
         ]
         if self.best is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json as jsonlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -15,6 +16,9 @@ from rayat.cli.studies import relative, short
 from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import fraction, printable
 from rayat.ledger.status import Status
+
+if TYPE_CHECKING:
+    from rayat.ledger.reader import Run
 
 Format = Literal["text", "markdown", "csv", "latex", "json"]
 TRIAL_KEYS = (
@@ -53,6 +57,8 @@ def status(run: options.Run, json: options.Json = False) -> None:
         "writer": writer(run),
         "complete": all(Status(name).is_final for name in counts),
         "statuses": counts,
+        "begun": found.info.get("created_at"),
+        "last_report": _last_report(found),
         "evaluated": int(found.evals["trial_id"].nunique()),
         "trials": trials,
     }
@@ -63,6 +69,7 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
     metric, holder = facts["metric"], facts["writer"]
     if holder is not None:
         driver = f"process {holder.get('pid', '?')} on {holder.get('host', '?')} is writing it"
+        driver += f"; {_heard(facts)}" if not facts["complete"] else ""
     elif facts["complete"]:
         driver = "none; every trial has ended"
     else:
@@ -91,6 +98,24 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
     ]
     header = ("trial", "arm", "seed", "epoch", f"best {metric}", "last", "trained", "state")
     yield columns(rows, header)
+
+
+def _last_report(run: Run) -> str | None:
+    """Return when the last report came, None where none has."""
+    times = run.epochs["reported_at"].dropna()
+    return None if times.empty else str(times.max().isoformat())
+
+
+def _heard(facts: dict[str, Any]) -> str:
+    """Return how long ago a living run was heard of, so that a start is told from a standstill."""
+    last, begun = facts["last_report"], facts["begun"]
+    text = "starting, no report yet" if last is None else "last report"
+    try:
+        since = datetime.now(UTC) - datetime.fromisoformat(str(last or begun))
+    except (ValueError, TypeError):
+        return text
+    ago = duration(max(0.0, since.total_seconds()))
+    return f"{text}, begun {ago} ago" if last is None else f"{text} {ago} ago"
 
 
 def writer(run: Path) -> dict[str, Any] | None:

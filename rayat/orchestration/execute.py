@@ -128,7 +128,10 @@ def _fit(
     at_once = min(slots, options.at_once or slots, len(ready()))
     driver.observer.begin(driver, at_once)
     judge = Judge(driver)
-    callbacks: list[Any] = [Errors(judge), Pending(driver.observer.phase)]
+    callbacks: list[Any] = [
+        Errors(judge),
+        Pending(driver.observer.phase, turn=driver.observer.tick),
+    ]
     if options.trial_timeout is not None:
         callbacks.append(Overdue(judge, options.trial_timeout))
     tuner = tune.Tuner(

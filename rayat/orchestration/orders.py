@@ -59,6 +59,7 @@ class Orders(Searcher):  # type: ignore[misc]
             if free:
                 order = self.order(free[0])
                 self.live[trial_id] = free[0]
+                driver.observer.changed(free[0], "launched")
                 return {"order": order}
         # A living trial's next report may resume others; without one nothing ever will.
         return None if self.live else str(self.FINISHED)

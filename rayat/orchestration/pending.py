@@ -25,6 +25,7 @@ class Pending(Callback):  # type: ignore[misc]
 
     Args:
         tell: takes the line. look: returns what is waited for, None if nothing is.
+        turn: called in every turn.
         clock: monotonic seconds.
     """
 
@@ -33,7 +34,9 @@ class Pending(Callback):  # type: ignore[misc]
         tell: Callable[[str], object] = lambda line: None,
         look: Callable[[], str | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        turn: Callable[[], object] = lambda: None,
     ) -> None:
+        self.turn = turn
         self.tell, self.look, self.clock = tell, look or waited_for, clock
         self.since: float | None = None
         self.said: float | None = None
@@ -46,7 +49,8 @@ class Pending(Callback):  # type: ignore[misc]
         self.__init__()  # type: ignore[misc]
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Look if it is time."""
+        """Let whoever shows the run take a turn, and look if it is time."""
+        self.turn()
         self.tick()
 
     def tick(self) -> None:

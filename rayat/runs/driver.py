@@ -46,7 +46,14 @@ class Observer:
         """Know the driver, whose ledger holds every number, before the first trial starts."""
 
     def changed(self, trial_id: str, what: str) -> None:
-        """Take one change of one trial: `start`, `report`, `end`, `evaluated` or `lost`."""
+        """Take one change of one trial.
+
+        `launched` (its process was ordered), `start` (its first report is here), `report`, `end`,
+        `evaluated` or `lost`.
+        """
+
+    def tick(self) -> None:
+        """Take a turn of the loop that runs trials, in which nothing may have changed."""
 
     def phase(self, text: str) -> None:
         """Take one line on what the run does now, such as `evaluating`."""

@@ -114,6 +114,10 @@ class Following(Observer):
             self._tell(trial_id)
             self._drop()
 
+    def tick(self) -> None:
+        """Pass it on."""
+        self._observer.tick()
+
     def phase(self, text: str) -> None:
         """Pass it on."""
         self._observer.phase(text)

@@ -193,3 +193,33 @@ def test_a_closed_stream_ends_no_run(bench, clock):
 def test_off_a_terminal_there_are_lines(monkeypatch):
     monkeypatch.setattr("sys.stderr", io.StringIO())
     assert isinstance(live.observer()._observer, PlainLines)
+
+
+def test_a_start_that_takes_long_is_called_so_with_its_time(bench, clock):
+    stream, console = io.StringIO(), terminal()
+    lines, table = PlainLines(stream, clock), LiveTable(console, clock)
+    here = bench(None, [("cosine", 2), ("constant", 2)])
+    for observer in (lines, table):
+        observer.begin(here.driver, 2)
+        observer.changed(here.ids[0], "launched")
+    for _ in range(189):
+        clock.now += 1
+        lines.tick()
+    said = stream.getvalue().splitlines()[1:]
+    assert [line.partition("; 0 epochs")[0] for line in said] == [
+        f"0/2 trials ended; 1 running (starting, no report yet, {time})"
+        for time in ("10 s", "1 min 10 s", "2 min 10 s")
+    ]
+    assert "starting, no report yet, 3 min 09 s" in drawn(table)
+    here.driver.observer = lines
+    here.report(0, 1)
+    table.changed(here.ids[0], "report")
+    assert "no report yet" not in drawn(table)
+    before = len(stream.getvalue())
+    clock.now += 100
+    lines.tick()
+    assert len(stream.getvalue()) == before, "what reports is said when it reports"
+    table.changed(here.ids[0], "lost")
+    clock.now += 5
+    assert "starting, no report yet, 5.0 s" in drawn(table)
+    table.finish()

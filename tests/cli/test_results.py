@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime
 
 from rayat.ledger.writer import Ledger
 
@@ -139,3 +140,16 @@ def test_what_if_says_what_less_would_have_found(rayat, run_folder):
     told = json.loads(rayat("what-if", run_folder, "--json").stdout)
     assert [row["how"] for row in told["rows"]][:2] == ["cut short", "median"]
     assert rayat("what-if", run_folder, "--budget", "half").exit_code == 2
+
+
+def test_status_of_a_living_run_says_when_it_was_heard_of(rayat, bench, tmp_path):
+    here = bench(None, [("cosine", 3)])
+    here.driver.ledger.project()
+    text = rayat("status", tmp_path / "bench-0").stdout
+    assert "is writing it; starting, no report yet, begun" in text
+    here.report(0, 1)
+    here.driver.ledger.project()
+    assert "is writing it; last report" in rayat("status", tmp_path / "bench-0").stdout
+    facts = json.loads(rayat("status", tmp_path / "bench-0", "--json").stdout)
+    begun, last = (datetime.fromisoformat(facts[key]) for key in ("begun", "last_report"))
+    assert last >= begun
