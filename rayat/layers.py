@@ -125,11 +125,14 @@ def refuse_twice(values: Mapping[str, Any]) -> None:
 
 
 def has(registry: Registry[Any], name: object, parameter: str) -> bool:
-    """Return whether the method has a parameter; true where the method is not known itself."""
+    """Return whether the method has a parameter that moves something in it.
+
+    True where the method is not known itself.
+    """
     if not isinstance(name, str):
         return True
-    fields = registry.resolve(name)[0].model_fields
-    return parameter.partition(".")[0] in fields
+    method, first = registry.resolve(name)[0], parameter.partition(".")[0]
+    return first in method.model_fields and first not in method.inert
 
 
 def plain(value: Any) -> Any:

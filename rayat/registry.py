@@ -37,6 +37,8 @@ class Part(BaseModel):
     """The registered name; of a class that nobody registered its place, `module:Class`."""
     key: ClassVar[str] = "name"
     """The key that holds the registered name in the part's mapping form."""
+    inert: ClassVar[frozenset[str]] = frozenset()
+    """Parameters of the room that move nothing in this method: no axis of one applies to it."""
     shorthand: ClassVar[str | None] = None
     """The parameter that `name:value` fills: `timm:resnet18` is `{name: timm, arch: resnet18}`."""
 

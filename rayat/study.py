@@ -22,7 +22,9 @@ from rayat.measurement import refuse_metric, refuse_target, unlike
 from rayat.own.code import Code, use
 from rayat.registry import POLICIES, SEARCHERS, explain
 from rayat.search.axes import (
+    SEARCHED,
     Axes,
+    control,
     half_set,
     refuse_lost,
     refuse_nested,
@@ -31,8 +33,10 @@ from rayat.search.axes import (
     uneven,
 )
 from rayat.search.domains import is_domain, is_grid, refuse_empty
+from rayat.search.growing import refuse_unsearchable
 from rayat.search.labels import domain_json, label, names, only
 from rayat.search.plan import Plan, Trial
+from rayat.search.rules import refuse_unknown_rules
 from rayat.studyfile import execute
 
 ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -41,8 +45,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names that become folders: no separators, no leading dot or dash."""
 
 
-DRIVER_AXES = ("data", "workers", "cpus_per_worker", "gpus_per_worker")
-"""What the driver must know before the first trial: no axes of an adaptive search."""
+OPTIONAL = ("sets", "only", "controls", "exclude", "budget", "objective")
+"""Fields that a study's stored form holds only where they are given: earlier ones keep theirs."""
 
 
 class Study(BaseModel):
@@ -64,6 +68,14 @@ class Study(BaseModel):
         default_factory=dict,
         description="methods by name, each with its changes to the base: an axis of its own",
     )
+    controls: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="arms by name that are trained as they stand: what a search is compared with",
+    )
+    exclude: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="combinations that are not tried: a reason, and conditions that all must hold",
+    )
     scientific: tuple[str, ...] | None = Field(
         None, description="axes that are compared; null: every grid_search of the space"
     )
@@ -72,6 +84,14 @@ class Study(BaseModel):
     )
     draws: int = Field(1, ge=1, description="nuisance draws per arm: every arm's equal budget")
     draw_seed: int = Field(0, ge=0)
+    budget: str | None = Field(
+        None, description="what the search may cost, such as '40 Mpasses' or '2 h' of all trials"
+    )
+    objective: Literal["accuracy", "cost", "front"] = Field(
+        "accuracy",
+        description="what the search seeks: the best value of the metric, the least cost to the "
+        "target, or the front between value and cost",
+    )
     seeds: tuple[int, ...] = (0, 1, 2)
     order_seed: int | None = Field(
         None, ge=0, description="draws the order of the trials; null: as the space lists them"
@@ -111,11 +131,15 @@ class Study(BaseModel):
             raise StudyError(
                 f"a study's name becomes a folder: use letters, digits, . _ -, got {self.name!r}"
             )
-        for name, changes in self.arms.items():
+        for name in (*self.arms, *self.controls):
             if not ARM.fullmatch(name):
                 raise StudyError(
                     f"an arm's name may hold letters, digits and . _ + -, got {name!r}"
                 )
+        twice = sorted({*self.arms, SEARCHED} & set(self.controls))
+        if twice:
+            raise StudyError(f"the control {twice[0]!r} has another arm's name; rename it")
+        for name, changes in self.arms.items():
             for axis, domain in self.space.items():
                 if any(key == axis or key.startswith(f"{axis}.") for key in changes):
                     what = "is an axis" if is_domain(domain) else "is a constant"
@@ -125,9 +149,16 @@ class Study(BaseModel):
                     )
         if "arm" in self.space:
             raise StudyError("'arm' is no configuration key: name the methods in `arms`")
-        refuse_nested(self.base, self.arms, self.space)
+        refuse_nested(self.base, {**self.arms, **self.controls}, self.space)
+        refuse_unknown_rules(self.exclude)
         constants = {k: v for k, v in self.space.items() if not is_domain(v)}
-        for layer in (self.base, constants, self.sets, *self.arms.values()):
+        for layer in (
+            self.base,
+            constants,
+            self.sets,
+            *self.arms.values(),
+            *self.controls.values(),
+        ):
             refuse_twice(layer)
         for axis, domain in self.space.items():
             refuse_empty(axis, domain)
@@ -149,7 +180,7 @@ class Study(BaseModel):
         places = {
             "base": self.base,
             "sets": self.sets,
-            **{f"arm {name!r}": each for name, each in self.arms.items()},
+            **{f"arm {n!r}": each for n, each in {**self.arms, **self.controls}.items()},
         }
         for place, layer in places.items():
             if "seed" in layer:
@@ -162,31 +193,8 @@ class Study(BaseModel):
             raise StudyError(f"axis {both.pop()!r} cannot be both scientific and nuisance")
         object.__setattr__(self, "policy", POLICIES.build(self.policy))
         object.__setattr__(self, "search", SEARCHERS.build(self.search))
-        if self.search.adaptive:
-            self._adaptive()
+        refuse_unsearchable(self)
         return self
-
-    def _adaptive(self) -> None:
-        """Refuse what a search cannot do that proposes trials while the run lives."""
-        name, axes = self.search.kind, self.axes()[1]
-        if self.order_seed is not None:
-            raise StudyError(
-                f"search {name!r} proposes trials in its own order, so order_seed has no place; "
-                f"leave it out, got {self.order_seed}"
-            )
-        if not axes:
-            raise StudyError(f"search {name!r} has no axis to tune: none of the space is nuisance")
-        for axis in axes:
-            if axis.partition(".")[0] in DRIVER_AXES:
-                raise StudyError(
-                    f"search {name!r} cannot tune {axis!r}, which must be known before the first "
-                    "trial; make it a grid_search or use search='random'"
-                )
-        if self.policy.pauses:
-            raise StudyError(
-                f"policy {self.policy.kind!r} waits for all trials, and search {name!r} proposes "
-                "the later ones only after the earlier ones ended; change one of them"
-            )
 
     def axes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the scientific and the nuisance axes, in the space's order."""
@@ -260,8 +268,18 @@ class Study(BaseModel):
         refuse_unknown(found, list(arms.values()))
         refuse_lost(found, arms)
         refuse_uneven(found, arms)
-        arms = only(arms, self.only, list(self.arms))
-        return Plan(self.search, arms, found.nuisance, self.draws, self.draw_seed, self.seeds)
+        arms = only(arms, self.only, [*self.controls, *self.arms])
+        return Plan(
+            self.search,
+            arms,
+            found.nuisance,
+            self.draws,
+            self.draw_seed,
+            self.seeds,
+            tuple(arm for arm in map(control, self.controls) if arm in arms),
+            self.exclude,
+            self.budget,
+        )
 
     def notes(self) -> list[str]:
         """Return what may be meant, but is said before the start.
@@ -290,6 +308,7 @@ class Study(BaseModel):
             scientific={k: self.space[k] for k in scientific},
             nuisance={k: self.space[k] for k in nuisance},
             label=label,
+            controls=self.controls,
         )
 
     def _check_baseline(self, arms: list[str]) -> None:
@@ -301,14 +320,15 @@ class Study(BaseModel):
                 )
             raise StudyError(
                 f"baseline {self.baseline!r} is no arm of the study"
-                f"{nearest(self.baseline, [*self.arms, *arms])}; arms: {'; '.join(arms)}"
+                f"{nearest(self.baseline, [*self.arms, *self.controls, *arms])}; "
+                f"arms: {'; '.join(arms)}"
             )
 
     def tree(self) -> dict[str, Any]:
         """Return the JSON form stored in `run.json`; domains as text, the policy as its spec."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        for name in ("sets", "only"):
-            if not fields[name]:
+        for name in OPTIONAL:
+            if fields[name] == type(self).model_fields[name].get_default(call_default_factory=True):
                 del fields[name]
         fields["space"] = {k: domain_json(v) for k, v in self.space.items()}
         fields["policy"] = self.policy.spec()

@@ -124,10 +124,10 @@ def wall_seconds(
     return total
 
 
-def shares(group: Group) -> dict[Trial, float]:
-    """Return the share of its passes that validation takes, for the first trial of every arm."""
+def shares(group: Group) -> dict[str, float]:
+    """Return the share of passes that validation takes in the first trial of every arm, by id."""
     firsts = {trial.arm: trial for trial in reversed(group.trials)}
-    return {trial: group.cost.validation_share(trial.config) for trial in firsts.values()}
+    return {t.trial_id: group.cost.validation_share(t.config) for t in firsts.values()}
 
 
 def costly_validation(groups: Sequence[Group]) -> list[str]:
@@ -138,12 +138,13 @@ def costly_validation(groups: Sequence[Group]) -> list[str]:
         above = {t: share for t, share in shares(group).items() if share > VALIDATION_BUDGET}
         if not above:
             continue
-        worst = max(above, key=lambda trial: above[trial])
+        most = max(above, key=lambda trial_id: above[trial_id])
+        worst = next(trial for trial in group.trials if trial.trial_id == most)
         others = f" and {len(above) - 1} more arms" if len(above) > 1 else ""
         keys = group.cost.remedies(worst.config).items()
         advice = " or ".join(f"{key}={value}" for key, value in keys) or "train on more images"
         found.append(
-            f"validation is {above[worst]:.0%} of the passes of {worst.arm}{others}, above "
+            f"validation is {above[most]:.0%} of the passes of {worst.arm}{others}, above "
             f"{VALIDATION_BUDGET:.0%}: set {advice}"
         )
     return found

@@ -13,6 +13,10 @@ from typing import Any
 from rayat.ledger.status import Status
 from rayat.policies.base import Decision, Policy, TrialView
 from rayat.policies.outcomes import Outcomes
+from rayat.policies.spending import Spending
+
+BUDGET = "budget"
+"""The rule of a decision that ends a trial since its search has spent what it had."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,19 @@ class Host:
         policy: the settings; its state is made here.
         metric: the key of a report to judge by.
         stop_collapsed: whether catastrophic overfitting ends a trial.
+        spending: of a search with a budget; the trials of an arm that has spent its share are
+            stopped at their next report.
     """
 
-    def __init__(self, policy: Policy, metric: str, stop_collapsed: bool = True) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        metric: str,
+        stop_collapsed: bool = True,
+        spending: Spending | None = None,
+    ) -> None:
         self.policy, self.metric, self.stop_collapsed = policy.fresh(), metric, stop_collapsed
+        self.spending = spending
         self._outcomes = Outcomes(metric)
         self._judged: dict[str, int] = {}
 
@@ -67,11 +80,16 @@ class Host:
         decision = self._outcomes.observe(trial.trial_id, epoch, row)
         if decision is None or (decision.rule == Status.COLLAPSED and not self.stop_collapsed):
             decision = self.policy.observe(trial, epoch, row, self.metric)
+        over = last or epoch >= trial.epochs or row.get("outcome") == Status.FINISHED
+        if self.spending is not None:
+            self.spending.pay(trial.arm, row)
+            if self.spending.over(trial.arm) and decision.action != "stop" and not over:
+                decision = _spent(self.spending, trial.arm, epoch)
         end = None
         if decision.action == "stop":
             by_itself = decision.rule in (Status.DIVERGED, Status.COLLAPSED)
             end = Status(decision.rule) if by_itself else Status.STOPPED
-        elif last or epoch >= trial.epochs or row.get("outcome") == Status.FINISHED:
+        elif over:
             end = Status.FINISHED
         judged = [Judged(trial.trial_id, epoch, decision, end), *self._verdicts()]
         if end not in (None, Status.STOPPED):
@@ -93,3 +111,14 @@ class Host:
         for trial_id, decision in self.policy.verdicts().items():
             end = Status.STOPPED if decision.action == "stop" else None
             yield Judged(trial_id, self._judged.get(trial_id, 0), decision, end, True)
+
+
+def _spent(spending: Spending, arm: str, epoch: int) -> Decision:
+    spent, share = spending.spent(arm), spending.share
+    whose = "" if len(spending.arms) == 1 else f", of which {share:.4g} are {arm}'s,"
+    return Decision(
+        "stop",
+        BUDGET,
+        f"the search's budget of {spending.budget.text}{whose} is spent",
+        {"epoch": epoch, "spent": spent, "share": share, "what": spending.budget.what},
+    )

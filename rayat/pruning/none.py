@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from rayat.pruning.base import Phase, Pruner, Selection, SelectionContext
@@ -14,6 +16,8 @@ class NoPruning(Pruner):
 
     `fraction`, `every` and `warm_start` move nothing here.
     """
+
+    inert: ClassVar[frozenset[str]] = frozenset({"fraction", "every", "warm_start"})
 
     def schedule(self, epoch: int, epochs: int) -> Phase:
         """Return `full`."""

@@ -20,6 +20,7 @@ from rayat.own.parts import adopt
 from rayat.policies.base import TrialView
 from rayat.policies.groups import recorded
 from rayat.policies.host import Host, Judged
+from rayat.policies.spending import Spending
 
 CLOSE = 1e-6
 """Relative difference of evidence that two machines' arithmetic may make."""
@@ -91,7 +92,7 @@ class _Again:
             raise LedgerError("the log has reports before its run; it is damaged")
         study = info["study"]
         policy, stop = recorded(study["policy"]), bool(study.get("stop_collapsed", True))
-        host = Host(policy, str(info["metric"]), stop)
+        host = Host(policy, str(info["metric"]), stop, Spending.of(info))
         host.expect(self._view(name) for name in self.state.trials)
         return host
 

@@ -18,6 +18,7 @@ from rayat.ledger.writer import Ledger
 from rayat.planning.budget import VALIDATION_BUDGET
 from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
 from rayat.policies.host import Host, Judged
+from rayat.policies.spending import Spending
 from rayat.training.messages import Evaluated, Failed, Lost, Report, parse
 
 
@@ -94,7 +95,7 @@ class Driver:
     ) -> None:
         self.ledger, self.metric = ledger, metric
         self.trials = {trial.trial_id: trial for trial in trials}
-        self.host = Host(policy, metric, stop_collapsed)
+        self.host = Host(policy, metric, stop_collapsed, Spending.of(ledger.info))
         self.interrupted = False
         self.halted = self.warning = ""
         self.halts, self._begun = halts, halts.clock()
@@ -118,9 +119,19 @@ class Driver:
     def ready(self) -> list[str]:
         """Return the trials to run: those that wait for their first start, then the resumed."""
         self.trials.update({trial.trial_id: trial for trial in self._grow()})
+        self._leave_unpaid()
         waiting = [t for t in self.ledger.unfinished() if self.ledger.status(t).is_live]
         resumed = [t for t in self._resumed if t in waiting]
         return [*(t for t in waiting if t not in self._resumed), *resumed]
+
+    def _leave_unpaid(self) -> None:
+        """End the trials that have not started where the budget of their search is spent."""
+        spending = self.host.spending
+        for trial_id in self.ledger.unfinished() if spending is not None else ():
+            waits = self.ledger.status(trial_id) is Status.PENDING
+            if waits and spending is not None and spending.over(self.trials[trial_id].arm):
+                text = f"never started: the search's budget of {spending.budget.text} is spent"
+                self.end(trial_id, Status.STOPPED, text)
 
     def message(self, trial_id: str, text: str) -> Decision:
         """Take one message of a trial; return what the trial must do now.

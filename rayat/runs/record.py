@@ -95,8 +95,9 @@ def run_info(
         "command": list(command if command is not None else sys.argv),
         "origin": dict(origin or {}),
     }
-    if study.search.adaptive:
-        info["search"] = json.loads(json.dumps(study.plan().tree(), default=domain_json))
+    plan = study.plan()
+    if plan.grows:
+        info["search"] = json.loads(json.dumps(plan.tree(), default=domain_json))
     return info
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rayat.errors import ConfigError
 from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
+from rayat.policies.spending import Spending
 from rayat.search.base import Told
 from rayat.search.plan import Plan, Trial
 
+MEGA = 1e6
 PROPOSED = "proposed"
 """The event of a round of proposals: durable before its trials are declared."""
 
@@ -24,8 +28,9 @@ class _Proposal:
 class Search:
     """Proposes an arm's next points when all its earlier ones have their end.
 
-    A point's value is the mean over its seeds of the best value of the study's metric. A seed that
-    diverged counts as 0; one that failed or was lost is left out.
+    A point's value is the mean over its seeds of what the study's objective makes of a trial
+    (`worth`). A seed that failed or was lost is left out. With a budget nothing is proposed any
+    more once an arm has spent its share.
 
     Args:
         ledger: the open ledger of a run with an adaptive search; proposals that a crash left
@@ -34,6 +39,8 @@ class Search:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger, self.metric = ledger, str(ledger.info["metric"])
+        study = ledger.info["study"]
+        self.objective, self.target = study.get("objective", "accuracy"), study.get("target")
         self.plan = Plan.parse(ledger.info["search"])
         self._known: dict[str, list[_Proposal]] = {arm: [] for arm in self.plan.arms}
         self._new: list[Trial] = []
@@ -54,10 +61,8 @@ class Search:
             ids = [trial_id for proposal in proposals for trial_id in proposal.trial_ids]
             if arm in self._over or not all(self.ledger.status(t).is_final for t in ids):
                 continue
-            told = [Told(proposal.point, self._value(proposal)) for proposal in proposals]
-            points, begun = self._rest(arm, told), self._rounds.get(arm, 0)
-            if not points:
-                points, begun = self.plan.propose(arm, told), len(told)
+            told = [Told(proposal.point, *self._values(proposal)) for proposal in proposals]
+            points, begun = self._next(arm, told)
             if not points:
                 self._over.add(arm)
             else:
@@ -70,6 +75,15 @@ class Search:
                 self._take(payload)
         new, self._new = self._new, []
         return new
+
+    def _next(self, arm: str, told: list[Told]) -> tuple[list[dict[str, Any]], int]:
+        """Return the points to try now, none if the arm's search is over, and their round."""
+        if self._spent(arm):
+            return [], 0
+        points = self._rest(arm, told)
+        if points:
+            return points, self._rounds[arm]
+        return self.plan.propose(arm, told), len(told)
 
     def _rest(self, arm: str, told: list[Told]) -> list[dict[str, Any]]:
         """Return what an arm's last round lacks that had fewer points than it would have now.
@@ -100,17 +114,59 @@ class Search:
                     self._new.append(trial)
             self._known[arm].append(_Proposal(point, tuple(t.trial_id for t in trials)))
 
-    def _value(self, proposal: _Proposal) -> float | None:
-        values = []
+    def _values(self, proposal: _Proposal) -> tuple[float | None, float | None]:
+        found = []
         for trial_id in proposal.trial_ids:
             status = self.ledger.status(trial_id)
-            found = [row[self.metric] for row in self.ledger.reports(trial_id)]
-            reached = [value for value in found if value is not None]
-            if status is Status.DIVERGED:
-                values.append(0.0)
-            elif not status.is_broken and reached:
-                values.append(float(max(reached)))
-        return sum(values) / len(values) if values else None
+            if not status.is_broken:
+                rows = self.ledger.reports(trial_id)
+                worth = self.worth(rows, status is Status.DIVERGED)
+                if worth is not None:
+                    found.append(worth)
+        if not found:
+            return None, None
+        value = sum(first for first, _ in found) / len(found)
+        others = [second for _, second in found if second is not None]
+        return value, sum(others) / len(others) if others else None
+
+    def worth(
+        self, rows: Sequence[Mapping[str, Any]], diverged: bool
+    ) -> tuple[float, float | None] | None:
+        """Return what the study's objective makes of a trial, larger is better; None: no value.
+
+        `accuracy`: its best value of the metric. `cost`: between 1 and 2 where it reached the
+        target, the sooner in passes the more; below 1 where it did not, by how near it came: how
+        soon it would have is not known (the rank of `rayat confirm`). `front`: its best value, and
+        minus the decimal logarithm of the passes until then. A trial that diverged is worth 0.
+
+        Args:
+            rows: its reports in order, with running totals.
+        """
+        values = [(row[self.metric], row["passes_cum"]) for row in rows]
+        valued = [(value, paid) for value, paid in values if value is not None]
+        if self.objective == "cost":
+            there = next((paid for value, paid in valued if value >= self.target), None)
+            if there is not None:
+                return 1 + 1 / (1 + there / MEGA), None
+        if diverged:
+            return 0.0, None
+        if not valued:
+            return None
+        best, paid = max(valued, key=lambda each: each[0])
+        if self.objective == "cost":
+            return float(best / self.target), None
+        return float(best), -math.log10(max(paid, 1)) if self.objective == "front" else None
+
+    def _spent(self, arm: str) -> bool:
+        """Return whether an arm's trials, which have all ended, cost its share of the budget."""
+        spending = Spending.of(self.ledger.info)
+        if spending is None:
+            return False
+        for trial_id, name in self.ledger.arms().items():
+            if name == arm:
+                for row in self.ledger.reports(trial_id):
+                    spending.pay(arm, row)
+        return spending.over(arm)
 
 
 def declare(ledger: Ledger, trial: Trial) -> None:

@@ -87,7 +87,7 @@ def refuse_other(arm: str, named: Mapping[str, Any], config: TrialConfig) -> Non
     tree = config.tree()
     for given, value in named.items():
         for key, wanted in _leaves(given, value):
-            found = _at(tree, key)
+            found = at(tree, key)
             if not same(wanted, found, PART_KEYS.get(key)) and not _means(config, key, wanted):
                 raise StudyError(
                     f"arm {arm!r} names {key}={wanted!r}, but its configuration would have "
@@ -150,7 +150,8 @@ def _means(config: TrialConfig, key: str, wanted: Any) -> bool:
         return False
 
 
-def _at(tree: Any, key: str) -> Any:
+def at(tree: Any, key: str) -> Any:
+    """Return the value at a dotted key of a tree, None where there is none."""
     for step in key.split("."):
         if not isinstance(tree, Mapping) or step not in tree:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rayat.config import TrialConfig
@@ -18,6 +18,15 @@ from rayat.search.random import variants
 WHERE = {BASE: "the base", SPACE: "the space", SETS: "--set"}
 """The common layers, as a sentence names them."""
 
+SEARCHED = "searched"
+"""The arm of a study that has controls and one space beside them, in which it searches."""
+
+
+def control(name: str) -> str:
+    """Return the label of a control arm."""
+    return f"arm={name}"
+
+
 EVEN = ("attack.eps", "attack.norm")
 """What all arms must name, or none: a default beside a named value is an arm of another problem."""
 
@@ -30,6 +39,7 @@ class Axes:
         common: base, constants of the space, and what `--set` gave.
         changes: the named arms. scientific, nuisance: domains by axis.
         label: the short text of an axis' value.
+        controls: the arms that are trained as they stand, at no point of any axis.
     """
 
     common: tuple[Mapping[str, Any], ...]
@@ -37,6 +47,7 @@ class Axes:
     scientific: Mapping[str, Any]
     nuisance: Mapping[str, Any]
     label: Callable[[object], str]
+    controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def arms(self) -> dict[str, Arm]:
         """Return the arms by their labels.
@@ -46,15 +57,19 @@ class Axes:
         Raises:
             ConfigError: an arm has an unknown key. StudyError: two arms have the same name.
         """
-        arms: dict[str, Arm] = {}
+        arms = {control(name): Arm(self.common, own) for name, own in self.controls.items()}
+        bare: dict[str, dict[str, Any]] = (
+            {SEARCHED: {}} if self.controls and not self.scientific else {"": {}}
+        )
+        changes: Mapping[str, Mapping[str, Any]] = self.changes or bare
         partial: dict[str, bool] = {}
         points = variants(self.scientific, 0)
-        for (name, changes), point in itertools.product((self.changes or {"": {}}).items(), points):
-            own, missed = self._own(name, changes, point)
-            axes = [("arm", name)] if self.changes else []
+        for (name, named), point in itertools.product(changes.items(), points):
+            own, missed = self._own(name, named, point)
+            axes = [("arm", name)] if name else []
             axes += [(key, self.label(value)) for key, value in point.items() if key not in missed]
             arm = ",".join(f"{k}={v}" for k, v in axes) or "all"
-            if arm in arms and not (missed and partial[arm]):
+            if arm in arms and not (missed and partial.get(arm)):
                 raise StudyError(
                     "two points of the space are the same configuration: "
                     f"{arm!r} and {arm!r}; remove one (or a draw of a grid)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,17 +13,29 @@ Point = dict[str, Any]
 """Values by axis, such as `{"lr.peak": 0.1}`."""
 
 
+Fit = Callable[[Point], Point | None]
+"""A point as the search means it: without the axes of parameters that its methods do not have, None
+where it is excluded. Two points with one such form are one configuration."""
+
+
+def whole(point: Point) -> Point:
+    """Return a point as it is: the form where nothing is conditional or excluded."""
+    return point
+
+
 @dataclass(frozen=True)
 class Told:
     """A point that was tried, and what it reached.
 
     Attributes:
-        value: mean over the seeds of each trial's best value of the study's metric, larger is
+        value: mean over the seeds of what the study's objective makes of each trial, larger is
             better; None where no seed has one (refused, failed, diverged at once).
+        second: the other one of an objective with two, larger is better.
     """
 
     point: Mapping[str, Any]
     value: float | None
+    second: float | None = None
 
 
 class Searcher(Part):
@@ -38,7 +50,12 @@ class Searcher(Part):
 
     @abstractmethod
     def propose(
-        self, space: Mapping[str, Any], draws: int, seed: int, told: Sequence[Told]
+        self,
+        space: Mapping[str, Any],
+        draws: int,
+        seed: int,
+        told: Sequence[Told],
+        fit: Fit = whole,
     ) -> list[Point]:
         """Return the points to try next; none when the search is over.
 
@@ -49,6 +66,7 @@ class Searcher(Part):
             seed: the study's `draw_seed`.
             told: all points so far in the order of their proposal, every one of them with its
                 value. Not adaptive: always empty.
+            fit: the form of a point; what is returned has it.
 
         Raises:
             StudyError: a domain that this searcher cannot search.

@@ -8,7 +8,7 @@ from typing import Any
 
 from rayat.errors import StudyError
 from rayat.registry import SEARCHERS
-from rayat.search.base import Point, Searcher, Told
+from rayat.search.base import Fit, Point, Searcher, Told, whole
 from rayat.search.domains import values
 
 
@@ -21,10 +21,16 @@ class Grid(Searcher):
     """
 
     def propose(
-        self, space: Mapping[str, Any], draws: int, seed: int, told: Sequence[Told]
+        self,
+        space: Mapping[str, Any],
+        draws: int,
+        seed: int,
+        told: Sequence[Told],
+        fit: Fit = whole,
     ) -> list[Point]:
         """Return all points."""
         if draws != 1:
             raise StudyError(f"search 'grid' tries every point once: draws must be 1, got {draws}")
         lists = [values(axis, domain) for axis, domain in space.items()]
-        return [dict(zip(space, point, strict=True)) for point in itertools.product(*lists)]
+        combined = (dict(zip(space, each, strict=True)) for each in itertools.product(*lists))
+        return [point for point in map(fit, combined) if point is not None]

@@ -12,10 +12,10 @@ from pydantic import Field
 
 from rayat.errors import StudyError
 from rayat.registry import SEARCHERS
-from rayat.search.base import Point, Searcher, Told
+from rayat.search.base import Fit, Point, Searcher, Told, whole
 from rayat.search.domains import Domain, as_json, from_tick, ticks, written
 
-TRIES = 20
+TRIES = 50
 """Asks for one new point, before the space counts as exhausted."""
 WORST = 0.0
 """What a point without a value counts as: no accuracy."""
@@ -29,9 +29,13 @@ class Optuna(Searcher):
     end, so what is proposed depends on results and not on who reports first. Each round asks a new
     sampler, seeded by `draw_seed` and the number of points so far, that was told all of them. The
     first `startup` points are random, and the first round is equal for all arms. A point that was
-    proposed before is asked again; a space that has no new ones left ends early.
+    proposed before, or is excluded, is asked again; a space that has no new ones left ends early.
+    Each axis is modelled by itself, a parameter that only some methods have from the points that
+    had it. With two objectives (`objective="front"`) it is the multi-objective form, which seeks
+    the front between them.
 
-    Needs the extra `optuna`. Source: Bergstra et al. 2011; Akiba et al. 2019 (Optuna).
+    Needs the extra `optuna`. Source: Bergstra et al. 2011; Ozaki et al. 2020 (several objectives);
+    Akiba et al. 2019 (Optuna).
     """
 
     batch: int = Field(4, ge=1, description="points of a round, for each arm")
@@ -40,7 +44,12 @@ class Optuna(Searcher):
     adaptive: ClassVar[bool] = True
 
     def propose(
-        self, space: Mapping[str, Any], draws: int, seed: int, told: Sequence[Told]
+        self,
+        space: Mapping[str, Any],
+        draws: int,
+        seed: int,
+        told: Sequence[Told],
+        fit: Fit = whole,
     ) -> list[Point]:
         """Return the points of the next round."""
         count = min(self.batch, draws - len(told))
@@ -55,25 +64,43 @@ class Optuna(Searcher):
             sampler = optuna.samplers.TPESampler(
                 seed=seed + len(told), n_startup_trials=self.startup, constant_liar=True
             )
-        study = optuna.create_study(direction="maximize", sampler=sampler)
+        several = any(earlier.second is not None for earlier in told)
+        study = optuna.create_study(directions=["maximize"] * (1 + several), sampler=sampler)
+        worst = _worst(told)
         for earlier in told:
-            params = {axis: _coded(forms[axis], earlier.point[axis]) for axis in forms}
-            value = WORST if earlier.value is None else earlier.value
+            # An axis that does not apply to a point is no part of what is learned from it.
+            known = {axis: forms[axis] for axis in forms if axis in earlier.point}
             study.add_trial(
-                optuna.trial.create_trial(params=params, distributions=laws, value=value)
+                optuna.trial.create_trial(
+                    params={
+                        axis: _coded(form, earlier.point[axis]) for axis, form in known.items()
+                    },
+                    distributions={axis: laws[axis] for axis in known},
+                    values=_values(earlier, worst)[: 1 + several],
+                )
             )
         taken, points = [dict(earlier.point) for earlier in told], list[Point]()
         for _ in range(TRIES * count):
             if len(points) == count:
                 break
             trial = study.ask(laws)
-            point = {axis: _decoded(forms[axis], trial.params[axis]) for axis in forms}
-            if point in taken:
+            point = fit({axis: _decoded(forms[axis], trial.params[axis]) for axis in forms})
+            if point is None or point in taken:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
                 continue
             taken.append(point)
             points.append(point)
         return points
+
+
+def _worst(told: Sequence[Told]) -> float:
+    """Return what a point without the second value counts as: the worst that is known."""
+    return min((each.second for each in told if each.second is not None), default=WORST)
+
+
+def _values(told: Told, worst: float) -> list[float]:
+    value = WORST if told.value is None else told.value
+    return [value, worst if told.second is None else told.second]
 
 
 def _library() -> Any:

@@ -3,17 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rayat.config import TrialConfig
-from rayat.errors import StudyError
+from rayat.errors import ConfigError, StudyError
 from rayat.layers import PART_KEYS
 from rayat.registry import SEARCHERS
 from rayat.search.arms import Arm, holds, methods, refuse_other
-from rayat.search.base import Point, Searcher, Told
+from rayat.search.base import Fit, Point, Searcher, Told, whole
 from rayat.search.domains import as_json, is_function
-from rayat.search.random import distinct
+from rayat.search.labels import label
+from rayat.search.random import as_tune, distinct, variants
+from rayat.search.rules import Rules, excluded
+
+ROUND = 4
+"""Points of a round where a searcher that does not adapt has a budget."""
+FORESEEN = 12
+"""Points of each arm that stand for a search whose number of trials its budget decides."""
+SAMPLES = 500
+"""Random points that say which share of a space is left out."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What random points of a space are.
+
+    Attributes:
+        drawn: points. kept: those that a search may propose. different: configurations among them.
+        reasons: how many each exclusion leaves out.
+    """
+
+    drawn: int
+    kept: int
+    different: int
+    reasons: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class _Meant:
+    """What a point means for an arm: its axes that apply, why it is left out, or what is wrong."""
+
+    point: Point
+    excluded: str | None = None
+    wrong: ConfigError | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +81,10 @@ class Plan:
     Attributes:
         arms: by their labels, without nuisance values and seed.
         space: Tune's domains of the nuisance axes, or their JSON forms.
+        controls: the arms that are trained as they stand: none of the space is theirs.
+        exclude: combinations that no arm's search may propose.
+        budget: what all that is proposed may cost (`policies.spending`); it is then proposed in
+            rounds, and `draws` is the most points of an arm.
     """
 
     searcher: Searcher
@@ -56,21 +93,92 @@ class Plan:
     draws: int
     draw_seed: int
     seeds: tuple[int, ...]
+    controls: tuple[str, ...] = ()
+    exclude: Rules = field(default_factory=dict)
+    budget: str | None = None
+
+    @property
+    def grows(self) -> bool:
+        """Whether trials are proposed while the run lives."""
+        return self.searcher.adaptive or self.budget is not None
 
     def propose(self, arm: str, told: Sequence[Told] = ()) -> list[Point]:
         """Return the next points of an arm that was told the values of all its earlier ones.
 
-        An adaptive search leaves out the axes of parameters that the arm's methods do not have.
+        Of a search that grows a point has no axis of a parameter that its methods do not have.
 
         Raises:
             StudyError: the space cannot be searched.
         """
-        space = self._own_space(arm) if self.searcher.adaptive else self.space
+        if arm in self.controls:
+            return [] if told else [{}]
+        space = self._own_space(arm) if self.grows else dict(self.space)
         if not space:
             return [] if told else [{}]
-        known = self._known(arm)
-        points = self.searcher.propose({**known, **space}, self.draws, self.draw_seed, told)
-        return [{axis: point[axis] for axis in space} for point in points]
+        if not self.grows:
+            known = self._known(arm)
+            points = self.searcher.propose(
+                {**known, **space}, self.draws, self.draw_seed, (), self._fit(arm, exact=True)
+            )
+            return [{axis: point[axis] for axis in space} for point in points]
+        fit = self._fit(arm)
+        if self.searcher.adaptive:
+            return self.searcher.propose(space, self.draws, self.draw_seed, told, fit)
+        # The same sequence whatever was found, some of it at a time.
+        upto = min(self.draws, len(told) + ROUND)
+        return distinct(_tunes(space), upto, self.draw_seed, fit)[len(told) :]
+
+    def _fit(self, arm: str, exact: bool = False) -> Fit:
+        """Return the form of an arm's points; `exact`: as they are, only without the excluded."""
+        if exact and not self.exclude:
+            return whole
+
+        def fit(point: Point) -> Point | None:
+            meant = self._meant(arm, point)
+            if meant.excluded or (meant.wrong is not None and not exact):
+                return None
+            return point if exact else meant.point
+
+        return fit
+
+    def _meant(self, arm: str, point: Point) -> _Meant:
+        chosen = self.arms[arm]
+        try:
+            merged = chosen.merged(point)
+        except ConfigError as error:
+            return _Meant(point, wrong=error)
+        missed = {axis for layer, axis in merged.left_out if layer == len(chosen.common)}
+        own = {axis: value for axis, value in point.items() if axis not in missed}
+        try:
+            tree = TrialConfig.parse({**merged.tree, "seed": self.seeds[0]}).tree()
+        except ConfigError as error:
+            return _Meant(own, excluded(self.exclude, merged.tree), error)
+        return _Meant(own, excluded(self.exclude, tree))
+
+    def survey(self, arm: str, samples: int = SAMPLES) -> Survey:
+        """Return what random points of an arm's whole space are: how much of it is left out, why.
+
+        Raises:
+            StudyError: a point that no exclusion names is no configuration.
+        """
+        space = _tunes(self._own_space(arm))
+        reasons = dict.fromkeys(self.exclude, 0)
+        drawn = kept = 0
+        different: set[str] = set()
+        for number in range(samples if space else 0):
+            drawn += 1
+            meant = self._meant(arm, variants(space, self.draw_seed + number)[0])
+            if meant.excluded:
+                reasons[meant.excluded] += 1
+            elif meant.wrong is not None:
+                raise StudyError(
+                    f"{meant.wrong} (at {_spoken(meant.point)}); exclude such points by name, as "
+                    "exclude={'why': {key: value, ...}}"
+                )
+            else:
+                kept += 1
+                different.add(_spoken(meant.point))
+        return Survey(drawn, kept, len(different), reasons)
 
     def _known(self, arm: str) -> dict[str, Any]:
         """Return the values that a `sample_from` may read; none where there is no such axis."""
@@ -80,25 +188,14 @@ class Plan:
         return {**(chosen.common[1] if len(chosen.common) > 1 else {}), **chosen.own}
 
     def _own_space(self, arm: str) -> dict[str, Any]:
-        """Return the axes that apply to an arm.
-
-        Raises:
-            StudyError: an axis applies or not by the value of another one that is tuned.
-        """
+        """Return the axes that apply to an arm, or to some of the methods that it tunes."""
         found = {}
         for axis, domain in self.space.items():
             head, _, tail = axis.partition(".")
             names = None
             if head in PART_KEYS and tail not in ("", PART_KEYS[head].key):
                 names = methods(head, [self.arms[arm]], self.space)
-            having = holds(head, tail, names) if names else set()
-            if names and having and having != names:
-                raise StudyError(
-                    f"search {self.searcher.kind!r} cannot tune {axis!r}, which only "
-                    f"{', '.join(sorted(having))} have: make the method a scientific axis "
-                    "(tune.grid_search), or use search='random'"
-                )
-            if names is None or having:
+            if not names or holds(head, tail, names):
                 found[axis] = domain
         return found
 
@@ -137,15 +234,21 @@ class Plan:
     def foreseen(self) -> list[Trial]:
         """Return as many trials as the run may have: random ones stand in for later proposals.
 
+        Of a search with a budget, whose number of trials nobody knows, a sample.
+
         Raises: like `first`, which is checked with the searcher that will run.
         """
-        if not self.searcher.adaptive:
+        if not self.grows:
             return self.first()
         self.first()
+        draws = self.draws if self.budget is None else min(self.draws, FORESEEN)
         points = {}
         for arm in self.arms:
+            if arm in self.controls:
+                points[arm] = [Point()]
+                continue
             space = self._own_space(arm)
-            points[arm] = distinct(space, self.draws, self.draw_seed)
+            points[arm] = distinct(_tunes(space), draws, self.draw_seed, self._fit(arm))
         return self._all(points)
 
     def _all(self, points: Mapping[str, Sequence[Point]]) -> list[Trial]:
@@ -176,6 +279,9 @@ class Plan:
             "draws": self.draws,
             "draw_seed": self.draw_seed,
             "seeds": list(self.seeds),
+            "controls": list(self.controls),
+            "exclude": {reason: dict(rule) for reason, rule in self.exclude.items()},
+            "budget": self.budget,
         }
 
     @classmethod
@@ -183,4 +289,14 @@ class Plan:
         """Return the plan of a JSON form."""
         fields = {**tree, "searcher": SEARCHERS.build(tree["searcher"])}
         arms = {arm: Arm.parse(stored) for arm, stored in tree["arms"].items()}
-        return cls(**{**fields, "arms": arms, "seeds": tuple(tree["seeds"])})
+        tuples = {name: tuple(tree.get(name, ())) for name in ("seeds", "controls")}
+        return cls(**{**fields, "arms": arms, **tuples})
+
+
+def _tunes(space: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the domains that a search draws from, equal for a space and for its stored form."""
+    return {axis: as_tune(as_json(axis, domain)) for axis, domain in space.items()}
+
+
+def _spoken(point: Point) -> str:
+    return ", ".join(f"{axis}={label(value)}" for axis, value in point.items())

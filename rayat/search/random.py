@@ -7,8 +7,8 @@ from typing import Any
 
 from rayat.errors import StudyError
 from rayat.registry import SEARCHERS
-from rayat.search.base import Point, Searcher, Told
-from rayat.search.domains import is_function
+from rayat.search.base import Fit, Point, Searcher, Told, whole
+from rayat.search.domains import Domain, is_function
 
 
 @SEARCHERS.register("random")
@@ -22,10 +22,15 @@ class Random(Searcher):
     """
 
     def propose(
-        self, space: Mapping[str, Any], draws: int, seed: int, told: Sequence[Told]
+        self,
+        space: Mapping[str, Any],
+        draws: int,
+        seed: int,
+        told: Sequence[Told],
+        fit: Fit = whole,
     ) -> list[Point]:
         """Return all points."""
-        points = distinct(space, draws, seed)
+        points = distinct(space, draws, seed, fit)
         if space and len(points) < draws * len(variants(space, seed)):
             raise StudyError(
                 f"draws={draws} are more than the space has different points "
@@ -37,23 +42,31 @@ class Random(Searcher):
 
 TRIES = 50
 """Samples of the space in a row without a new point, before it counts as exhausted."""
+MOST = 5_000
+"""The same, however many are asked for."""
 
 
-def distinct(space: Mapping[str, Any], draws: int, seed: int) -> list[Point]:
+def distinct(space: Mapping[str, Any], draws: int, seed: int, fit: Fit = whole) -> list[Point]:
     """Return `draws` different samples at every grid point, or as many as the space has.
+
+    Args:
+        fit: the form of a sample, None where it is left out.
 
     Raises:
         StudyError: Tune cannot expand the space.
     """
     columns: list[list[Point]] = [[] for _ in variants(space, seed)]
     number, idle = 0, 0
-    while any(len(column) < draws for column in columns) and idle < TRIES * draws:
+    while any(len(column) < draws for column in columns) and idle < min(TRIES * draws, MOST):
         idle += 1
-        for column, point in zip(columns, variants(space, seed + number), strict=True):
-            if len(column) < draws and point not in column:
+        for column, drawn in zip(columns, variants(space, seed + number), strict=True):
+            point = fit(drawn) if len(column) < draws else None
+            if point is not None and point not in column:
                 column.append(point)
                 idle = 0
         number += 1
+    if fit is not whole:  # a point of a grid may be excluded, whatever is drawn beside it
+        columns = [column for column in columns if column]
     fewest = min(map(len, columns), default=0)
     return [column[draw] for draw in range(fewest) for column in columns]
 
@@ -91,6 +104,22 @@ def variants(space: Mapping[str, Any], seed: int) -> list[Point]:
             "let it follow from the other values alone, or use one of Tune's own domains"
         )
     return points
+
+
+def as_tune(form: Domain) -> Any:
+    """Return the domain of Tune that a stored form means: it draws the same values."""
+    from ray import tune
+
+    if form["kind"] == "choice":
+        return tune.choice(form["values"])
+    low, high, step = form["low"], form["high"], form["step"]
+    if form["kind"] == "float":
+        if step is None:
+            return (tune.loguniform if form["log"] else tune.uniform)(low, high)
+        return (tune.qloguniform if form["log"] else tune.quniform)(low, high, step)
+    if step in (None, 1):
+        return (tune.lograndint if form["log"] else tune.randint)(low, high + 1)
+    return (tune.qlograndint if form["log"] else tune.qrandint)(low, high, step)
 
 
 def _plain(value: Any) -> Any:
