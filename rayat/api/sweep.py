@@ -57,7 +57,9 @@ def run(
     refuse_a_taken(folder)
     trials = study.trials()
     refuse_what_cannot_run(trials, where)
-    read = refuse_what_fails(study, trials or study.foreseen(), where.address is None)
+    # Of a search that proposes as it goes, a sample stands for what it may propose.
+    foreseen = study.foreseen() if study.plan().grows else trials
+    read = refuse_what_fails(study, foreseen, where.address is None)
     options = options or Options(max_failures=study.max_failures)
     with where.joined(folder) as capacity:
         for trial in trials:
@@ -66,7 +68,7 @@ def run(
         del read  # the node's copy is the one that stays
         warnings = warned(study, trials, data, observer)
         info = run_info(study, list(data.values()), capacity, command, origin)
-        own = own_parts(study, trials or study.foreseen())
+        own = own_parts(study, foreseen)
         with beginning(folder, info, own) as ledger:
             search = Search.of(ledger)
             for trial in trials if search is None else ():

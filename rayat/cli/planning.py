@@ -121,23 +121,16 @@ def _table(facts: Mapping[str, Any]) -> str:
     cluster = facts["cluster"]
     stopped = "" if facts["policy"] == "none" else f"; {facts['policy']} will stop some earlier"
     seeds = ", ".join(map(str, facts["seeds"]))
+    about = "about " if (facts["search"] or {}).get("budget") else ""
     free, needed = facts["memory_free_bytes"], facts["memory_bytes"]
     tight = free is not None and needed > free
     advice = f"; only {size(free)} free: lower --concurrency" if tight else ""
     totals = [
         ("study", facts["study"]),
         *(("data", f"{data['name']}: {_mapped(data['labels'])}") for data in facts["data"]),
-        ("trials", f"{facts['trials']}: {facts['arms']} arms, seeds {seeds}"),
-        *(
-            [
-                (
-                    "held",
-                    f"{facts['held']} more are in the run already; all here is of those to train",
-                )
-            ]
-            if "held" in facts
-            else []
-        ),
+        ("trials", f"{about}{facts['trials']}: {facts['arms']} arms, seeds {seeds}"),
+        *_held(facts.get("held")),
+        *_searched(facts["search"]),
         ("epochs", f"{facts['epochs']} at most{stopped}"),
         ("passes", f"{count(facts['passes'])} forward and backward, validation included"),
         (
@@ -162,6 +155,36 @@ def _table(facts: Mapping[str, Any]) -> str:
     if facts["scaling"]:
         parts.insert(1, scaling.table(facts["scaling"], facts["link"]))
     return "\n\n".join(parts)
+
+
+def _held(trials: int | None) -> list[tuple[str, str]]:
+    """Return what a plan says of a run that is extended."""
+    text = f"{trials} more are in the run already; all here is of those to train"
+    return [] if trials is None else [("held", text)]
+
+
+def _searched(search: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return what a plan says of a search, a line each: a label and a text."""
+    if search is None:
+        return []
+    seeks = {
+        "accuracy": "the best value",
+        "cost": "the least cost to the target",
+        "front": "the front between value and cost",
+    }[search["objective"]]
+    lines = [("search", f"{search['searcher']} over {len(search['axes'])} axes, for {seeks}")]
+    if search["budget"]:
+        lines.append(
+            (
+                "budget",
+                f"{search['budget']}, without the controls; trials are a guess from a sample",
+            )
+        )
+    lines += [
+        ("excluded", f"{share:.0%} of the space: {printable(why)}")
+        for why, share in search["excluded"].items()
+    ]
+    return lines
 
 
 def spoken(facts: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from rayat.planning.overheads import final_passes, final_seconds, ray_seconds
 from rayat.planning.placement import Capacity, Need, concurrency
 from rayat.planning.refusal import named
 from rayat.planning.rehearsal import rehearse
+from rayat.planning.searching import notes, searching, weights
 from rayat.search.plan import Trial
 from rayat.study import Study
 
@@ -199,9 +200,14 @@ def facts(
         for t in g.trials
     }
     whole = {trial_id: seconds[trial_id] + final[trial_id] for trial_id in seconds}
-    epochs = sum(trial.config.epochs for trial in trials)
+    passes = {t.trial_id: cost[t.trial_id].trial_passes(t.config) for t in trials}
+    spent = {i: {"passes": passes[i], "seconds": seconds[i]} for i in seconds}
+    stands = weights(study, trials, spent)
+    count = round(sum(stands.values()))
+    epochs = round(sum(trial.config.epochs * stands[trial.trial_id] for trial in trials))
+    search = searching(study)
     together = max(min(slots[t.trial_id], len(trials)) for t in trials)
-    ray = ray_seconds(len(trials), epochs, together, local)
+    ray = ray_seconds(count, epochs, together, local)
     needs = {t.trial_id: Need.of(t.config) for t in trials}
     # The process that measured holds what a trial's process holds: Python, torch, data, network.
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -212,7 +218,8 @@ def facts(
             {"name": name, "labels": list(labels)}
             for name, labels in dict.fromkeys((group.data, group.labels) for group in groups)
         ],
-        "trials": len(trials),
+        "trials": count,
+        "search": search,
         "arms": len({trial.arm for trial in trials}),
         "seeds": list(study.seeds),
         "epochs": epochs,
@@ -231,20 +238,30 @@ def facts(
             }
             for group in groups
         ],
-        "passes": sum(cost[t.trial_id].trial_passes(t.config) for t in trials),
-        "final_passes": sum(sum(g.final) * len(g.trials) for g in groups) if tested else 0,
-        "trial_seconds": sum(seconds.values()),
-        "final_seconds": sum(final.values()),
+        "passes": round(sum(passes[i] * stands[i] for i in passes)),
+        "final_passes": round(
+            sum(sum(g.final) * stands[t.trial_id] for g in groups for t in g.trials)
+        )
+        if tested
+        else 0,
+        "trial_seconds": sum(seconds[i] * stands[i] for i in seconds),
+        "final_seconds": sum(final[i] * stands[i] for i in final),
         "ray_seconds": ray,
         "cluster": {"cpus": capacity.cpus, "gpus": capacity.gpus, "nodes": capacity.nodes},
         "concurrency": together,
-        "wall_seconds": wall_seconds(whole, needs, slots) + ray,
+        "wall_seconds": ray
+        + (
+            wall_seconds(whole, needs, slots)
+            if study.budget is None
+            else sum(whole[i] * stands[i] for i in whole) / together
+        ),
         "memory_bytes_per_process": memory,
         "memory_bytes": memory * at_once,
         "memory_free_bytes": memory_bytes()[1] if capacity.nodes == 1 else None,
         "warnings": [
             *study.notes(),
             *easy(study.metric, study.target, _measured(groups)),
+            *notes(search),
             *dict.fromkeys(note for group in groups for note in group.notes),
             *advise((t.arm, t.config, group.images) for group in groups for t in group.trials),
             *costly_validation(groups),

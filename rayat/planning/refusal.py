@@ -15,6 +15,7 @@ from rayat.errors import RayatError
 from rayat.own.parts import OwnParts, gather
 from rayat.planning.estimate import cost_key
 from rayat.planning.rehearsal import rehearse
+from rayat.planning.searching import searching
 from rayat.search.plan import Trial
 from rayat.study import Study
 
@@ -41,6 +42,7 @@ def refuse_what_fails(
     """
     own_parts(study, trials)
     refuse_other_columns(trials)
+    searching(study)
     data: dict[str, Prepared] = {}
     began = clock()
     for number, trial in enumerate(_distinct(trials)):

@@ -114,7 +114,7 @@ class Plan:
             return [] if told else [{}]
         space = self._own_space(arm) if self.grows else dict(self.space)
         if not space:
-            return [] if told else [{}]
+            return [] if told or self._meant(arm, {}).excluded else [{}]
         if not self.grows:
             known = self._known(arm)
             points = self.searcher.propose(
