@@ -28,16 +28,16 @@ study = Study(
     name="joint",
     description=__doc__,
     base={
-        "data": {"name": "fashion-mnist", "train_size": 5_000, "val_size": 1_000},
+        "data": {"name": "fashion-mnist", "train_size": 4_000, "val_size": 1_000},
         # The tiny net of docs/papers.md 9.1, with BatchNorm.
         "model": {"name": "cnn", "norm": "batch"},
-        "epochs": 12,
+        "epochs": 10,
         "batch_size": 128,
         "optimizer": {"name": "sgd", "momentum": 0.9, "weight_decay": 5e-4},
         "lr.peak": 0.2,
         "attack": PGD10,
         # A network is judged by one attack whatever it was trained with.
-        "eval": {"steps": 5, "eps": EPS, "size": 500, "final_steps": 50, "final_size": 1_000},
+        "eval": {"steps": 3, "eps": EPS, "size": 750, "final_steps": 50, "final_size": 1_000},
     },
     controls={
         # Madry et al. 2018 as it is mostly trained, and the same at the cost of the fast methods.
@@ -82,7 +82,7 @@ study = Study(
         # These apply where something is pruned.
         "pruning.fraction": tune.choice([0.3, 0.5, 0.7]),
         "pruning.warm_start": tune.choice([0.0, 0.5]),
-        "pruning.every": 4,
+        "pruning.every": 3,
     },
     exclude={
         "a switch to PGD-10 from PGD-10 is none": {
@@ -104,7 +104,7 @@ study = Study(
     },
     seeds=(0,),
     draws=400,
-    budget="12 Mpasses",
+    budget="10 Mpasses",
     search={"name": "optuna", "batch": 4, "startup": 16},
     objective="cost",
     metric="val_robust_acc",
