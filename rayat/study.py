@@ -26,6 +26,7 @@ from rayat.search.axes import (
     Axes,
     control,
     half_set,
+    refuse_hidden,
     refuse_lost,
     refuse_nested,
     refuse_uneven,
@@ -139,26 +140,14 @@ class Study(BaseModel):
         twice = sorted({*self.arms, SEARCHED} & set(self.controls))
         if twice:
             raise StudyError(f"the control {twice[0]!r} has another arm's name; rename it")
-        for name, changes in self.arms.items():
-            for axis, domain in self.space.items():
-                if any(key == axis or key.startswith(f"{axis}.") for key in changes):
-                    what = "is an axis" if is_domain(domain) else "is a constant"
-                    raise StudyError(
-                        f"arm {name!r} sets {axis!r}, which {what} of the space and would hide "
-                        "it; take it out of one of them"
-                    )
+        refuse_hidden(self.arms, self.space)
         if "arm" in self.space:
             raise StudyError("'arm' is no configuration key: name the methods in `arms`")
         refuse_nested(self.base, {**self.arms, **self.controls}, self.space)
         refuse_unknown_rules(self.exclude)
+        own = {**self.arms, **self.controls}
         constants = {k: v for k, v in self.space.items() if not is_domain(v)}
-        for layer in (
-            self.base,
-            constants,
-            self.sets,
-            *self.arms.values(),
-            *self.controls.values(),
-        ):
+        for layer in (self.base, constants, self.sets, *own.values()):
             refuse_twice(layer)
         for axis, domain in self.space.items():
             refuse_empty(axis, domain)
@@ -177,12 +166,8 @@ class Study(BaseModel):
                 )
         if "seed" in self.space:
             raise StudyError("the seed is no axis of the space: give seeds=(0, 1, 2)")
-        places = {
-            "base": self.base,
-            "sets": self.sets,
-            **{f"arm {n!r}": each for n, each in {**self.arms, **self.controls}.items()},
-        }
-        for place, layer in places.items():
+        places = {"base": self.base, "sets": self.sets}
+        for place, layer in (places | {f"arm {n!r}": each for n, each in own.items()}).items():
             if "seed" in layer:
                 raise StudyError(
                     f"the seed {layer['seed']!r} in the study's {place} would have no effect: give "

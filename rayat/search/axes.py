@@ -12,7 +12,7 @@ from rayat.errors import ConfigError, StudyError, nearest
 from rayat.layers import PART_KEYS, Merged
 from rayat.search.arms import BASE, SETS, SPACE, Arm, holds, methods, same, shown
 from rayat.search.base import Point
-from rayat.search.domains import nested
+from rayat.search.domains import is_domain, nested
 from rayat.search.random import variants
 
 WHERE = {BASE: "the base", SPACE: "the space", SETS: "--set"}
@@ -124,6 +124,18 @@ def refuse_nested(
                 else f"give it its own key, space={{{places[0]!r}: ...}}, beside the fixed values"
             )
             raise StudyError(f"{axis!r} of the space holds a domain at {places[0]!r}: {way}")
+
+
+def refuse_hidden(arms: Mapping[str, Mapping[str, Any]], space: Mapping[str, Any]) -> None:
+    """Refuse an arm that sets what the space gives too. Raises `StudyError` with both."""
+    for name, changes in arms.items():
+        for axis, domain in space.items():
+            if any(key == axis or key.startswith(f"{axis}.") for key in changes):
+                what = "is an axis" if is_domain(domain) else "is a constant"
+                raise StudyError(
+                    f"arm {name!r} sets {axis!r}, which {what} of the space and would hide it; "
+                    "take it out of one of them"
+                )
 
 
 def refuse_unknown(axes: Axes, arms: Sequence[Arm]) -> None:
