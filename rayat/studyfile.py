@@ -62,11 +62,13 @@ def _text(error: BaseException) -> str:
 def _in_use(code: Code, name: str, module: ModuleType) -> Iterator[None]:
     """Find modules beside the file, and forget what the file does to Python's path and folder.
 
-    After an error nothing of it stays.
+    After an error nothing of it stays. Nothing is written beside it: what a file compiled to would
+    also be taken for one of the same size that was saved within the same second.
     """
     use(None)  # the same file again is executed again, and so are the modules beside it
     use(code)
-    here, before = Path.cwd(), list(sys.path)
+    here, before, unwritten = Path.cwd(), list(sys.path), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
     sys.modules[name] = module  # dataclasses look their module up
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -76,5 +78,6 @@ def _in_use(code: Code, name: str, module: ModuleType) -> Iterator[None]:
         use(None)
         raise
     finally:
+        sys.dont_write_bytecode = unwritten
         os.chdir(here)
     sys.path[:] = before
