@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rayat.api.run import Run as Run
     from rayat.api.verbs import How as How
     from rayat.api.verbs import compare as compare
+    from rayat.api.verbs import merge as merge
     from rayat.api.verbs import open as open
     from rayat.api.verbs import plan as plan
     from rayat.api.verbs import resume as resume
@@ -36,6 +37,7 @@ _PLACES = {
     "plan": "rayat.api.verbs",
     "open": "rayat.api.verbs",
     "compare": "rayat.api.verbs",
+    "merge": "rayat.api.verbs",
     "confirm": "rayat.api.confirming",
     "How": "rayat.api.verbs",
     "Run": "rayat.api.run",
@@ -55,6 +57,7 @@ __all__ = [
     "compare",
     "confirm",
     "load_study",
+    "merge",
     "open",
     "plan",
     "resume",

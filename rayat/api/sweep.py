@@ -28,7 +28,7 @@ from rayat.policies.groups import recorded
 from rayat.runs.driver import Driver, Observer
 from rayat.runs.interrupts import interruptible
 from rayat.runs.record import Summary, beginning, declared, refuse_a_taken, run_info, view
-from rayat.runs.resuming import other_packages, to_retry
+from rayat.runs.resuming import other_packages, refuse_merged, to_retry
 from rayat.runs.search import Search, declare
 from rayat.search.plan import Trial
 from rayat.study import Study
@@ -105,6 +105,7 @@ def resume(
         if "imported" in info:
             raise LedgerError(f"{folder} was imported: its trials have ended, none can be resumed")
         adopt(folder)
+        refuse_merged(folder, info)
         again = to_retry(ledger, retry)
         search = Search.of(ledger)
         if search is not None:

@@ -156,6 +156,22 @@ def open(folder: str | Path) -> Run:
 
 
 @checked
+def merge(folders: Sequence[str | Path], out: str | Path) -> Run:
+    """Make one run of several runs of one study, and return it; see docs/extending.md.
+
+    Args:
+        folders: of the runs, which stay as they are. out: a new folder.
+
+    Raises:
+        StudyError, DataError: runs of different studies or data, or a trial of which they hold
+            different rows. LedgerError: a folder that is no run, or is being written.
+    """
+    from rayat.runs.merging import merge as merge_runs
+
+    return Run.read(merge_runs(folders, out, command_line()))
+
+
+@checked
 def compare(
     folders: Sequence[str | Path],
     baseline: str | None = None,

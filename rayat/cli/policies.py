@@ -215,5 +215,7 @@ def verify(run: options.Run, json: options.Json = False) -> None:
         typer.echo(f"{done.decisions} decisions from {done.reports} reports: none differs")
     else:
         typer.echo(printable(f"differs: {done.difference}"))
+    if done.note:
+        typer.echo(printable(f"note: {done.note}"), err=True)
     if done.difference is not None:
         raise typer.Exit(DIFFERENT)

@@ -6,9 +6,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rayat.ledger.merging import merged
+
 PLACES = ("--out", "--name")
 """Options that say where a run lies."""
-MAKING = ("run", "train", "refit")
+MAKING = ("run", "train", "refit", "merge")
 BESIDE = "-again"
 
 
@@ -16,6 +18,12 @@ def asked(info: Mapping[str, Any]) -> list[str]:
     """Return the command that asked for all of a run: of an extended one the last, it asks most."""
     extensions = info.get("extensions") or [{}]
     return list(extensions[-1].get("command") or info.get("command") or [])
+
+
+def all_again(info: Mapping[str, Any]) -> str:
+    """Return the commands that make a run again, a line each: first those of runs it came from."""
+    commands = [asked(part) for part in merged(info)] + [asked(info)]
+    return "\n".join(again(command) for command in commands if command)
 
 
 def again(command: Sequence[object]) -> str:

@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -46,7 +47,7 @@ def beside(runs: Sequence[Run], target: float | None = None) -> Run:
     twice = next((run for run in runs if places[run.folder.resolve()] > 1), None)
     if twice is not None:
         raise StudyError(f"{twice.folder} is given twice; name each run once")
-    names = labels(runs)
+    names = labels([run.folder for run in runs])
     _refuse_apart(names, "the metric", [run.info["metric"] for run in runs])
     _refuse_apart(names, "where accuracies come from", [_source(run) for run in runs])
     targets = [run.info["study"].get("target") for run in runs]
@@ -87,12 +88,14 @@ def beside(runs: Sequence[Run], target: float | None = None) -> Run:
     return Run(runs[0].folder, info, joined(trials), **others)
 
 
-def labels(runs: Sequence[Run]) -> list[str]:
+def labels(folders: Sequence[Path]) -> list[str]:
     """Return a short name for each run: its folder's, with those above where two are alike."""
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        return [str(folder) for folder in folders]
     depth = 1
     while True:
         names = [
-            re.sub("[,=]+", "-", "/".join(run.folder.resolve().parts[-depth:])) for run in runs
+            re.sub("[,=]+", "-", "/".join(folder.resolve().parts[-depth:])) for folder in folders
         ]
         if len(set(names)) == len(names):
             return names
@@ -182,7 +185,8 @@ def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _column(name: str, frames: Sequence[pd.DataFrame]) -> Any:
-    held = [frame[name] for frame in frames if name in frame and frame[name].notna().any()]
+    columns = [frame[name] for frame in frames if name in frame]
+    held = [column for column in columns if column.notna().any()] or columns
     kinds = {str(column.dtype) for column in held}
     whole = sum(map(len, held)) == sum(map(len, frames))
     values: list[Any] = []

@@ -12,7 +12,7 @@ import pandas as pd
 
 from rayat.compare import plots, radii
 from rayat.compare.accuracy import CHECKPOINTS
-from rayat.compare.again import again, asked
+from rayat.compare.again import all_again
 from rayat.compare.confirmed import table
 from rayat.compare.page import Drawing, drawing, page, span
 from rayat.compare.render import mean, mean_sd, reached, setting_lines, speed, statuses
@@ -77,7 +77,6 @@ def write_report(
 def report(run: Run, comparison: Comparison) -> str:
     """Return the report's HTML."""
     info, study = run.info, run.info["study"]
-    command = asked(info)
     return page(
         "report.html",
         study={
@@ -98,7 +97,7 @@ def report(run: Run, comparison: Comparison) -> str:
         early_ends=_early_ends(run),
         metric=comparison.metric,
         trials=_trials(run),
-        command=again(command) if command else "",
+        command=all_again(info),
         blocks=_blocks(info),
         checksums=_checksums(run.folder),
         interval=comparison.to_json()["interval"],

@@ -15,6 +15,7 @@ from rayat.compare.measured import Group, differing, shown
 from rayat.compare.speedup import CUT
 from rayat.compare.text import percent, plural, printable
 from rayat.evaluation.masking import said, signs
+from rayat.ledger.merging import merged
 from rayat.ledger.reader import Run
 from rayat.ledger.status import Status
 from rayat.measurement import too_easy
@@ -96,6 +97,17 @@ def notes(
         )
     elif study.get("protocol") == "as-published":
         found.append("Protocol as-published: decisions may have seen the test set.")
+    parts = merged(run.info)
+    if parts:
+        each = ", ".join(f"{printable(part['run'])} ({len(part['trials'])})" for part in parts)
+        found.append(
+            f"Merged from {each}, in brackets the trials; each run was judged by its own policy."
+        )
+        if apart_ := run.info["origin"].get("machines"):
+            found.append(
+                f"Seconds are of different machines or versions ({printable(apart_)}) and are not "
+                "comparable between them; passes are."
+            )
     together = run.info.get("beside") or {}
     if together:
         each = "; ".join(f"{printable(k)} ({printable(v)})" for k, v in together["runs"].items())

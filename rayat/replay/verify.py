@@ -12,6 +12,7 @@ from typing import Any
 from rayat.errors import LedgerError, quoted
 from rayat.ledger.files import located
 from rayat.ledger.log import LOG, Record, read_log
+from rayat.ledger.merging import merged
 from rayat.ledger.reach import reach, restore_log, tables_there
 from rayat.ledger.rows import plain
 from rayat.ledger.state import State
@@ -28,12 +29,17 @@ CLOSE = 1e-6
 
 @dataclass(frozen=True)
 class Verification:
-    """What came out: how much was made again, and the first difference in words, if any."""
+    """What came out: how much was made again, and the first difference in words, if any.
+
+    Attributes:
+        note: what could not be made again, and where it can; empty if everything could.
+    """
 
     run: str
     reports: int
     decisions: int
     difference: str | None
+    note: str = ""
 
 
 def verify(folder: str | Path) -> Verification:
@@ -60,41 +66,72 @@ def verify(folder: str | Path) -> Verification:
         raise LedgerError(f"{folder}: {said}; {restore_log(folder)}")
     made = sum(map(len, again.made.values()))
     difference = again.difference(finished=extent.torn == 0)
-    return Verification(str(folder), len(again.state.observed), made, difference)
+    return Verification(str(folder), len(again.state.observed), made, difference, again.note())
 
 
 class _Again:
-    """Reads the log record by record and judges each new report as the driver did."""
+    """Reads the log record by record and judges each new report as the driver did.
+
+    A merged run's trials were judged in several runs: there each has its own host.
+    """
 
     def __init__(self) -> None:
         self.state = State()
         self.made: dict[str, list[dict[str, Any]]] = {}
         self._views: dict[str, TrialView] = {}
-        self._host: Host | None = None
+        self._hosts: dict[int, Host] = {}
+        self._parts: dict[str, int] = {}
 
     def record(self, record: Record) -> None:
         reports, ignored = len(self.state.observed), self.state.ignored
         self.state.apply(record)
+        if record["kind"] == "run":
+            parts = merged(self.state.info or {})
+            self._parts = {t: n for n, part in enumerate(parts, 1) for t in part["trials"]}
         if len(self.state.observed) > reports:
             trial_id, epoch, values = self.state.observed[-1]
             names = self.state.trials[trial_id].names
             row = {"epoch": epoch, **dict(zip(names, values, strict=True))}
-            self._host = self._host or self._begin()
-            self._keep(self._host.observe(self._view(trial_id), epoch, row))
-        if record["kind"] != "end" or self.state.ignored > ignored or self._host is None:
+            self._keep(self._host(trial_id).observe(self._view(trial_id), epoch, row))
+        if record["kind"] != "end" or self.state.ignored > ignored:
             return
-        if Status(record["status"]).is_broken:
-            self._keep(self._host.broke(record["trial_id"]))
+        host = self._hosts.get(self._parts.get(record["trial_id"], 0))
+        if host is not None and Status(record["status"]).is_broken:
+            self._keep(host.broke(record["trial_id"]))
 
-    def _begin(self) -> Host:
+    def _host(self, trial_id: str) -> Host:
+        part = self._parts.get(trial_id, 0)
+        if part not in self._hosts:
+            self._hosts[part] = self._begin(part)
+        return self._hosts[part]
+
+    def _begin(self, part: int) -> Host:
         info = self.state.info
         if info is None:
             raise LedgerError("the log has reports before its run; it is damaged")
         study = info["study"]
         policy, stop = recorded(study["policy"]), bool(study.get("stop_collapsed", True))
         host = Host(policy, str(info["metric"]), stop, Spending.of(info))
-        host.expect(self._view(name) for name in self.state.trials)
+        members = [name for name in self.state.trials if self._parts.get(name, 0) == part]
+        host.expect(map(self._view, members))
         return host
+
+    def _torn_apart(self) -> dict[int, str]:
+        """Return the runs of a merged one whose decisions rest on trials that were left out."""
+        info = self.state.info or {}
+        found = {n: str(p["run"]) for n, p in enumerate(merged(info), 1) if p["left_out"]}
+        return {} if not found or recorded(info["study"]["policy"]).alone else found
+
+    def note(self) -> str:
+        """Return what cannot be made again here; empty if everything can."""
+        apart = self._torn_apart()
+        if not apart:
+            return ""
+        runs = ", ".join(quoted(run) for run in apart.values())
+        return (
+            f"the decisions of {runs} rest on trials that are here as another run's, and were not "
+            "compared: verify those runs themselves"
+        )
 
     def _view(self, trial_id: str) -> TrialView:
         if trial_id not in self._views:
@@ -118,7 +155,10 @@ class _Again:
 
     def difference(self, finished: bool) -> str | None:
         """Return the first difference, in the trials' order of declaration."""
+        apart = self._torn_apart()
         for trial_id, trial in self.state.trials.items():
+            if self._parts.get(trial_id, 0) in apart:
+                continue
             made = self.made.get(trial_id, [])
             for place in range(max(len(made), len(trial.decisions))):
                 logged = trial.decisions[place] if place < len(trial.decisions) else None

@@ -19,6 +19,7 @@ from rayat.ledger.reader import read_run
 from rayat.ledger.writer import Ledger
 from rayat.own.parts import KEY, OwnParts
 from rayat.registry import POLICIES
+from rayat.runs.resuming import refuse_merged
 from rayat.search.plan import Trial
 from rayat.study import Study
 
@@ -86,6 +87,8 @@ def growth(folder: Path, held: Mapping[str, Any], study: Study) -> Growth:
             refuse_difference(folder, name, old, new)
     if found and "search" in held:
         _refuse_search(folder, held["search"], found, study)
+    if found:
+        refuse_merged(folder, held)
     if found and study.policy.pauses:
         raise StudyError(
             f"{folder}: its policy {study.policy.kind!r} has ranked all trials of the run at once, "
@@ -113,22 +116,28 @@ def _refuse(
     if unless:
         return
     raise StudyError(
-        f"{folder} holds a run with {name} {_shown(old)}, and the study has {_shown(new)}: {RULE}; "
+        f"{folder} holds a run with {name} {shown(old)}, and the study has {shown(new)}: {RULE}; "
         f"{cure + ', or ' if cure else ''}choose another folder with --out"
     )
 
 
 def refuse_difference(folder: Path, name: str, old: Any, new: Any) -> None:
     """Refuse two values that differ, with the first of their parts in which they do."""
+    _refuse(folder, *first_difference(name, old, new))
+
+
+def first_difference(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
+    """Return the first part in which two values differ: its dotted name and both values."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in dict.fromkeys([*old, *new]):
             one, other = old.get(key, UNSET), new.get(key, UNSET)
             if one != other:
-                refuse_difference(folder, f"{name}.{key}", one, other)
-    _refuse(folder, name, old, new)
+                return first_difference(f"{name}.{key}", one, other)
+    return name, old, new
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value of a study for a person, its beginning where it is long."""
     if value is UNSET or value is None:
         return "not set"
     text = json.dumps(value, ensure_ascii=False, default=str)
@@ -152,7 +161,7 @@ def _new_values(
         one, other = old.get(axis, UNSET), new.get(axis, UNSET)
         if one == other:
             continue
-        then, now = _grid(one), _grid(other)
+        then, now = grid(one), grid(other)
         if not then or not now or axis not in scientific:
             _refuse(folder, f"space.{axis}", one, other)
         kept = all(value in now for value in then)
@@ -161,7 +170,7 @@ def _new_values(
     return {axis: values for axis, values in found.items() if values}
 
 
-def _grid(domain: object) -> list[Any]:
+def grid(domain: object) -> list[Any]:
     """Return the values of a `grid_search`; none of anything else."""
     return list(domain.get("grid_search") or ()) if isinstance(domain, Mapping) else []
 

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from rayat.errors import ConfigError, nearest, quoted
+from rayat.errors import ConfigError, LedgerError, nearest, quoted
+from rayat.ledger.merging import merged
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.writer import Ledger
+from rayat.registry import POLICIES
+
+
+def refuse_merged(folder: Path, info: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run of several that a policy judged apart: it would judge them anew.
+
+    Raises:
+        LedgerError: with the runs that can go on.
+    """
+    parts = merged(info)
+    if parts and not POLICIES.build(info["study"]["policy"]).alone:
+        runs = " and ".join(quoted(part["run"]) for part in parts)
+        raise LedgerError(
+            f"{folder} was merged of runs that policy {info['study']['policy']['name']} judged "
+            f"apart, so it cannot go on as one; go on with {runs}, and merge again"
+        )
 
 
 def to_retry(ledger: Ledger, named: Sequence[str]) -> list[str]:

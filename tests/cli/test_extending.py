@@ -80,3 +80,30 @@ def test_a_plan_counts_what_is_there_and_costs_what_is_not(rayat, small):
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert (found["held"], found["trials"], found["epochs"]) == (4, 2, 4)
+
+
+def test_two_runs_are_merged_and_what_two_hold_is_taken_once(rayat, small, tmp_path):
+    file, folder = small
+    other = tmp_path / "other"
+    study = load_study(file).replace(seeds=(1, 2))
+    with Ledger.create(other, run_info(study, [], None, ["test"])) as ledger:
+        for trial in study.trials():
+            declare(ledger, trial)
+            attempt = ledger.attempt(trial.trial_id)
+            for epoch in (1, 2):
+                ledger.report(trial.trial_id, attempt, {"epoch": epoch, "val_robust_acc": 0.3})
+            ledger.end(trial.trial_id, "finished")
+    out = tmp_path / "both"
+    done = rayat("merge", folder, other, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert f"4 trials of {folder}" in done.stdout and f"2 trials of {other}" in done.stdout
+    assert "2 trials held twice, with equal rows: taken once" in done.stdout
+    assert read_run(out).info["study"]["seeds"] == [0, 1, 2]
+    done = rayat("run", file, "--out", out, "--seeds", "0,1,2")
+    assert done.exit_code == 0 and "nothing added" in done.stdout, done.output
+    done = rayat("verify", out)
+    assert done.exit_code == 0 and "0 decisions from 12 reports: none differs" in done.stdout
+    done = rayat("merge", folder, other, "--out", out)
+    assert done.exit_code == 3 and "holds something already" in done.stderr
+    both = rayat("compare", folder, other)
+    assert both.exit_code == 0 and "run=other,lr.shape=cosine" in both.stdout

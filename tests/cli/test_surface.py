@@ -134,6 +134,7 @@ SURFACE = {
     "import": ["kind", "source", "--map", "--percent", "--out", "--json"],
     "verify": ["run", "--json"],
     "repair": ["run", "--json"],
+    "merge": ["runs", "--out", "--json"],
     "copy": ["run", "to", "--json"],
     "doctor": ["--json"],
     "bench": [
