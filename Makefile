@@ -55,7 +55,8 @@ torture: install  ## faults on purpose: kills, crashes, flipped bits, forgeries 
 	  tests/runs/test_driver.py tests/runs/test_resuming.py \
 	  tests/runs/test_simulated.py tests/orchestration/test_kill.py \
 	  tests/orchestration/test_overdue.py tests/orchestration/test_shared_data.py \
-	  tests/orchestration/test_faults.py tests/orchestration/test_lost_nodes.py \
+	  tests/orchestration/test_faults.py tests/orchestration/test_several.py \
+	  tests/orchestration/test_lost_nodes.py \
 	  tests/orchestration/test_cluster.py tests/runs/test_following.py \
 	  tests/test_names.py tests/test_supply.py tests/test_safety.py
 	$(BIN)/python -m pytest -s -q tests/api/test_sweep.py -k "hung or killed"

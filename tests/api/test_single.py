@@ -8,6 +8,7 @@ from ray import tune
 from rayat.api.single import refit, train
 from rayat.api.sweep import resume, run
 from rayat.ledger.reader import read_run
+from rayat.orchestration.execute import Options
 from rayat.runs.driver import Observer
 
 
@@ -24,7 +25,7 @@ class StopsAfterOneReport(Observer):
 @pytest.mark.slow
 def test_the_winner_is_trained_again_on_two_workers(local_ray, tiny, tmp_path):
     study = tiny(space={"lr.peak": tune.grid_search([0.1, 1e-6])})
-    run(study, tmp_path / "sweep")
+    run(study, tmp_path / "sweep", options=Options(at_once=1))
     summary = refit(tmp_path / "sweep", tmp_path / "refit", {"workers": 2, "epochs": 2})
     assert summary.statuses == {"finished": 1}
     sweep, result = read_run(tmp_path / "sweep"), read_run(tmp_path / "refit")

@@ -180,7 +180,7 @@ def test_an_exchange_trains_nearly_as_the_plain_mean(name, tolerance, world, gro
 
 @pytest.mark.slow
 @GROUPS
-@pytest.mark.parametrize("name", ["qsgd", "qsgd-8", "qsgd-released", "qsgd-gather-2"])
+@pytest.mark.parametrize("name", WORKER_MODULE["UNBIASED"])
 def test_the_quantised_mean_is_the_mean_on_average(name, world, group, request):
     folder = request.getfixturevalue(group)
     for rank in range(world):

@@ -76,6 +76,8 @@ EXCHANGES = {
         "error_feedback": True,
     },
 }
+UNBIASED = ("qsgd", "qsgd-8", "qsgd-released", "qsgd-gather-2")
+"""Of these, what comes out is the mean on average."""
 
 
 def network(*extra: nn.Module) -> nn.Module:
@@ -192,23 +194,23 @@ def exchanges(rank: int, world: int, folder: Path) -> None:
 
 
 def means(rank: int, world: int, folder: Path) -> None:
-    """Exchange one gradient 400 times; keep the errors of their mean, in standard errors."""
-    exchange, kept = Exchange(rank, world), {}
+    """Exchange one gradient many times; keep the errors of their mean, in standard errors."""
+    exchange, kept, times = Exchange(rank, world), {}, 800 // world
     weights = [nn.Parameter(torch.zeros(shape)) for shape in ((5, 7), (1,), (40,), (0,), (3,))]
     gradient = torch.randn(79, generator=torch.Generator().manual_seed(rank))
     gradient[-3:] = 0
     exchange.average([true := gradient.clone()])
-    for name, spec in EXCHANGES.items():
-        if not name.startswith("qsgd") or name == "qsgd-feedback":
-            continue
-        reducer = TrialConfig.parse({"exchange": spec}).exchange.reducer(weights, exchange)
+    for name in UNBIASED:
+        reducer = TrialConfig.parse({"exchange": EXCHANGES[name]}).exchange.reducer(
+            weights, exchange
+        )
         reducer.begin(*(torch.Generator().manual_seed(seed) for seed in (rank, world)))
-        draws = torch.stack([reducer.mean(gradient.clone()) for _ in range(400)])
+        draws = torch.stack([reducer.mean(gradient.clone()) for _ in range(times)])
         error = (draws.mean(0) - true).abs()
-        spread = draws.std(0) / 20
+        spread = draws.std(0) / times**0.5
         kept[name] = {
             "worst": (error / (spread + 1e-6)).max().item(),
-            "bias": (draws - true).mean().item() / (draws.mean(1).std().item() / 20 + 1e-9),
+            "bias": (draws - true).mean().item() / (draws.mean(1).std().item() / times**0.5 + 1e-9),
             "zeros": draws[:, -3:].abs().max().item(),
         }
     (folder / f"means-{world}-{rank}.json").write_text(json.dumps(kept))

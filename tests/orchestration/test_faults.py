@@ -212,7 +212,10 @@ def test_collectives_give_up_after_the_time_out_once_the_workers_have_met(tmp_pa
 
 @pytest.mark.slow
 def test_the_next_trial_gets_the_workers_of_the_one_before(local_ray, tiny, tmp_path):
-    """Two trials of which the first is stopped: all in the processes of the first."""
+    """Three trials of which the second is stopped: all in the processes of the first.
+
+    The third, which comes after one that ended and one that was stopped, is as in fresh processes.
+    """
 
     class Watch(Observer):
         def begin(self, driver, concurrency):
@@ -221,23 +224,24 @@ def test_the_next_trial_gets_the_workers_of_the_one_before(local_ray, tiny, tmp_
         def changed(self, trial_id, what):
             if what == "report":
                 self.pids |= {process.pid for process in processes(*RANK)}
-                first = next(iter(self.driver.trials))
-                if trial_id == first and self.driver.ledger.reported(trial_id) == 2:
+                second = list(self.driver.trials)[1]
+                if trial_id == second and self.driver.ledger.reported(trial_id) == 2:
                     self.driver.ledger.end(trial_id, "stopped", "the test stops it here")
 
-    study = tiny(
-        base={**BASE, "epochs": 6}, seeds=(0, 1, 2), stop_collapsed=False, final_eval=False
-    )
+    def study(*seeds):
+        base = {**BASE, "epochs": 6}
+        return tiny(base=base, seeds=seeds, stop_collapsed=False, final_eval=False)
+
     watch = Watch()
-    summary = run(study, tmp_path / "run", observer=watch)
+    summary = run(study(0, 1, 2), tmp_path / "run", observer=watch)
     assert summary.statuses == {"stopped": 1, "finished": 2}
     # Two workers and the trial itself.
     assert len(watch.pids) == 3
-    run(study, tmp_path / "fresh", options=Options(fresh_processes=True))
+    run(study(2), tmp_path / "fresh", options=Options(fresh_processes=True))
     reused, fresh = table(tmp_path / "run"), table(tmp_path / "fresh")
-    both = reused.merge(fresh[["trial_id", "epoch"]])
-    rest = fresh.merge(reused[["trial_id", "epoch"]])
-    pd.testing.assert_frame_equal(both, rest)
+    third = reused[reused["trial_id"].str.endswith("-s2")].reset_index(drop=True)
+    assert len(third) == 6
+    pd.testing.assert_frame_equal(*(each.drop(columns="trial_id") for each in (third, fresh)))
 
 
 def test_of_many_faults_the_one_that_explains_most_is_told():
