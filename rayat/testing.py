@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rayat.attacks.base import Adversarial, Attack
+from rayat.columns import columns_of
 from rayat.exchanges.base import GradientExchange, bytes_per_step
 from rayat.lr_shapes.base import LRShape
 from rayat.objectives.base import Objective
@@ -54,6 +55,14 @@ def _travels(part: Part, registry: Registry[Any]) -> None:
     registry.build(part)
     again = registry.build(json.loads(json.dumps(part.spec())))
     assert again == part, f"{part.kind}: read back from JSON it is {again!r}, not {part!r}"
+
+
+def _declares(part: Attack | Objective, info: Mapping[str, Tensor], samples: int) -> None:
+    """Check that a part reports only columns that it declares, with a value for every sample."""
+    odd = [name for name in info if name not in columns_of(part)]
+    assert not odd, f"{part.kind}: reports {odd}, which its `columns` do not declare"
+    wrong = [name for name, value in info.items() if value.shape != (samples,)]
+    assert not wrong, f"{part.kind}: {wrong} have not one value per sample"
 
 
 class _Net(nn.Module):
@@ -98,6 +107,7 @@ def _state(net: nn.Module) -> list[Any]:
     return [
         copy.deepcopy(net.state_dict()),
         [module.training for module in net.modules()],
+        [getattr(module, "track_running_stats", None) for module in net.modules()],
         [p.requires_grad for p in net.parameters()],
         [None if p.grad is None else p.grad.clone() for p in net.parameters()],
     ]
@@ -155,6 +165,9 @@ def attack_contract(attack: Attack) -> None:
     hook.remove()
     told = {"forward": adv.forward, "backward": adv.backward}
     assert told == seen, f"{name}: it says {told} passes of single images, and made {seen}"
+    whole = type(adv.forward) is int and type(adv.backward) is int
+    assert whole, f"{name}: passes are whole numbers, got {told}"
+    _declares(attack, adv.info, len(x))
     assert _equal(before, _state(net)), f"{name}: the network is not as it was"
     assert torch.equal(x, kept), f"{name}: it changed the images that it was given"
     assert torch.equal(noise, torch.get_rng_state()), f"{name}: torch's own generator was used"
@@ -170,23 +183,36 @@ def attack_contract(attack: Attack) -> None:
         assert F.cross_entropy(net(worse.x), y) >= clean, f"{name}: it lowers the loss"
 
 
-def shape_contract(shape: LRShape) -> None:
-    """Check what every learning-rate shape promises: finite, between floor and peak, one curve."""
+GRID = [step / 100 for step in range(101)]
+
+
+def shape_contract(
+    shape: LRShape,
+    progress: Iterable[float] = GRID,
+    histories: Sequence[Sequence[float]] = ((), (0.1, 0.2), (0.5, 0.4, 0.4, 0.1)),
+) -> None:
+    """Check what every learning-rate shape promises: finite, between floor and peak, one curve.
+
+    Args:
+        progress: places in [0, 1] to look at. histories: robust accuracies of the epochs before.
+    """
     name = shape.kind
     _travels(shape, SHAPES)
-    for floor in (0.0, 0.03):
+    for floor in (0.0, 0.03, 0.2):
         part = shape.replace(peak=0.2, floor=floor, warmup=0.0)
         warm = part.replace(warmup=0.25)
-        for step in range(101):
-            at = step / 100
-            rate = part.lr(at, 40, [0.1, 0.2])
-            fits = math.isfinite(rate) and floor * (1 - 1e-12) <= rate <= 0.2 * (1 + 1e-12)
-            assert fits, f"{name}: the rate at progress {at:g} is {rate:g}, not in [{floor}, 0.2]"
-            ramp = rate * min(1.0, at / 0.25)
-            close = math.isclose(warm.lr(at, 40, [0.1, 0.2]), ramp, rel_tol=1e-9, abs_tol=1e-15)
-            assert close, f"{name}: warm-up is no ramp on top of the shape at progress {at:g}"
-            if not part.feedback:
-                assert part.lr(at, 7, []) == rate, f"{name}: the curve depends on the epochs"
+        for at in progress:
+            for history in histories:
+                rate = part.lr(at, 40, history)
+                fits = math.isfinite(rate) and floor * (1 - 1e-12) <= rate <= 0.2 * (1 + 1e-12)
+                assert fits, (
+                    f"{name}: the rate at progress {at:g} is {rate:g}, not in [{floor}, 0.2]"
+                )
+                ramp = rate * min(1.0, at / 0.25)
+                close = math.isclose(warm.lr(at, 40, history), ramp, rel_tol=1e-9, abs_tol=1e-15)
+                assert close, f"{name}: warm-up is no ramp on top of the shape at progress {at:g}"
+                if not part.feedback:
+                    assert part.lr(at, 7, []) == rate, f"{name}: the curve depends on the epochs"
 
 
 def objective_contract(objective: Objective) -> None:
@@ -198,6 +224,7 @@ def objective_contract(objective: Objective) -> None:
     net = net.double()
     x = x.double()
     adv = Adversarial((x + 0.1).clamp(0, 1), len(x), len(x))
+    kept = x.clone(), adv.x.clone()
     noise, seen = torch.get_rng_state(), {"forward": 0, "backward": 0}
 
     def count(module: nn.Module, inputs: Any, logits: Tensor) -> None:
@@ -215,12 +242,15 @@ def objective_contract(objective: Objective) -> None:
     assert outcome.adv_logits.shape == (len(x), CLASSES), f"{name}: adv_logits have another shape"
     missing = [k for k, p in net.named_parameters() if p.grad is None]
     assert not missing, f"{name}: {missing} get no gradient"
+    _declares(objective, outcome.info, len(x))
     told = {"forward": outcome.forward, "backward": outcome.backward}
     assert told == seen, f"{name}: it says {told} passes of single images, and made {seen}"
     for i in range(len(x)):
         alone = Adversarial(adv.x[i : i + 1], 1, 1)
         loss = objective.loss(net, x[i : i + 1], alone, y[i : i + 1]).loss
         assert torch.allclose(loss, outcome.loss[i : i + 1]), f"{name}: samples see each other"
+    same = torch.equal(x, kept[0]) and torch.equal(adv.x, kept[1])
+    assert same, f"{name}: it changed the images that it was given"
     assert torch.equal(noise, torch.get_rng_state()), f"{name}: torch's own generator was used"
 
 
@@ -246,10 +276,11 @@ def policy_contract(policy: Policy) -> None:
         if action != "continue":
             reasoned = rule and sentence and "\n" not in sentence
             assert reasoned, f"{name}: {action} without a reason"
-    alone = policy.fresh()
+    among = policy.fresh()
+    list(said(among))  # a trial among others that have values, and finished before it
     for epoch in range(1, 13):
-        for value in ({}, {metric: None}, {metric: math.nan}):
-            decision = alone.observe(TrialView("late", {}, 12), epoch, value, metric)
+        for value in ({"train_loss": 1.0}, {metric: None}, {metric: math.nan}):
+            decision = among.observe(TrialView("late", {}, 12), epoch, value, metric)
             assert decision.action == "continue", f"{name}: a missing value ends a trial"
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rayat.collapse import Seen, Watch
+from pathlib import Path
+
+from rayat.collapse import CleanWatch, Seen, Watch
+from rayat.ledger.reader import read_run
 
 
 def row(val, train, back=None):
@@ -44,3 +47,20 @@ def test_what_was_not_measured_is_no_fall():
         assert watch.fall(2, row(val, train)) is None
         watch.add(2, row(val, train))
     assert watch.fall(3, {"val_robust_acc": 0.1, "train_robust_acc": 0.9}) is not None
+
+
+def test_neither_question_holds_the_other_on_recorded_trials():
+    """The counts that docs/collapse.md gives for keeping both."""
+    run = read_run(Path(__file__).parents[1] / "results" / "collapse")
+    by_rule, by_clean = set(), set()
+    for trial, rows in run.epochs.sort_values("epoch").groupby("trial_id"):
+        watch, clean = Watch(), CleanWatch()
+        for each in rows.astype(object).where(rows.notna(), None).to_dict("records"):
+            if watch.fall(each["epoch"], each):
+                by_rule.add(trial)
+            watch.add(each["epoch"], each)
+            if each["val_robust_acc"] is not None:
+                clean.fell(each["val_robust_acc"], each["val_clean_acc"])
+            if clean.suspect >= 2:
+                by_clean.add(trial)
+    assert (len(by_rule), len(by_clean), len(by_rule & by_clean)) == (3, 4, 0)

@@ -158,7 +158,9 @@ class Run(Tables):
         """
         from rayat.training import checkpoints
         from rayat.training.network import restored
+        from rayat.training.process import refuse_device
 
+        refuse_device(device)
         row = self._row(trial)
         trial_id, config = str(row["trial_id"]), self.config(trial)
         place = checkpoint_folder(self.folder, trial_id)
@@ -209,7 +211,9 @@ class Run(Tables):
         from rayat.evaluation.request import Request
         from rayat.evaluation.run import evaluate_run
         from rayat.suites.base import suite
+        from rayat.training.process import refuse_device
 
+        refuse_device(device)
         request = Request(
             tuple(suite(text) for text in ([attacks] if isinstance(attacks, str) else attacks)),
             tuple(eps),

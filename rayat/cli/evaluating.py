@@ -182,15 +182,11 @@ def _request(attacks: list[str] | None, radii: Sequence[str], names: str, device
     Raises:
         ConfigError: a text that means nothing, or a device that is not there.
     """
-    import torch
-
     from rayat.evaluation.request import CHECKPOINTS, Request
     from rayat.suites.base import suite
+    from rayat.training.process import refuse_device
 
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"no device {device!r}: {str(error).splitlines()[0]}") from None
+    refuse_device(device)
     chosen = tuple(name for name in CHECKPOINTS if name in _names(names))
     if len(chosen) != len(_names(names)):
         raise ConfigError(f"--checkpoint is best, last or best,last, got {names!r}")

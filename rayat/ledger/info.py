@@ -9,7 +9,7 @@ from typing import Any
 
 from rayat.errors import LedgerError, quoted
 from rayat.ledger.files import located
-from rayat.ledger.schema import SCHEMA_VERSION
+from rayat.ledger.keys import SCHEMA_VERSION
 
 RUN = "run.json"
 

@@ -17,12 +17,12 @@ from typing import Any, Self
 from rayat.errors import LedgerError, LockedError, quoted
 from rayat.ledger.files import located, make_folder, naming, sync_folder, write_file
 from rayat.ledger.info import RUN, read_info, run_json
+from rayat.ledger.keys import SCHEMA_VERSION
 from rayat.ledger.lock import holder
 from rayat.ledger.log import LOG, MAGIC, Record, encode, read_log
 from rayat.ledger.publish import publish
 from rayat.ledger.reach import reach, restore_log
 from rayat.ledger.rows import plain
-from rayat.ledger.schema import SCHEMA_VERSION
 from rayat.ledger.state import RETRY, State
 from rayat.ledger.tables import build
 

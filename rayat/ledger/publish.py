@@ -15,15 +15,15 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from rayat.errors import LedgerError, quoted
 from rayat.ledger.files import naming, sync_folder, write_file
 from rayat.ledger.info import RUN, check_version, run_json
-from rayat.ledger.schema import SCHEMA_VERSION
+from rayat.ledger.keys import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MANIFEST = "manifest.json"
 NEXT = ".next"
@@ -31,6 +31,9 @@ NEXT = ".next"
 
 def parquet(table: pa.Table) -> bytes:
     """Return a table as a Parquet file: zstd, with a checksum on every page."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     data: bytes = sink.getvalue().to_pybytes()

@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from rayat.errors import LedgerError
+from rayat.ledger.keys import TABLE_NAMES
 from rayat.ledger.log import LOG, Extent
 from rayat.ledger.publish import MANIFEST, read_manifest
-from rayat.ledger.schema import TABLES
 from rayat.ledger.state import State
 
 WORDS = {"trials": "trials", "epochs": "reports", "decisions": "decisions", "evals": "evaluations"}
@@ -65,13 +62,16 @@ def reach(folder: Path) -> Reach:
     try:
         manifest = read_manifest(folder / MANIFEST)
     except LedgerError:
-        for name in TABLES:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        for name in TABLE_NAMES:
             try:
                 rows[name] = pq.read_metadata(folder / f"{name}.parquet").num_rows
             except (pa.ArrowException, OSError, ValueError, MemoryError):
                 continue  # missing or unreadable: nothing that could be lost
         return Reach(None, None, rows)
-    for name in TABLES:
+    for name in TABLE_NAMES:
         rows[name] = manifest["files"].get(f"{name}.parquet", {}).get("rows", 0)
     log = manifest["log"]
     return Reach(log["records"], log["bytes"], rows)
@@ -84,4 +84,6 @@ def restore_log(folder: Path) -> str:
 
 def tables_there(folder: Path) -> bool:
     """Return whether a folder holds tables, or a manifest that vouches for some."""
-    return any((folder / name).exists() for name in (MANIFEST, *(f"{t}.parquet" for t in TABLES)))
+    return any(
+        (folder / name).exists() for name in (MANIFEST, *(f"{t}.parquet" for t in TABLE_NAMES))
+    )

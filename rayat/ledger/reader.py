@@ -11,19 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from rayat.errors import LedgerError
 from rayat.ledger.files import located
 from rayat.ledger.info import RUN, read_info
+from rayat.ledger.keys import TABLE_NAMES
 from rayat.ledger.lock import holder
 from rayat.ledger.publish import MANIFEST, NEXT, cure, read_manifest
-from rayat.ledger.schema import TABLES
 from rayat.ledger.status import Status
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 TRIES = 8
 """A driver may replace the tables while they are read; it does so once in seconds."""
@@ -63,6 +61,8 @@ def read_run(folder: str | Path) -> Run:
     files = _generation(folder)
     info = json.loads(files[RUN])  # the tables' own: a run may be extended while it is read
     frames = {}
+    from rayat.ledger.schema import TABLES
+
     for name, schema in TABLES.items():
         path = folder / f"{name}.parquet"
         frames[name] = _frame(path, files[path.name], schema)
@@ -116,7 +116,7 @@ def _generation(folder: Path) -> dict[str, bytes]:
                 continue
             found = {name: _find(folder, name, entry) for name, entry in manifest["files"].items()}
             whole = {name: data for name, data in found.items() if data is not None}
-            if len(whole) == len(found) and not any(_file(n) not in found for n in TABLES):
+            if len(whole) == len(found) and not any(_file(n) not in found for n in TABLE_NAMES):
                 return whole
             if not suffix:
                 complaint = _complaint(folder, manifest)
@@ -141,7 +141,7 @@ def _find(folder: Path, name: str, entry: dict[str, Any]) -> bytes | None:
 
 def _complaint(folder: Path, manifest: dict[str, Any]) -> LedgerError:
     """Say which file is wrong, and how."""
-    for name in [RUN, *map(_file, TABLES)]:
+    for name in [RUN, *map(_file, TABLE_NAMES)]:
         path, entry = folder / name, manifest["files"].get(name)
         if entry is None:
             return LedgerError(f"{folder / MANIFEST}: does not name {name}; {cure(folder)}")
@@ -162,6 +162,9 @@ def _complaint(folder: Path, manifest: dict[str, Any]) -> LedgerError:
 
 def _frame(path: Path, data: bytes, schema: pa.Schema) -> pd.DataFrame:
     """Unpack a table whose bytes are those that the manifest names."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         _check_types(path, file.schema_arrow)
@@ -180,6 +183,8 @@ def _frame(path: Path, data: bytes, schema: pa.Schema) -> pd.DataFrame:
 
 def _check_types(path: Path, schema: pa.Schema) -> None:
     """Refuse what a ledger never holds: extension types (they may run code) and nested ones."""
+    import pyarrow as pa
+
     for field in schema:
         extension = isinstance(field.type, pa.BaseExtensionType) or (
             b"ARROW:extension:name" in (field.metadata or {})

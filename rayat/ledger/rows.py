@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-import pyarrow as pa
-
-from rayat.columns import TOTALS, Declared
+from rayat.columns import Declared
 from rayat.errors import LedgerError, nearest
-from rayat.ledger.schema import DECISIONS, EPOCHS, EVALS, REPORT_KEYS, TRIALS, TYPES
+from rayat.ledger.keys import DERIVED, REPORT_KEYS
 
-DERIVED = tuple(column.name for column in TOTALS)
-"""Columns that the fold computes; a report may hold them, and they are not believed."""
-VALUES = (
-    *(n for n in EPOCHS.names if n in REPORT_KEYS and n not in DERIVED and n != "epoch"),
-    "outcome",
-)
-"""The columns of a report besides its epoch, in the order in which the state keeps them."""
+TEXT, FLOAT = "string", "double"
+"""Types of a column, as Arrow names them; all others are whole numbers or times."""
 
-_REPORT_TYPES = {
-    **{name: EPOCHS.field(name).type for name in REPORT_KEYS},
-    "outcome": pa.string(),
-}
-_EVAL_TYPES = {name: EVALS.field(name).type for name in EVALS.names}
-_TRIAL_TYPES = {name: TRIALS.field(name).type for name in TRIALS.names}
-_DECISION_TYPES = {name: DECISIONS.field(name).type for name in DECISIONS.names}
+
+@cache
+def _types(table: str) -> dict[str, str]:
+    """Return the types of a table's columns; loads the schema, and Arrow with it."""
+    from rayat.ledger.schema import TABLES
+
+    return {field.name: str(field.type) for field in TABLES[table]}
+
+
+@cache
+def _report_types() -> dict[str, str]:
+    types = _types("epochs")
+    return {**{name: types[name] for name in REPORT_KEYS}, "outcome": TEXT}
 
 
 def report_row(
@@ -43,9 +43,10 @@ def report_row(
         LedgerError: a key that nobody declared (with the nearest one), wrong type, or no epoch of
             1 or more.
     """
-    types = _REPORT_TYPES
+    types = _report_types()
     if declared:
-        types = types | {name: TYPES[each.column.kind] for name, each in declared.items()}
+        kinds = {"float": FLOAT, "int": "int64"}
+        types = types | {name: kinds[each.column.kind] for name, each in declared.items()}
     for key in row:
         if key not in types:
             raise LedgerError(
@@ -65,7 +66,7 @@ def eval_row(row: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         LedgerError: unknown key, wrong type, or no trial_id, checkpoint or suite.
     """
-    clean = _typed(row, _EVAL_TYPES, "evaluation")
+    clean = _typed(row, _types("evals"), "evaluation")
     for key in ("trial_id", "checkpoint", "suite"):
         if key not in clean:
             raise LedgerError(f"an evaluation needs {key!r}, got {sorted(row)}")
@@ -74,12 +75,12 @@ def eval_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def trial_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a trial's declaration as the log keeps it. Raises `LedgerError` on a wrong type."""
-    return _typed(row, _TRIAL_TYPES, "trial")
+    return _typed(row, _types("trials"), "trial")
 
 
 def decision_row(row: Mapping[str, Any], evidence: Mapping[str, Any]) -> dict[str, Any]:
     """Return a decision as the log keeps it. Raises `LedgerError` on a wrong type."""
-    return {**_typed(row, _DECISION_TYPES, "decision"), "evidence": plain(evidence)}
+    return {**_typed(row, _types("decisions"), "decision"), "evidence": plain(evidence)}
 
 
 def text(value: object) -> str | None:
@@ -87,7 +88,7 @@ def text(value: object) -> str | None:
     return None if value is None else str(plain(str(value)))
 
 
-def _typed(row: Mapping[str, Any], types: Mapping[str, pa.DataType], what: str) -> dict[str, Any]:
+def _typed(row: Mapping[str, Any], types: Mapping[str, str], what: str) -> dict[str, Any]:
     clean = {}
     for key, given in row.items():
         if key not in types:
@@ -98,16 +99,16 @@ def _typed(row: Mapping[str, Any], types: Mapping[str, pa.DataType], what: str) 
     return clean
 
 
-def _scalar(value: Any, kind: pa.DataType, key: str, what: str) -> Any:
+def _scalar(value: Any, kind: str, key: str, what: str) -> Any:
     if value is None:
         return None
-    if pa.types.is_string(kind):
+    if kind == TEXT:
         if isinstance(value, str):
             return value
         raise LedgerError(f"{what} key {key!r} must be a text, got {value!r}")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise LedgerError(f"{what} key {key!r} must be a number, got {value!r}")
-    if pa.types.is_floating(kind):
+    if kind == FLOAT:
         try:
             return float(value)
         except OverflowError:

@@ -10,9 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rayat.columns import COSTS, FIXED, FOSC, LATER, TOTALS, TRAINED, Column, Declared
-
-SCHEMA_VERSION = 1
+from rayat.columns import COSTS, FOSC, LATER, TOTALS, TRAINED, Column, Declared
 
 f, i, s = pa.float64(), pa.int64(), pa.string()
 utc = pa.timestamp("us", tz="UTC")
@@ -111,10 +109,6 @@ EVALS = _schema(
 )
 
 TABLES = {"trials": TRIALS, "epochs": EPOCHS, "decisions": DECISIONS, "evals": EVALS}
-
-REPORT_KEYS = frozenset({"epoch", *FIXED})
-"""What every trial's report may hold, besides `outcome` (`diverged` or `finished`), which ends it,
-and the columns that the trial's methods declare."""
 
 
 def epochs_schema(declared: Iterable[Declared]) -> pa.Schema:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rayat.columns import FIXED, Declared
 from rayat.errors import LedgerError, RayatError, nearest
-from rayat.ledger.rows import VALUES
+from rayat.ledger.keys import VALUES
 from rayat.ledger.status import Status
 
 EVAL_KEY = ("trial_id", "checkpoint", "suite", "split", "eps", "n")

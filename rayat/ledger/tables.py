@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from rayat.layers import flatten
 from rayat.ledger.files import checkpoint_folder
-from rayat.ledger.schema import DECISIONS, EVALS, SCHEMA_VERSION, TRIALS, epochs_schema
+from rayat.ledger.keys import SCHEMA_VERSION
+from rayat.ledger.schema import DECISIONS, EVALS, TRIALS, epochs_schema
 from rayat.ledger.state import State, TrialState
 
 METADATA = {"rayat.schema_version": str(SCHEMA_VERSION)}

@@ -13,15 +13,14 @@ from rayat.ledger.declaring import declaration
 from rayat.ledger.files import create_file, located, make_folder
 from rayat.ledger.held import LedgerState
 from rayat.ledger.info import RUN, read_info, run_json
+from rayat.ledger.keys import REPORT_KEYS, SCHEMA_VERSION
 from rayat.ledger.lock import RunLock
 from rayat.ledger.log import LOG, Extent, Log
 from rayat.ledger.publish import MANIFEST, publish, read_manifest, settle
 from rayat.ledger.reach import reach, restore_log, tables_there
 from rayat.ledger.rows import decision_row, eval_row, plain, report_row, text
-from rayat.ledger.schema import REPORT_KEYS, SCHEMA_VERSION
 from rayat.ledger.state import EVAL_KEY, RETRY, State
 from rayat.ledger.status import Status
-from rayat.ledger.tables import build
 
 KEPT = ("schema_version", "created_at")
 """Of `run.json`, whatever is done to the run later."""
@@ -252,6 +251,9 @@ class Ledger(LedgerState):
         Raises:
             LedgerError: the disk refuses; the log and the tables before are untouched.
         """
+        # The only part that needs Arrow, which takes as long to load as all the rest.
+        from rayat.ledger.tables import build
+
         self.lock.check()
         start = time.monotonic()
         publish(self.folder, self.info, build(self.state), self.log.records, self.log.bytes)

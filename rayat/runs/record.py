@@ -13,8 +13,8 @@ from typing import Any
 
 from rayat.config import TrialConfig
 from rayat.errors import LedgerError, quoted
+from rayat.ledger.keys import SCHEMA_VERSION
 from rayat.ledger.provenance import describe_environment
-from rayat.ledger.schema import SCHEMA_VERSION
 from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
 from rayat.own.parts import OwnParts

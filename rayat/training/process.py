@@ -6,6 +6,8 @@ import ctypes
 
 import torch
 
+from rayat.errors import ConfigError
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 
 
@@ -28,6 +30,14 @@ def prepare_process(threads: int, device: str = "cpu") -> None:
     # Deterministic mode fills every new tensor with NaN unless told not to.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     _keep_freed_memory()
+
+
+def refuse_device(device: str) -> None:
+    """Refuse a device that torch does not know or that is not there. Raises `ConfigError`."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"no device {device!r}: {str(error).splitlines()[0]}") from None
 
 
 def _keep_freed_memory() -> None:

@@ -30,6 +30,8 @@ def run():
         ("evaluate", {"eps": "8/255"}, "eps should be a list, got '8/255'"),
         ("load_model", {"trial": 3}, "trial should be a valid string, got 3"),
         ("load_model", {"checkpoint": "bset"}, "checkpoint should be 'best' or 'last', got 'bset'"),
+        ("load_model", {"device": "cud"}, "no device 'cud'"),
+        ("evaluate", {"device": "cud"}, "no device 'cud'"),
         ("best", {"top": 0}, "top should be greater than or equal to 1, got 0"),
         ("what_if", {"budget": [1]}, "budget should be a valid number or a valid string"),
         ("report", {"path": 3}, "path should be a valid string or an instance of Path, got 3"),

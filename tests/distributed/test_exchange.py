@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from rayat.distributed.exchange import Exchange
-from rayat.ledger.schema import REPORT_KEYS
+from rayat.ledger.keys import REPORT_KEYS
 
 WORKER = Path(__file__).with_name("worker.py")
 WORKER_MODULE = runpy.run_path(str(WORKER))

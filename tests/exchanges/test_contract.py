@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from rayat.config import TrialConfig
 from rayat.errors import ConfigError
 from rayat.exchanges.base import GradientExchange, bytes_per_step
 from rayat.registry import EXCHANGES, MODELS
+from rayat.testing import exchange_contract
 
 RESNET18 = [p.shape for p in MODELS.build("preactresnet18").build((3, 32, 32), 10, 0).parameters()]
 SMALL = [p.shape for p in MODELS.build("preactresnet").build((1, 8, 8), 10, 0).parameters()]
@@ -29,18 +29,8 @@ def part(request: pytest.FixtureRequest) -> GradientExchange:
     return EXCHANGES.build(request.param)
 
 
-def test_spec_survives_json(part):
-    assert EXCHANGES.build(json.loads(json.dumps(part.spec()))) == part
-
-
-def test_one_worker_sends_nothing(part):
-    assert bytes_per_step(part, RESNET18, 1) == 0
-
-
-@pytest.mark.parametrize("world", [2, 3, 7, 64])
-def test_no_exchange_sends_more_than_the_plain_mean(part, world):
-    plain = bytes_per_step(EXCHANGES.build("none"), RESNET18, world)
-    assert 0 < bytes_per_step(part, RESNET18, world) <= plain
+def test_it_keeps_what_is_asked_of_every_exchange(part):
+    exchange_contract(part)
 
 
 def test_a_worker_sends_less_than_it_would_to_everyone(part):

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayat.errors import LedgerError
+from rayat.ledger.keys import REPORT_KEYS
 from rayat.ledger.rows import eval_row, plain, report_row, text, trial_row
-from rayat.ledger.schema import EPOCHS, REPORT_KEYS
+from rayat.ledger.schema import EPOCHS
 
 FLOATS = [n for n in REPORT_KEYS if str(EPOCHS.field(n).type) == "double"]
 

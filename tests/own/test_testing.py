@@ -1,4 +1,4 @@
-"""The contract suites for methods of others: rayat's own methods keep them, broken ones do not."""
+"""The contract suites for methods of others: broken ones fail. Rooms hold rayat's own to them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,7 @@ import pytest
 from rayat.attacks.base import Adversarial
 from rayat.attacks.fgsm import FGSM
 from rayat.lr_shapes.base import LRShape
-from rayat.registry import ATTACKS, EXCHANGES, OBJECTIVES, POLICIES, SHAPES
-from rayat.testing import (
-    attack_contract,
-    exchange_contract,
-    objective_contract,
-    policy_contract,
-    shape_contract,
-)
-
-ROOMS = {
-    ATTACKS: attack_contract,
-    SHAPES: shape_contract,
-    OBJECTIVES: objective_contract,
-    POLICIES: policy_contract,
-    EXCHANGES: exchange_contract,
-}
-METHODS = [(room, name) for room in ROOMS for name in room.names()]
-
-
-@pytest.mark.parametrize(("room", "name"), METHODS, ids=[f"{r.room}-{n}" for r, n in METHODS])
-def test_every_method_of_rayat_keeps_what_is_asked_of_others(room, name):
-    ROOMS[room](room.build(name))
+from rayat.testing import attack_contract, shape_contract
 
 
 class Far(FGSM):

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rayat.errors import ConfigError
-from rayat.policies.base import TrialView
 from rayat.policies.groups import PeerPolicy
 from rayat.registry import POLICIES
+from rayat.testing import policy_contract
 
 METRIC = "val_robust_acc"
 every_policy = pytest.mark.parametrize("name", POLICIES.names())
@@ -82,15 +82,6 @@ def test_a_value_that_is_not_a_number_stops_nothing(name, sweep, bad):
 
 
 @every_policy
-def test_a_missing_metric_stops_nothing(name, sweep):
-    policy, trial = POLICIES.build(name), TrialView("late", {}, 12)
-    sweep([[0.1 + 0.03 * e for e in range(12)] for _ in range(6)]).run(policy)
-    for epoch in range(1, 13):
-        decision = policy.observe(trial, epoch, {"train_loss": 1.0}, METRIC)
-        assert decision.action == "continue"
-
-
-@every_policy
 @settings(max_examples=30)
 @given(curves=curves.filter(lambda c: len(c) > 1), bad=st.sampled_from([None, math.nan]))
 def test_a_trial_without_values_changes_nothing_for_the_others(name, sweep, curves, bad):
@@ -125,9 +116,12 @@ def test_fresh_forgets_and_keeps_the_parameters(name, sweep):
 
 
 @every_policy
-def test_policy_travels_as_json(name):
-    policy = POLICIES.build(name)
-    assert POLICIES.build(json.loads(json.dumps(policy.spec()))) == policy
+def test_it_keeps_what_is_asked_of_every_policy(name):
+    policy_contract(POLICIES.build(name))
+
+
+@every_policy
+def test_a_typo_is_refused(name):
     with pytest.raises(ConfigError, match=r"unknown key 'policy.graze'"):
         POLICIES.build({"name": name, "graze": 3})
 

@@ -9,7 +9,7 @@ import torch
 
 from rayat.attacks.base import Adversarial, Attack
 from rayat.errors import LedgerError
-from rayat.ledger.schema import REPORT_KEYS
+from rayat.ledger.keys import REPORT_KEYS
 from rayat.training import checkpoints
 from rayat.training.run import run
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from rayat.ledger.keys import SCHEMA_VERSION
 from rayat.ledger.lock import LOCK
 from rayat.ledger.reader import read_run
-from rayat.ledger.schema import SCHEMA_VERSION
 from rayat.ledger.writer import Ledger
 
 COLUMNS = {
