@@ -28,8 +28,8 @@ from rayat.runs.driver import Driver, Observer
 
 CORES = 2
 MB = 1e6
-EPOCHS = 500
-"""A trial lives until it was looked at."""
+EPOCHS = 100_000
+"""A trial lives until it was looked at, however late the last of them starts."""
 TITLE = "ray::ImplicitFunc"
 """How Ray 2.60 calls the process of a Tune function."""
 STUDY_NET = {"name": "preactresnet", "width": 16, "blocks": [1, 1, 1], "stem_stride": 2}

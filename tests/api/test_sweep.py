@@ -286,7 +286,7 @@ def test_first_look_pauses_every_trial_and_resumes_the_best_also_after_an_interr
     assert sorted(whole.trials["epochs_run"]) == [1, 1, 1, 4, 4]
     assert (whole.decisions["action"] == "pause").sum() == 5
     assert verify(tmp_path / "run").difference is None
-    first = run(study, tmp_path / "cut", observer=Interrupt(at=3))
+    first = run(study, tmp_path / "cut", options=ALONE, observer=Interrupt(at=3))
     assert first.interrupted
     assert set(first.statuses) <= {"pending", "running", "paused"}
     assert resume(tmp_path / "cut", options=ALONE).statuses == summary.statuses

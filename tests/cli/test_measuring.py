@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from rayat.bench.ray_suite import ORCHESTRATION
 from rayat.bench.rows import METADATA_KEY, Bar, BenchRow, measured
-from rayat.bench.suite import ENGINE, Benchmark
+from rayat.bench.suite import ENGINE, Benchmark, choose
 
 
 @pytest.fixture(autouse=True)
@@ -129,23 +130,29 @@ def test_profile_through_ray_adds_what_ray_costs(local_ray, rayat):
     assert all(math.isfinite(seconds) for seconds in facts["ray_seconds"].values())
 
 
+ALL = (*(f"B{n}" for n in range(1, 14)), "S2", "S3", "O1", "O2", "O3")
+
+
+def test_the_whole_suite_is_what_runs_where_none_is_named():
+    assert set(choose(ENGINE | ORCHESTRATION, [], [])) == set(ALL)
+
+
 @pytest.mark.slow
-def test_the_whole_suite_runs_quickly_and_misses_nothing_that_it_could_not_judge(
-    local_ray, rayat, tmp_path
+@pytest.mark.parametrize(
+    ("asked", "run"),
+    # What runs here is what tests/bench/ does not run.
+    [(("O1", "O3"), ("O1", "O3")), pytest.param((), ALL, marks=pytest.mark.long)],
+    ids=["through Ray", "all"],
+)
+def test_the_suite_runs_quickly_and_misses_nothing_that_it_could_not_judge(
+    local_ray, rayat, tmp_path, asked, run
 ):
     path = tmp_path / "quick.parquet"
-    result = rayat("bench", "--quick", "--out", path)
+    result = rayat("bench", "--quick", "--out", path, *asked)
     assert result.exit_code == 0, result.stderr
     rows = pq.read_table(path).to_pylist()
     names = {row["name"].partition(".")[0] for row in rows}
-    assert names == {
-        *(f"B{n}" for n in range(1, 14)),
-        "S2",
-        "S3",
-        "O1",
-        "O2",
-        "O3",
-    }
+    assert names == set(run)
     assert not [row for row in rows if row["passed"] is not None]
     found = {row["name"]: {**row, **json.loads(row["context_json"])} for row in rows}
     (run,) = (row for name, row in found.items() if name.startswith("O1"))
