@@ -99,9 +99,11 @@ def _train(
         trials: all that are known of the study. new: those that the run lacks.
     """
     folder, local, before = ledger.folder, where.address is None, len(ledger.trials())
-    later = new or trials  # the first round of a search stands for what it will propose
-    refuse_other_columns(trials)
-    own = own_parts(study, trials)
+    # Of a search that proposes as it goes, a sample stands for what it may propose.
+    foreseen = study.foreseen() if study.plan().grows else trials
+    later = new or foreseen
+    refuse_other_columns(foreseen)
+    own = own_parts(study, foreseen)
     parts = joined_parts(folder, ledger.info, own)
     refuse_what_cannot_run(later, where)
     read = refuse_what_fails(study, later, local)

@@ -18,6 +18,7 @@ from rayat.compare.select import best_trial
 from rayat.compare.text import count, fraction, plural, printable, seconds
 from rayat.compare.verdict import interval, robust_interval
 from rayat.errors import StudyError, nearest, quoted
+from rayat.ledger.merging import merged
 from rayat.ledger.reader import Run, require_reports
 from rayat.ledger.state import PASSES
 from rayat.ledger.status import Status
@@ -208,6 +209,12 @@ def _sweep(run: Run) -> Sweep:
         raise StudyError(
             f"{run.folder}: {plural(open_ones, 'trial')} without an end; finish it by "
             f"`rayat resume {quoted(run.folder)}`"
+        )
+    if run.info.get("extensions") or merged(run.info):
+        raise StudyError(
+            f"{run.folder} was {'extended' if run.info.get('extensions') else 'merged'}: its "
+            "policy did not judge all trials together, and its wall-clock time is not that of one "
+            "sweep; compare runs that were whole from the start"
         )
     chosen, _ = best_trial(run)
     if chosen is None:

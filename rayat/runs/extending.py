@@ -7,7 +7,7 @@ must be as the run has it, so that old and new rows belong to one study.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,14 @@ def growth(folder: Path, held: Mapping[str, Any], study: Study) -> Growth:
         elif name == "draws":
             _refuse(folder, name, old, new, "give at least as many", new >= old)
             found.draws = (old, new)
-        elif name == "arms":
-            found.arms = _new_arms(folder, old, new)
+        elif name in ("arms", "controls"):
+            found.arms += _new_arms(folder, name, old, new)
         elif name == "space":
             found.values = _new_values(folder, old, new, after["scientific"])
         else:
             refuse_difference(folder, name, old, new)
+    if "search" in held:  # its trials are not known beforehand, its arms are
+        _refuse_fewer(folder, held["search"]["arms"], study.plan().arms)
     if found and "search" in held:
         _refuse_search(folder, held["search"], found, study)
     if found:
@@ -144,12 +146,14 @@ def shown(value: object) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
-def _new_arms(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    if not old:
+def _new_arms(
+    folder: Path, field: str, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> list[str]:
+    if not old and field == "arms":
         _refuse(folder, "arms", None, list(new), "every label of an arm would change")
     for name, changes in old.items():
         if new.get(name, UNSET) != changes:
-            refuse_difference(folder, f"arms.{name}", changes, new.get(name, UNSET))
+            refuse_difference(folder, f"{field}.{name}", changes, new.get(name, UNSET))
     return [name for name in new if name not in old]
 
 
@@ -228,15 +232,21 @@ def lacking(folder: Path, study: Study, trials: Sequence[Trial]) -> tuple[int, l
     return len(held), missing(folder, held, trials)
 
 
+def _refuse_fewer(folder: Path, held: Iterable[str], asked: Collection[str]) -> None:
+    """Refuse a study that lacks an arm of the run, or calls it otherwise."""
+    for arm in held:
+        if arm not in asked:
+            raise StudyError(
+                f"{folder} holds a run of arm {arm!r}, which is not among the arms asked for: "
+                f"{RULE}; name it too, or choose another folder with --out"
+            )
+
+
 def _refuse_stranger(
     folder: Path, trial_id: str, entry: Mapping[str, Any], trials: Sequence[Trial]
 ) -> None:
     arm, seed = entry["arm"], entry["seed"]
-    if arm not in {trial.arm for trial in trials}:
-        raise StudyError(
-            f"{folder} holds a run of arm {arm!r}, which is not among the arms asked for: {RULE}; "
-            "name it too, or choose another folder with --out"
-        )
+    _refuse_fewer(folder, [arm], [trial.arm for trial in trials])
     near = [t.config.flat() for t in trials if t.arm == arm and t.config.seed == seed]
     if len(near) == 1:
         old = flatten(json.loads(entry["config_json"]))

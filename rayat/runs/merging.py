@@ -107,7 +107,7 @@ def united(studies: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[s
                 found[key] = max(old, new)
             elif key == "only":
                 found[key] = [*dict.fromkeys([*old, *new])] if old and new else []
-            elif key == "arms" and old and new:
+            elif key in ("arms", "controls") and old and new:
                 both = [arm for arm in old if arm in new]
                 mine, theirs = ({arm: each[arm] for arm in both} for each in (old, new))
                 _refuse_apart(names[0], name, key, mine, theirs)

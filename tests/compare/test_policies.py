@@ -35,6 +35,19 @@ def sweep(builder, policy: str, seed: int, robust: float = 0.5, tested: bool = T
     return made
 
 
+@pytest.mark.parametrize(
+    ("info", "said"),
+    [
+        ({"extensions": [{}]}, "was extended"),
+        ({"origin": {"merged": [{"run": "a"}]}}, "was merged"),
+    ],
+)
+def test_a_run_that_no_policy_judged_whole_is_refused(builder, info, said):
+    one = sweep(builder, "none", 0)
+    with pytest.raises(StudyError, match=said):
+        compare_policies([one, replace(one, info={**one.info, **info})])
+
+
 @pytest.fixture
 def run(builder):
     """Return a maker of runs: `run("asha", 0)`."""

@@ -27,6 +27,7 @@ from rayat.evaluation.run import evaluate_one, evaluate_run
 from rayat.ledger.reader import read_run
 from rayat.ledger.writer import Ledger
 from rayat.orchestration.final_eval import checkpoint_rows, missing
+from rayat.runs.merging import merge
 from rayat.suites.base import suite
 from rayat.training import checkpoints
 from rayat.training.network import build_model
@@ -43,19 +44,17 @@ CONFIG = {
 PGD = Request((suite("pgd-2"),))
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run of one finished trial and one that still runs, made without Ray."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    config = TrialConfig.parse(CONFIG)
+def make(folder, names, seed=0):
+    """Make a run without Ray: the first trial has finished, the others still run."""
+    config = TrialConfig.parse({**CONFIG, "seed": seed})
     prepared = prepare(config.data)
     info = {
-        "study": {"name": "tiny", "metric": "val_robust_acc"},
+        "study": {"name": "tiny", "metric": "val_robust_acc", "seeds": [seed]},
         "metric": "val_robust_acc",
         "data": [describe(prepared)],
     }
     with Ledger.create(folder, info) as ledger:
-        for index, trial_id in enumerate(("done", "going")):
+        for index, trial_id in enumerate(names):
             ledger.trial(
                 trial_id=trial_id,
                 index=index,
@@ -63,7 +62,7 @@ def trained(tmp_path_factory):
                 config_id=config.config_id,
                 config_sha256=config.sha256(),
                 config_json=config.canonical(),
-                seed=0,
+                seed=seed,
                 epochs=2,
                 workers=1,
             )
@@ -78,8 +77,14 @@ def trained(tmp_path_factory):
                 report=lambda row, t=trial_id, a=attempt: ledger.report(t, a, row),
             )
             train(config, context)
-        ledger.end("done", "finished")
+        ledger.end(names[0], "finished")
     return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of one finished trial and one that still runs."""
+    return make(tmp_path_factory.mktemp("trained") / "run", ("done", "going"))
 
 
 @pytest.fixture
@@ -105,6 +110,22 @@ def test_rows_of_ended_trials_go_into_the_ledger_once(run):
     assert again == rows and records(run) == before
     assert said and all(line.endswith(": held") for line in said)
     assert len(read_run(run).evals) == 2 and not journals(run)
+
+
+def test_a_merged_run_is_evaluated_by_the_checkpoints_of_its_parts(tmp_path):
+    """Trials that had one id in both are told apart, and each has its own network."""
+    parts = [make(tmp_path / name, ("done",), seed) for seed, name in enumerate("ab")]
+    alone = [row["robust_acc"] for part in parts for row in evaluate_run(part, PGD)]
+    for part in parts:  # as before their evaluation
+        shutil.rmtree(part)
+    parts = [make(tmp_path / name, ("done",), seed) for seed, name in enumerate("ab")]
+    both = merge(parts, tmp_path / "c", ["test"])
+    rows = evaluate_run(both, PGD)
+    assert [row["robust_acc"] for row in rows] == alone and len(set(alone)) > 1
+    assert [row["trial_id"][:4] for row in rows] == ["0000", "0000", "0001", "0001"]
+    assert read_run(parts[0]).evals.empty, "the parts stay as they are"
+    checkpoint = next((both / "checkpoints").rglob("best/model.safetensors"))
+    assert checkpoint.stat().st_nlink == 2, "it takes no room twice"
 
 
 def test_equal_weights_are_measured_once_also_when_asked_one_after_the_other(run):

@@ -44,7 +44,10 @@ def small(tiny):
 
 
 def info_of(study):
-    return json.loads(json.dumps(run_info(study, [], None, ["test"])))
+    """Return what `run.json` says of a study; of the machine nothing."""
+    plan = study.plan()
+    search = {"search": json.loads(json.dumps(plan.tree(), default=str))} if plan.grows else {}
+    return {"study": study.tree(), **search}
 
 
 def held_of(study):
@@ -133,6 +136,18 @@ def test_another_base_is_refused_by_its_leaf(tiny, tmp_path):
         growth(tmp_path, info_of(tiny()), tiny(base={"attack": {**TINY["attack"], "eps": 0.3}}))
     with pytest.raises(StudyError, match=r"base\.data\.train_size 256, and the study has 128"):
         growth(tmp_path, info_of(tiny()), tiny(base={"data": {**TINY["data"], "train_size": 128}}))
+
+
+def test_a_control_may_be_added(tiny, tmp_path):
+    space = {"lr.peak": tune.loguniform(1e-3, 1)}
+    arms = {"a": {"lr.shape": "constant"}, "b": {"lr.shape": "cosine"}}
+    one = tiny(space=space, arms=arms, controls={"c": {"attack.steps": 3}})
+    two = one.replace(controls={"c": {"attack.steps": 3}, "d": {"attack.steps": 4}})
+    assert growth(tmp_path, info_of(one), two).arms == ["d"]
+    assert len(missing(tmp_path, held_of(one), two.trials())) == 1
+    other = one.replace(controls={"c": {"attack.steps": 5}})
+    with pytest.raises(StudyError, match=r"controls\.c\.attack\.steps 3, and the study has 5"):
+        growth(tmp_path, info_of(one), other)
 
 
 def test_fewer_arms_and_what_a_study_computes_are_checked_by_the_trials(small, tiny, tmp_path):
@@ -312,6 +327,12 @@ class TestSearch:
             small = self.search(ledger)
         both = self.extended(searching.replace(space=space), tmp_path / "run")
         assert both[:5] == small and [arm for arm, _ in both[5:]] == ["lr.shape=cosine"] * 5
+
+    def test_an_arm_less_is_refused(self, searching, tmp_path):
+        space = {**searching.space, "lr.shape": tune.grid_search(["constant", "cosine"])}
+        both = searching.replace(space=space)
+        with pytest.raises(StudyError, match=r"arm 'lr\.shape=constant', which is not"):
+            growth(tmp_path, info_of(both), both.replace(only=("lr.shape=cosine",)))
 
     def test_more_seeds_are_refused(self, searching, tmp_path):
         with pytest.raises(StudyError, match=r"from what seeds \[0\] reached.*rayat confirm"):
