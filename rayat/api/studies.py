@@ -94,8 +94,6 @@ def replanned(
     if policy is not None:
         changes["policy"] = policy
     if seeds is not None:
-        if isinstance(seeds, str | int):
-            raise StudyError(f"seeds are a list such as [0, 1, 2], got {seeds!r}")
         changes["seeds"] = tuple(seeds)
     if order_seed is not None:
         changes["order_seed"] = order_seed

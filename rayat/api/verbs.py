@@ -76,7 +76,7 @@ def run(
     policy: str | Mapping[str, Any] | None = None,
     seeds: Sequence[int] | None = None,
     order_seed: int | None = None,
-    arms: Sequence[str] | None = None,
+    arms: str | Sequence[str] | None = None,
     observer: Observer | None = None,
     command: Sequence[str] | None = None,
     **how: Unpack[How],
@@ -121,7 +121,7 @@ def run(
 def resume(
     folder: str | Path,
     *,
-    retry: Sequence[str] = (),
+    retry: str | Sequence[str] = (),
     observer: Observer | None = None,
     **how: Unpack[How],
 ) -> Run:
@@ -205,7 +205,7 @@ def plan(
     policy: str | Mapping[str, Any] | None = None,
     seeds: Sequence[int] | None = None,
     order_seed: int | None = None,
-    arms: Sequence[str] | None = None,
+    arms: str | Sequence[str] | None = None,
     concurrency: Positive | None = None,
     workers: Sequence[Positive] | None = None,
     link: str | None = None,

@@ -106,9 +106,12 @@ def test_what_cannot_be_asked_is_one_sentence(tmp_path):
     for call, said in (
         (lambda: rayat.run("quickstart", tmp_path / "run", cpu=2), "no option 'cpu'.*'cpus'"),
         (lambda: rayat.plan("quickstart", concurency=1), "no option 'concurency'"),
-        (lambda: rayat.run("quickstart", tmp_path / "run", seeds=3), "seeds are a list"),
+        (
+            lambda: rayat.run("quickstart", tmp_path / "run", seeds=3),
+            "seeds should be a list, got 3",
+        ),
         (lambda: rayat.run("quickstart", tmp_path / "run", arms="nobody"), "'nobody' is no arm"),
-        (lambda: rayat.confirm(RESULTS / "lr_shapes", top=1.5), "whole numbers, got 1.5"),
+        (lambda: rayat.confirm(RESULTS / "lr_shapes", top=1.5), "integer, got 1.5"),
     ):
         with pytest.raises(rayat.RayatError, match=said):
             call()
