@@ -83,4 +83,8 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value
+    """Return what is looked at: a number or list for one of NumPy, a list for a range."""
+    if isinstance(value, range):
+        return list(value)
+    known = type(value).__module__ == "numpy" and hasattr(value, "tolist")
+    return value.tolist() if known else value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rayat
+from rayat.api.given import refuse_wrong
 from rayat.errors import ConfigError
 
 RUN = Path(__file__).parents[2] / "results" / "lr_shapes"
@@ -66,6 +68,11 @@ def test_of_how_to_run(given, said, tmp_path):
 def test_numbers_of_numpy_are_numbers(run):
     assert run.compare(target=np.float64(0.7)).target == 0.7
     assert len(run.best(np.int64(2)).rows) == 2
+
+
+@pytest.mark.parametrize("seeds", [range(3), (0, 1), [0], np.arange(2)])
+def test_seeds_are_whatever_lists_whole_numbers(seeds):
+    refuse_wrong({"seeds": seeds}, {"seeds": Sequence[int] | None}, "run")
 
 
 def test_help_lists_every_option_of_how_to_run():
