@@ -1,44 +1,63 @@
-"""Which learning-rate shape trains a robust digits classifier sooner? Two minutes, no download."""
+"""What should I train digits with? A dozen schedules searched, a minute and a half, no download.
+
+Shapes, cheaper attacks, a switch between attacks and data pruning, drawn together, beside what one
+trains with: PGD-10 at a constant rate. Then the winner once more, on seeds the search never saw:
+
+    rayat run quickstart --out runs/found
+    rayat confirm runs/found --top 1 --seeds 3 --attack none --out runs/confirmed
+"""
+
+from typing import Any
 
 from ray import tune
 
 from rayat.study import Study
 
-# Sizes that separate the shapes on two cores: a 20k-parameter net, eps 0.3, one-step attacks.
+EPS = 0.2
+
+
+def attack(name: str, **parameters: Any) -> dict[str, Any]:
+    """Return an attack; all have the same radius."""
+    return {"name": name, "eps": EPS, **parameters}
+
+
+PGD10 = attack("pgd", steps=10)
+
 study = Study(
     name="quickstart",
     description=__doc__,
     base={
         "data.name": "digits",
-        "model": {"name": "preactresnet", "width": 16, "blocks": [1, 1]},
-        "epochs": 20,
+        "model": {"name": "cnn", "norm": "batch"},
+        "epochs": 14,
         "batch_size": 64,
         "optimizer": {"name": "sgd", "momentum": 0.9, "weight_decay": 5e-4},
-        "lr.peak": 0.2,
-        "attack": {"name": "fgsm-rs", "eps": 0.3},
-        "eval.steps": 5,
-        # Validation stays below a quarter of a trial's passes (`rayat plan`).
-        "eval.size": 128,
-        "eval.every": 1,
+        "lr.peak": 0.1,
+        "attack": PGD10,
+        # A network is judged by one attack, whatever it was trained with.
+        "eval": {"eps": EPS, "steps": 4, "size": 130, "final_steps": 50},
     },
+    controls={"pgd-10": {"lr.shape": "constant"}},
     space={
-        "lr.shape": tune.grid_search(
-            [
-                "constant",
-                "piecewise",
-                "onedrop",
-                "linear",
-                "exponential",
-                "cosine",
-                "cyclic",
-                "onecycle",
-                "trapezoid",
-                "accelat",
-            ]
+        "lr.shape": tune.choice(["constant", "cosine", "onecycle", "trapezoid"]),
+        "lr.peak": tune.choice([0.1, 0.2]),
+        "attack": tune.choice(
+            [PGD10, attack("pgd", steps=2, step_size=0.75 * EPS), attack("fgsm-rs")]
         ),
+        "attack_schedule": tune.choice(["none", {"name": "switch", "at": 0.7, "to": PGD10}]),
+        "pruning": tune.choice(["none", "random"]),
+        "pruning.fraction": tune.choice([0.5, 0.7]),
+        "pruning.every": 4,
     },
-    seeds=(0, 1, 2),
-    target=0.4,  # fixed before the runs: what one-step attacks reach at this size
+    exclude={
+        "a switch to PGD-10 from PGD-10 is none": {"attack": PGD10, "attack_schedule": "switch"}
+    },
+    seeds=(0,),
+    draws=12,
     metric="val_robust_acc",
-    baseline="lr.shape=constant",
+    # Fixed before the runs, on pilot trainings with seed 17, which is not among the seeds.
+    target=0.5,
+    policy="accel",
+    baseline="arm=pgd-10",
+    final_eval=False,
 )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rayat.cli import options
-from rayat.cli.running import TRIALS_LOST, carefully, conclude, display, ended
+from rayat.cli.running import TRIALS_LOST, carefully, conclude, display, ended, verdict
 from rayat.cli.studies import short
 from rayat.compare.text import printable
 
@@ -43,6 +43,9 @@ def confirm(
     allow_open_cluster: options.AllowOpen = False,
     concurrency: options.Concurrency = None,
     out: options.Out = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="At the end write the HTML report too.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Train the best of a run again, on fresh seeds.
@@ -78,7 +81,10 @@ def confirm(
             **how,
         )
     if not ended(done).interrupted:
-        typer.echo(done.compare().render(), err=json)
+        if report:
+            verdict(folder, json)
+        else:
+            typer.echo(done.compare().render(), err=json)
         file = folder / "train-with.json"
         if file.exists():
             typer.echo(f"train with it: rayat train --config {printable(short(file))}", err=json)

@@ -11,6 +11,9 @@ import typer
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Report = Annotated[
+    bool, typer.Option("--report", help="At the end print the verdict and write the HTML report.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(

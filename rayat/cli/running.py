@@ -55,10 +55,7 @@ def run(
     seeds: options.Seeds = None,
     order_seed: options.OrderSeed = None,
     arm: options.Arms = None,
-    report: Annotated[
-        bool,
-        typer.Option("--report", help="At the end print the verdict and write the HTML report."),
-    ] = False,
+    report: options.Report = False,
     json: options.Json = False,
 ) -> None:
     """Run a study on this machine or a Ray cluster.
@@ -80,7 +77,7 @@ def run(
         done = start(chosen, folder, observer=watching, command=command_line(), **how)
     summary = ended(done)
     if report and not summary.interrupted:
-        _verdict(folder, json)
+        verdict(folder, json)
     conclude(summary, json)
 
 
@@ -281,7 +278,7 @@ def carefully(folder: Path) -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def _verdict(folder: Path, json: bool) -> None:
+def verdict(folder: Path, json: bool) -> None:
     """Print the comparison and write the report; to standard error if JSON goes to the other."""
     from rayat.compare.report import write_report
     from rayat.compare.table import compare

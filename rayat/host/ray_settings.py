@@ -20,6 +20,9 @@ SETTINGS = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger is the record
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # How long a process may take to leave one trial before it serves the next. By default 2 s, more
+    # than which a busy machine needs; Tune then throws the process away, and the trial with it.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "300",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours stops the trials and keeps everything durable
     "RAY_AIR_NEW_OUTPUT": "0",
 }

@@ -14,7 +14,7 @@ from ray import tune
 from rayat.config import TrialConfig
 from rayat.ledger.files import checkpoint_folder
 from rayat.orchestration import inprocess, several
-from rayat.orchestration.orders import Orders
+from rayat.orchestration.orders import Aborted, Orders
 from rayat.orchestration.orphans import release_orphans
 from rayat.orchestration.overdue import Overdue
 from rayat.orchestration.pending import Pending
@@ -128,8 +128,10 @@ def _fit(
     at_once = min(slots, options.at_once or slots, len(ready()))
     driver.observer.begin(driver, at_once)
     judge = Judge(driver)
+    orders = Orders(judge, ready, order)
     callbacks: list[Any] = [
         Errors(judge),
+        Aborted(orders, options.max_failures),
         Pending(driver.observer.phase, turn=driver.observer.tick),
     ]
     if options.trial_timeout is not None:
@@ -140,7 +142,7 @@ def _fit(
         else inprocess.trainable(shared, need),
         tune_config=tune.TuneConfig(
             scheduler=judge,
-            search_alg=Orders(judge, ready, order),
+            search_alg=orders,
             # Also lets as many processes start at once. With Ray's default for a searcher, one, the
             # second process is thrown away, half started, each time a trial of the first one ends.
             max_concurrent_trials=at_once,

@@ -7,9 +7,11 @@ remember matters, and a policy may wait for trials of another launcher.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from ray.tune import Callback
 from ray.tune.search import Searcher
 
 from rayat.orchestration.scheduler import Judge
@@ -78,3 +80,41 @@ class Orders(Searcher):  # type: ignore[misc]
 
     def restore(self, checkpoint_path: str) -> None:
         """Restore nothing."""
+
+
+class Aborted(Callback):  # type: ignore[misc]
+    """Orders again what Tune gave up without a word.
+
+    Where a process does not leave one trial in time to serve the next, Tune throws the process away
+    and marks the next trial as broken, but tells neither the scheduler nor the searcher: the sweep
+    would wait for it for ever. Seen on a busy machine, with Ray 2.60.
+
+    Args:
+        orders: the searcher that waits. most: how often a trial may be given up like this.
+    """
+
+    def __init__(self, orders: Orders | None = None, most: int = 3) -> None:
+        self.orders, self.most = orders, most
+        self.times: Counter[str] = Counter()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Look before Tune asks for the next trial: where all have ended it would block."""
+        orders = self.orders
+        if orders is None or orders.judge is None or orders.driver is None:
+            return
+        gone = [t for t in trials if t.status == "ERROR" and t.trial_id in orders.live]
+        for trial in gone:
+            name, reason = orders.live[trial.trial_id], "its process could not be used again"
+            self.times[name] += 1
+            with orders.judge.keeping_errors():
+                orders.driver.lost(name, reason)
+                if self.times[name] > self.most:
+                    orders.driver.settle([name], {name: reason})
+                # Through Tune, whose limit of trials at once counts it too.
+                orders.judge.controller.search_alg.on_trial_complete(trial.trial_id, error=True)

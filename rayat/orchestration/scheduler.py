@@ -51,6 +51,7 @@ class Judge(FIFOScheduler):  # type: ignore[misc]
 
     Attributes:
         error: the first one, for the caller of the sweep. reasons: why we ended a trial's process.
+        controller: Tune's loop, None before its first trial.
     """
 
     def __init__(self, driver: Driver | None = None) -> None:
@@ -58,6 +59,7 @@ class Judge(FIFOScheduler):  # type: ignore[misc]
         self.driver = driver
         self.error: BaseException | None = None
         self.reasons: dict[str, str] = {}
+        self.controller: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -68,6 +70,10 @@ class Judge(FIFOScheduler):  # type: ignore[misc]
     def set_search_properties(self, metric: Any, mode: Any, **spec: Any) -> bool:
         """Accept whatever Tune was told: the driver knows the study's metric."""
         return True
+
+    def on_trial_add(self, controller: Any, trial: Any) -> None:
+        """Know Tune's loop (`orders.Aborted`)."""
+        self.controller = controller
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Make the report durable, judge it, answer STOP (also for a pause) or CONTINUE."""

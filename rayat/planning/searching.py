@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rayat.policies.spending import Budget
+from rayat.search.domains import is_function
 from rayat.search.plan import Trial
 from rayat.study import Study
 
@@ -54,7 +55,7 @@ def searching(study: Study) -> dict[str, Any] | None:
         "axes": list(plan.space),
         "excluded": {},
     }
-    if searched and plan.grows:
+    if searched and not any(map(is_function, plan.space.values())):
         survey = plan.survey(arm)
         found["kept"] = survey.kept / survey.drawn
         found["excluded"] = {why: n / survey.drawn for why, n in survey.reasons.items()}

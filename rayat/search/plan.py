@@ -117,10 +117,12 @@ class Plan:
             return [] if told or self._meant(arm, {}).excluded else [{}]
         if not self.grows:
             known = self._known(arm)
+            # Where arms are compared all get the same points, whatever of them applies to each.
+            exact = len(self.arms) - len(self.controls) > 1 or bool(known)
             points = self.searcher.propose(
-                {**known, **space}, self.draws, self.draw_seed, (), self._fit(arm, exact=True)
+                {**known, **space}, self.draws, self.draw_seed, (), self._fit(arm, exact)
             )
-            return [{axis: point[axis] for axis in space} for point in points]
+            return [{axis: point[axis] for axis in space if axis in point} for point in points]
         fit = self._fit(arm)
         if self.searcher.adaptive:
             return self.searcher.propose(space, self.draws, self.draw_seed, told, fit)
@@ -135,8 +137,10 @@ class Plan:
 
         def fit(point: Point) -> Point | None:
             meant = self._meant(arm, point)
-            if meant.excluded or (meant.wrong is not None and not exact):
+            if meant.excluded:
                 return None
+            if meant.wrong is not None:  # refused where all trials are known before the start
+                return None if self.grows else point
             return point if exact else meant.point
 
         return fit
