@@ -28,7 +28,9 @@ def main(out: Path) -> None:
     for repetition in REPETITIONS:
         for way, changes in WAYS.items():
             study = STUDY.replace(**changes, draw_seed=repetition, seeds=(repetition,))
-            rayat.run(study, out / f"{way}-{repetition}")  # trains nothing where it is whole
+            ended = rayat.run(study, out / f"{way}-{repetition}").summary
+            if ended is not None and ended.interrupted:
+                sys.exit("interrupted: the same command goes on")
     for repetition in REPETITIONS:
         for way in WAYS:
             found = out / f"{way}-{repetition}"
