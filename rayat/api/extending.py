@@ -22,11 +22,10 @@ from rayat.runs.extending import (
     EXTENSIONS,
     Growth,
     growth,
-    joined_data,
-    joined_parts,
     larger,
     missing,
 )
+from rayat.runs.joined import joined_data, joined_parts
 from rayat.runs.record import Summary, declared, run_info
 from rayat.runs.resuming import other_packages
 from rayat.runs.search import Search, identity

@@ -61,7 +61,7 @@ def test_what_an_error_says_can_be_pasted(rayat, tmp_path, monkeypatch):
     folder = tmp_path / "a run"
     with Ledger.create(folder, {"study": {"name": "small"}, "metric": "val_robust_acc"}):
         pass
-    again = rayat("run", "small study.py", "--out", "a run")
+    again = rayat("train", "--out", "a run")
     assert again.exit_code == 3
     (words,) = printed(again.stderr)
     assert words[0] == "resume" and (tmp_path / words[1]) == folder

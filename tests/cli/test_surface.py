@@ -82,6 +82,7 @@ SURFACE = {
         *PLACE,
         "--concurrency",
         "--out",
+        "--report",
         "--json",
     ],
     "evaluate": [
