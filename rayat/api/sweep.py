@@ -11,6 +11,7 @@ from typing import Any
 from rayat.config import TrialConfig
 from rayat.data.identity import same_data, source_key
 from rayat.errors import LedgerError, PlacementError
+from rayat.host.machine import native_bf16
 from rayat.ledger.files import located
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.writer import Ledger
@@ -145,7 +146,9 @@ def warned(
         *easy(study.metric, study.target, measured),
         *dict.fromkeys(note for entry in data.values() for note in entry["notes"]),
         *unfolded((trial.config, entry) for trial, entry in sources),
-        *advise((trial.arm, trial.config, entry["train"]) for trial, entry in sources),
+        *advise(
+            ((trial.arm, trial.config, entry["train"]) for trial, entry in sources), native_bf16()
+        ),
     ]
     for text in warnings:
         (observer or Observer()).phase(f"warning: {text}")

@@ -7,10 +7,8 @@ from typing import Any
 
 import torch
 
+from rayat.host.machine import BF16_UNITS
 from rayat.ledger.provenance import describe_environment
-
-BF16_UNITS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""Processor features that multiply bf16 natively (Linux names; `bf16` is Arm's)."""
 
 
 def about_machine() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from rayat.cli.text import size
 from rayat.errors import DataError, PlacementError
-from rayat.host.machine import ONE_THREAD, memory_bytes
+from rayat.host.machine import BF16_UNITS, ONE_THREAD, cpu_flags, memory_bytes
 
 GIB = 2**30
 MEMORY_PER_CORE = 1 * GIB
@@ -64,7 +64,7 @@ def processor() -> Iterator[Check]:
     else:
         yield Check("cores", "ok", f"{cores} usable")
     flags = cpu_flags()
-    bf16 = [flag for flag in ("avx512_bf16", "amx_bf16", "bf16") if flag in flags]
+    bf16 = sorted(BF16_UNITS & flags)
     advice = "" if bf16 else "keep precision=fp32 on this CPU: bf16 would be emulated"
     yield Check("bf16 on CPU", "ok", ", ".join(bf16) or "no unit for it", advice)
     names = [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ]
@@ -183,16 +183,6 @@ CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
     ray_safety,
     data,
 )
-
-
-def cpu_flags() -> set[str]:
-    """Return the processor's features by their Linux names; empty where they are not told."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in ("flags", "Features"):
-                return set(value.split())
-    return set()
 
 
 def cpu_limit() -> float | None:

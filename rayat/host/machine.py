@@ -7,6 +7,9 @@ from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
 GROUP = Path("/sys/fs/cgroup")
+CPUINFO = Path("/proc/cpuinfo")
+BF16_UNITS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Processor features that multiply bf16 natively (Linux names; `bf16` is Arm's)."""
 ONE_THREAD = "on a CPU two trials of one thread do more than one trial of two (row B12 of bench)"
 
 
@@ -30,3 +33,22 @@ def memory_bytes(meminfo: Path = MEMINFO, group: Path = GROUP) -> tuple[int, int
                     cached = int(line.split()[1])
         total, free = min(total, limit), min(free, limit - used + cached)
     return total, max(0, free)
+
+
+def cpu_flags(cpuinfo: Path = CPUINFO) -> set[str]:
+    """Return the processor's features by their Linux names; empty where they are not told."""
+    with contextlib.suppress(OSError):
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("flags", "Features"):
+                return set(value.split())
+    return set()
+
+
+def native_bf16(cpuinfo: Path = CPUINFO) -> bool | None:
+    """Return whether the processor multiplies bf16 natively; None where nothing is told of it.
+
+    Without such a unit torch emulates it, several times slower than fp32.
+    """
+    flags = cpu_flags(cpuinfo)
+    return bool(BF16_UNITS & flags) if flags else None

@@ -14,11 +14,14 @@ GREY = 0.5
 """From this l-infinity radius on every image can be made grey."""
 
 
-def advise(trials: Iterable[tuple[str, TrialConfig, int]]) -> list[str]:
+def advise(
+    trials: Iterable[tuple[str, TrialConfig, int]], native_bf16: bool | None = None
+) -> list[str]:
     """Return the warnings of several trials, each said once, with how many arms it is true of.
 
     Args:
         trials: arm, configuration, and the number of training images.
+        native_bf16: whether the CPU has a unit for bf16 (`host.machine`); None: not known.
     """
     found: dict[str, dict[str, None]] = {}
     for arm, config, images in trials:
@@ -27,6 +30,7 @@ def advise(trials: Iterable[tuple[str, TrialConfig, int]]) -> list[str]:
             *attacked(config, images),
             *lengths(config),
             *idle(config),
+            *emulated(config, native_bf16),
         ):
             found.setdefault(text, {})[arm] = None
     return [f"{_arms(list(arms))}: {text}" for text, arms in found.items()]
@@ -137,6 +141,15 @@ def idle(config: TrialConfig) -> Iterator[str]:
         yield (
             f"pruning.every={config.pruning.every} is above the {rest} epochs from the first "
             "selection on, so images are selected once"
+        )
+
+
+def emulated(config: TrialConfig, native_bf16: bool | None) -> Iterator[str]:
+    """Warn of bf16 on a CPU that has no unit for it: nothing is wrong but the time it takes."""
+    if config.precision == "bf16" and config.gpus_per_worker == 0 and native_bf16 is False:
+        yield (
+            "precision=bf16 is emulated on this machine's CPU, which has no unit for it, and is "
+            "several times slower than fp32 there (6.6 times on one such CPU); set precision=fp32"
         )
 
 

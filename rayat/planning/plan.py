@@ -15,7 +15,7 @@ from rayat.data.base import Prepared
 from rayat.data.identity import describe, source_key
 from rayat.data.prepare import prepare
 from rayat.errors import PlacementError
-from rayat.host.machine import ONE_THREAD, memory_bytes
+from rayat.host.machine import ONE_THREAD, memory_bytes, native_bf16
 from rayat.models.own import unfolded
 from rayat.planning.advice import advise, easy
 from rayat.planning.budget import VALIDATION_BUDGET
@@ -263,7 +263,10 @@ def facts(
             *easy(study.metric, study.target, _measured(groups)),
             *notes(search),
             *dict.fromkeys(note for group in groups for note in group.notes),
-            *advise((t.arm, t.config, group.images) for group in groups for t in group.trials),
+            *advise(
+                ((t.arm, t.config, group.images) for group in groups for t in group.trials),
+                native_bf16(),
+            ),
             *costly_validation(groups),
             *slow_threads(trials, slots),
         ],

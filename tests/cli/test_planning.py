@@ -229,3 +229,12 @@ def test_which_label_is_which_and_what_the_data_lacks_is_said_and_kept(rayat, st
     assert "no image of 1 of the training split's classes (emu)" in text
     kept = describe(prepare(SOURCES.build({"name": "imagefolder", "path": str(tmp_path / "pets")})))
     assert kept["labels"] == ["cat", "dog", "emu"] and len(kept["notes"]) == 2
+
+
+def test_plan_warns_of_bf16_where_the_cpu_emulates_it(rayat, study, monkeypatch):
+    monkeypatch.setattr("rayat.planning.plan.native_bf16", lambda: False)
+    plain = json.loads(rayat("plan", study, "--cpus", 2, "--json").stdout)["warnings"]
+    changed = ("--set", "precision=bf16")
+    told = json.loads(rayat("plan", study, "--cpus", 2, "--json", *changed).stdout)["warnings"]
+    (text,) = [each for each in told if each not in plain]
+    assert "precision=bf16 is emulated on this machine's CPU" in text

@@ -162,3 +162,17 @@ def test_a_target_at_chance_is_said_with_the_fewest_images():
     assert text.startswith("The target of 0.190 is no more than chance") and "100 images" in text
     assert not easy("val_robust_acc", 0.19, trials[:1]), "5,000 images give up to 0.113"
     assert not easy("val_robust_acc", 0.2, trials) and not easy("val_robust_acc", None, trials)
+
+
+def test_bf16_that_the_cpu_emulates_is_said_once_and_only_there():
+    def told(native, **changes):
+        config = TrialConfig.parse({"epochs": 8, "precision": "bf16", **changes})
+        return advise([(arm, config, 640) for arm in "ab"], native)
+
+    (text,) = told(False)
+    assert text.startswith("a and 1 more arms: precision=bf16 is emulated on this machine's CPU")
+    assert "set precision=fp32" in text
+    for native in (True, None):
+        assert not told(native)
+    assert not told(False, precision="fp32")
+    assert not told(False, gpus_per_worker=1)
