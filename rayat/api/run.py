@@ -13,6 +13,7 @@ import pandas as pd
 
 from rayat.api.given import Positive, checked
 from rayat.compare.best import Best, best
+from rayat.compare.front import Front, front
 from rayat.compare.report import write_report
 from rayat.compare.select import best_trial
 from rayat.compare.table import Comparison, compare
@@ -112,6 +113,23 @@ class Run(Tables):
             StudyError: `top` below 1, no such baseline, or no such target.
         """
         return best(self, top, baseline, target)
+
+    @checked
+    def front(self, baseline: str | None = None, target: float | None = None) -> Front:
+        """Return all configurations by passes and best value, those none beats, and each axis.
+
+        Validation values of a search: the best are flattered by luck (`rayat.confirm`).
+        `front().front` are the configurations that no other beats in both, `axes` the figures of
+        each searched axis.
+
+        Args:
+            baseline, target: as for `best`.
+
+        Raises:
+            LedgerError: the run holds no report, the baseline no value, or no passes were recorded.
+            StudyError: no such baseline, or no such target.
+        """
+        return front(self, baseline, target)
 
     def chosen(self) -> pd.Series[Any]:
         """Return the row of the trial that validation chose, with its id under `trial_id`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from rayat.cli import options
 from rayat.cli.studies import short
 from rayat.cli.text import as_json, columns
 from rayat.compare.text import count, fraction, percent, printable
+
+if TYPE_CHECKING:
+    from rayat.compare.front import Front
 
 WIDTH = 80
 
@@ -40,6 +43,13 @@ def best(
             help="Write the configuration there, for `rayat train --config`.",
         ),
     ] = None,
+    front: Annotated[
+        bool,
+        typer.Option("--front", help="Show the front of cost against robustness instead."),
+    ] = False,
+    axes: Annotated[
+        bool, typer.Option("--axes", help="Show the figures of each searched axis instead.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Show the best configuration of a run.
@@ -51,9 +61,16 @@ def best(
     from rayat.compare.best import cells, header, settings
     from rayat.ledger.reader import read_run
 
-    found = best_of(read_run(run), top, baseline, target)
+    tables = read_run(run)
+    found = best_of(tables, top, baseline, target)
     if out is not None:
         found.write(out)
+    if front or axes:
+        from rayat.compare.front import front as front_of
+
+        every = front_of(tables, baseline, target)
+        typer.echo(as_json(every.to_json()) if json else _search(every, front, axes))
+        return
     if json:
         typer.echo(as_json(found.to_json()))
         return
@@ -75,6 +92,25 @@ def best(
         first = f"rayat best {short(run.absolute())} --out {short(file)} && " if out is None else ""
         lines += ["", printable(f"train with it: {first}rayat train --config {short(file)}")]
     typer.echo("\n".join(lines))
+
+
+def _search(found: Front, front: bool, axes: bool) -> str:
+    """Return a search as text: its front, its axes, or both."""
+    from rayat.compare.front import AXES_HEADER, AXES_NOTE, HEADER, axes_cells, cells
+
+    goal = f"target: {found.metric} ≥ {fraction(found.target)} ({found.target_origin})"
+    lines = [_wrap(found.warning), _wrap(f"{printable(goal)}; baseline: {found.baseline}")]
+    if front:
+        base = [point for point in found.points if point.is_baseline]
+        for text, points in (
+            ("Best value for the passes until it, the cheapest first:", found.front),
+            ("Best value for the passes to the target:", found.target_front),
+        ):
+            more = [point for point in base if point not in points]
+            lines += ["", text, columns(cells([*points, *more]), HEADER)]
+    if axes:
+        lines += ["", _wrap(AXES_NOTE), "", columns(axes_cells(found.axes), AXES_HEADER)]
+    return "\n".join(lines)
 
 
 def _wrap(text: str) -> str:

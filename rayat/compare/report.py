@@ -14,6 +14,8 @@ from rayat.compare import plots, radii
 from rayat.compare.accuracy import CHECKPOINTS
 from rayat.compare.again import all_again
 from rayat.compare.confirmed import table
+from rayat.compare.front import AXES_HEADER, AXES_NOTE, HEADER, axes_cells, cells, front, searched
+from rayat.compare.frontplot import draw_front
 from rayat.compare.page import Drawing, drawing, page, span
 from rayat.compare.render import mean, mean_sd, reached, setting_lines, speed, statuses
 from rayat.compare.speedup import CUT
@@ -29,7 +31,7 @@ from rayat.compare.text import (
     short_arms,
 )
 from rayat.compare.verdict import robust_interval
-from rayat.errors import RayatError
+from rayat.errors import LedgerError, RayatError
 from rayat.ledger.files import located
 from rayat.ledger.reader import Run
 from rayat.ledger.status import Status
@@ -38,6 +40,8 @@ MOST_ROWS = 500
 """Of the lists of trials; the rest is in the run's tables."""
 MOST_LETTERS = 400
 """Of one reason: a traceback belongs in the log."""
+MOST_BEST = 10
+"""Configurations of a search that are listed."""
 MOST_JSON = 60_000
 """Letters of one settings block."""
 TONES = {
@@ -94,6 +98,7 @@ def report(run: Run, comparison: Comparison) -> str:
         sentences=[row.sentence for row in comparison.rows if row.sentence],
         notes=comparison.notes,
         drawings=_drawings(run, comparison),
+        search=_search(run, comparison),
         early_ends=_early_ends(run),
         metric=comparison.metric,
         trials=_trials(run),
@@ -207,6 +212,31 @@ def _drawings(run: Run, comparison: Comparison) -> list[Drawing]:
             )
         )
     return drawings
+
+
+def _search(run: Run, comparison: Comparison) -> dict[str, Any] | None:
+    """Return a search by its configurations: their picture, the front, the best, the axes."""
+    if not searched(run):
+        return None
+    try:
+        found = front(run, comparison.baseline, comparison.target)
+    except LedgerError:  # the baseline has no value yet
+        return None
+    return {
+        "drawing": drawing(
+            draw_front(found),
+            "All configurations of the search",
+            "Each at the passes until its best value, means over seeds; the line is the front that "
+            "none beats in both, by place; hollow ones were stopped early.",
+        ),
+        "warning": found.warning,
+        "header": HEADER,
+        "front": cells(found.front),
+        "best": cells(found.points[:MOST_BEST]),
+        "axes": axes_cells(found.axes),
+        "axes_header": AXES_HEADER,
+        "axes_note": AXES_NOTE,
+    }
 
 
 def _early_ends(run: Run) -> dict[str, Any]:

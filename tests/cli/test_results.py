@@ -118,6 +118,10 @@ def test_best_says_what_to_train_with_and_writes_it(rayat, run_folder, tmp_path)
     told = json.loads(rayat("best", run_folder, "--json").stdout)
     assert [row["arm"] for row in told["rows"]] == ["lr.shape=cosine"]
     assert rayat("best", run_folder, "--baseline", "cosin").exit_code == 2
+    whole = json.loads(rayat("best", run_folder, "--front", "--json").stdout)
+    assert {"points", "axes", "warning"} <= set(whole)
+    shown = rayat("best", run_folder, "--front", "--axes").stdout
+    assert "Best value for the passes until it" in shown and "counts, no effects" in shown
 
 
 def test_compare_prints_one_format_and_the_arms_asked_for(rayat, run_folder):

@@ -70,7 +70,7 @@ SURFACE = {
     ],
     "status": ["run", "--json"],
     "refit": ["run", "--set", "--workers", *PLACE, "--out", "--json"],
-    "best": ["run", "--top", "--baseline", "--target", "--out", "--json"],
+    "best": ["run", "--top", "--baseline", "--target", "--out", "--front", "--axes", "--json"],
     "confirm": [
         "run",
         "--top",
