@@ -86,12 +86,13 @@ def confirm(
         from rayat.suites.base import suite
 
         origin["suite"] = suite(attack).title
-    from rayat.api import sweep
+    from rayat.api import extending, sweep
 
     options = options_of(how, study.max_failures)
     if (place / RUN).exists():
         _refuse_another(place, folder, study, origin)
-        summary = sweep.resume(place, where(how), options, observer)
+        # Not by resuming it: one that was killed before its trials were written down has them now.
+        summary = extending.extend(study, place, where(how), options, observer, command)
     else:
         summary = sweep.run(study, place, where(how), options, observer, command, origin)
     if summary.interrupted:

@@ -29,8 +29,8 @@ from rayat.policies.groups import recorded
 from rayat.runs.driver import Driver, Observer
 from rayat.runs.interrupts import interruptible
 from rayat.runs.record import Summary, beginning, declared, refuse_a_taken, run_info, view
-from rayat.runs.resuming import other_packages, refuse_merged, to_retry
-from rayat.runs.search import Search, declare
+from rayat.runs.resuming import other_packages, refuse_an_empty, refuse_merged, to_retry
+from rayat.runs.search import Search, identity
 from rayat.search.plan import Trial
 from rayat.study import Study
 
@@ -72,8 +72,9 @@ def run(
         own = own_parts(study, foreseen)
         with beginning(folder, info, own) as ledger:
             search = Search.of(ledger)
-            for trial in trials if search is None else ():
-                declare(ledger, trial)
+            if search is None:
+                # One record holds all of them: half of them would be another study.
+                ledger.extend(ledger.info, map(identity, trials))
             started = trials if search is None else search.grow()
             configs = {trial.trial_id: trial.config for trial in started}
             summary = carry_out(
@@ -111,6 +112,7 @@ def resume(
         search = Search.of(ledger)
         if search is not None:
             search.grow()
+        refuse_an_empty(ledger)
         configs = declared(ledger)
         policy = recorded(info["study"]["policy"])
         options = options or Options(max_failures=info["study"].get("max_failures", 3))

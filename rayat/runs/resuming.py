@@ -28,6 +28,19 @@ def refuse_merged(folder: Path, info: Mapping[str, Any]) -> None:
         )
 
 
+def refuse_an_empty(ledger: Ledger) -> None:
+    """Refuse to go on with a run that was ended before its trials were written down.
+
+    Raises:
+        LedgerError: with what begins it.
+    """
+    if not ledger.trials():
+        raise LedgerError(
+            f"{ledger.folder} was ended before its trials were written down, so there is nothing "
+            f"to go on with; run its study again with --out {quoted(ledger.folder)}"
+        )
+
+
 def to_retry(ledger: Ledger, named: Sequence[str]) -> list[str]:
     """Return the trials to retry; `failed` among the names stands for all that may be.
 

@@ -12,6 +12,7 @@ from rayat.compare.confirmed import as_found, chosen, level
 from rayat.compare.ranking import ranked
 from rayat.compare.report import report
 from rayat.compare.table import compare
+from rayat.compare.verdict import HEADLINE
 
 TARGET = 0.5
 
@@ -108,14 +109,36 @@ def test_a_winner_by_luck_is_called_what_it_is(make_run):
 
 @pytest.mark.slow
 def test_equal_arms_are_confirmed_in_at_most_one_of_twenty_studies(make_run):
-    random, studies, wrong = np.random.default_rng(1), 100, 0
+    random, studies, wrong = np.random.default_rng(1), 200, 0
     search = searched(make_run(), {"lr.shape=constant": [15], "a": [9], "b": [10], "c": [11]})
     names = ("baseline", "found-1", "found-2", "found-3")
     for _ in range(studies):
         fresh = {name: list(random.normal(15, 3, 5)) for name in names}
-        wrong += chosen(compare(confirmation(make_run, search, fresh, 4)).rows) is not None
-    # Twice the standard error of a share of 5 %.
-    assert wrong / studies <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / studies)
+        found = compare(confirmation(make_run, search, fresh, 4))
+        wrong += chosen(found.rows) is not None
+    assert found.level == pytest.approx(1 - 0.05 / 3)
+    # Three times the standard error of a share of 5 %.
+    assert wrong / studies <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
+
+
+@pytest.mark.slow
+def test_an_arm_that_is_twice_as_fast_is_confirmed_with_its_factor(make_run):
+    random, studies, logs, held = np.random.default_rng(2), 40, [], 0
+    search = searched(make_run(), {"lr.shape=constant": [20], "a": [6], "b": [7], "c": [8]})
+    for _ in range(studies):
+        fresh = {
+            "baseline": list(random.normal(20, 2, 5)),
+            "found-1": list(random.normal(10, 1, 5)),
+            **{f"found-{n}": list(random.normal(20, 2, 5)) for n in (2, 3)},
+        }
+        best = chosen(compare(confirmation(make_run, search, fresh, 4)).rows)
+        assert best is not None and best.arm == "arm=found-1"
+        speed = best.speed_up[HEADLINE]
+        logs.append(math.log(speed.value))
+        held += speed.low <= 2 <= speed.high
+    error = np.std(logs, ddof=1) / math.sqrt(studies)
+    assert np.mean(logs) == pytest.approx(math.log(2), abs=3 * error)
+    assert held / studies >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / studies)
 
 
 def test_the_best_alone_is_spoken_of_as_one(builder, make_run):
