@@ -35,7 +35,7 @@ study = Study(
         "lr.peak": 0.1,
         "attack": PGD10,
         # A network is judged by one attack, whatever it was trained with.
-        "eval": {"eps": EPS, "steps": 4, "size": 130, "final_steps": 50},
+        "eval": {"eps": EPS, "steps": 4, "size": 200, "final_steps": 50},
     },
     controls={"pgd-10": {"lr.shape": "constant"}},
     space={
@@ -55,8 +55,8 @@ study = Study(
     seeds=(0,),
     draws=12,
     metric="val_robust_acc",
-    # Fixed before the runs, on pilot trainings with seed 17, which is not among the seeds.
-    target=0.5,
+    # Fixed before the runs, below what the control reached in pilot runs with seeds 17 and 18.
+    target=0.65,
     policy="accel",
     baseline="arm=pgd-10",
     final_eval=False,

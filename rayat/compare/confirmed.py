@@ -15,10 +15,12 @@ from typing import Any
 
 from rayat.compare.bootstrap import LEVEL
 from rayat.compare.comparison import ArmRow, Line
+from rayat.compare.naming import told_apart
 from rayat.compare.ranking import Found
 from rayat.compare.text import factor, fraction, plural, printable
 from rayat.compare.verdict import HEADLINE, interval
 from rayat.ledger.reader import Run
+from rayat.search.axes import SEARCHED, control
 
 BASELINE = "baseline"
 """The arm of a confirmation that the others are compared with."""
@@ -115,10 +117,23 @@ def answer(run: Run, rows: Sequence[ArmRow], target: float | None) -> str:
         )
     file = f" ({RECOMMENDED})" if (run.folder / RECOMMENDED).exists() else ""
     value, span = interval(best.speed_up[HEADLINE]).split(" ", 1)
+    what = _what(run, best.arm, str(known[best.arm]["arm"]))
     return (
-        f"Train with this: {printable(known[best.arm]['arm'])}{file}. It reaches {goal} {value} "
+        f"Train with this: {what}{file}. It reaches {goal} {value} "
         f"times sooner than {base} {span}, {plural(seeds, 'fresh seed')}."
     )
+
+
+def _what(run: Run, arm: str, was: str) -> str:
+    """Return what is recommended: its label in the search, or in words where that names nothing."""
+    if was not in (control(SEARCHED), "all"):
+        return printable(was)
+    trees = {
+        name: json.loads(run.trials.loc[run.trials["arm"] == name, "config_json"].iloc[0])
+        for name in (arm, label(BASELINE))
+    }
+    said = told_apart(trees[arm], trees[label(BASELINE)])
+    return printable(said or was)
 
 
 def chosen(rows: Sequence[ArmRow]) -> ArmRow | None:

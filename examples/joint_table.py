@@ -1,0 +1,92 @@
+"""The tables of docs/joint.md, from the runs of `joint.py` or from their ledgers in the repository.
+
+python examples/joint_table.py results/joint
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import rayat
+from rayat.compare.confirmed import lines
+from rayat.compare.ranking import ranked
+from rayat.compare.speedup import costs
+from rayat.compare.table import compare
+from rayat.compare.verdict import interval
+
+TARGET = "target"
+
+
+def methods(config: dict) -> str:
+    """Return what a configuration of the joint space is, in the words of its axes."""
+    attack, pruning = config["attack"], config["pruning"]
+    steps = f"-{attack['steps']}" if "steps" in attack else ""
+    parts = [
+        f"{config['lr']['shape']} {config['lr']['peak']:g}",
+        f"{attack['name']}{steps}",
+        *(config[key]["name"] for key in ("attack_schedule", "objective")),
+    ]
+    if pruning["name"] != "none":
+        warm = f", warm {pruning['warm_start']:g}" if pruning["warm_start"] else ""
+        parts.append(f"{pruning['name']} {pruning['fraction']:g}{warm}")
+    return ", ".join(part for part in parts if part not in ("none", "madry"))
+
+
+def searched(run: rayat.Run) -> list[tuple[str, float, float]]:
+    """Return the arm's trials in the order of their end: id, passes that the search had paid, cost.
+
+    The cost is what the trial paid until the target, infinity where it never reached it.
+    """
+    ids = run.trials.loc[run.trials["arm"] == "arm=searched", "trial_id"]
+    reports = run.epochs[run.epochs["trial_id"].isin(ids)].sort_values("reported_at")
+    last: dict[str, float] = {}
+    ended: dict[str, float] = {}
+    for trial_id, paid in zip(reports["trial_id"], reports["passes_cum"], strict=True):
+        last[trial_id] = float(paid)
+        ended[trial_id] = sum(last.values())
+    goal = run.info["study"][TARGET]
+    found = []
+    for trial_id in ended:
+        (cost,) = costs(run, [trial_id], goal)
+        paid = cost.costs["passes"] if cost.reached else math.inf
+        found.append((trial_id, ended[trial_id], paid))
+    return sorted(found, key=lambda each: each[1])
+
+
+def main(folder: Path) -> None:
+    """Print what each search tried and found, when it was near the best, and what was confirmed."""
+    names = sorted(p.name for p in folder.iterdir() if (folder / f"{p.name}-confirmed").is_dir())
+    runs = {name: rayat.open(folder / name) for name in names}
+    trials = {name: searched(run) for name, run in runs.items()}
+    best = min(cost for found in trials.values() for _, _, cost in found)
+    print(f"best cost to the target of all searches: {best / 1e3:.4g} k passes\n")
+    print("| search | configurations | reached | best found | spent when within 5 % of the best |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, found in trials.items():
+        there = [cost for _, _, cost in found if cost < math.inf]
+        near = next((f"{spent / 1e6:.2f} M" for _, spent, c in found if c <= 1.05 * best), "never")
+        total = max(spent for _, spent, _ in found)
+        print(
+            f"| {name} | {len(found)} | {len(there)} | {min(there) / 1e3:.4g} k | "
+            f"{near} of {total / 1e6:.2f} M |"
+        )
+    print(
+        "\n| search | its winner | speed-up found | on fresh seeds | robust difference | verdict |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, run in runs.items():
+        done = rayat.open(folder / f"{name}-confirmed")
+        rows = compare(done).rows
+        (line,) = [line for line in lines(done, rows) if line.arm != "arm=baseline"]
+        (row,) = [row for row in rows if row.arm == line.arm]
+        winner = ranked(run, run.info["study"][TARGET])
+        config = next(found for found in winner if found.arm == "arm=searched").config
+        speed, robust = row.speed_up["passes"], row.robust_difference
+        print(
+            f"| {name} | {methods(dict(config))} | {line.found_speed:.3g} | {interval(speed)} | "
+            f"{interval(robust)} | {row.verdict} |"
+        )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
