@@ -96,7 +96,7 @@ def best(
 
 def _search(found: Front, front: bool, axes: bool) -> str:
     """Return a search as text: its front, its axes, or both."""
-    from rayat.compare.front import AXES_HEADER, AXES_NOTE, HEADER, axes_cells, cells
+    from rayat.compare.fronttable import AXES_HEADER, AXES_NOTE, HEADER, axes_cells, cells
 
     goal = f"target: {found.metric} ≥ {fraction(found.target)} ({found.target_origin})"
     lines = [_wrap(found.warning), _wrap(f"{printable(goal)}; baseline: {found.baseline}")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -14,7 +13,7 @@ from rayat.compare.measured import shown
 from rayat.compare.ranking import Found, comparable, ranking
 from rayat.compare.select import SOUND
 from rayat.compare.speedup import counts_passes
-from rayat.compare.text import NONE, count, fraction, plural, printable, split_arm
+from rayat.compare.text import plural, printable, split_arm
 from rayat.errors import LedgerError, quoted
 from rayat.layers import flatten
 from rayat.ledger.reader import Run, require_reports
@@ -318,51 +317,3 @@ def _warning(run: Run, configurations: int) -> str:
         f"These are validation values of a search of {plural(configurations, 'configuration')}: "
         f"luck flatters the best of them, and a front is made of such{again}."
     )
-
-
-HEADER = ("", "configuration", "value", "passes to it", "to the target", "seeds", "", "what it is")
-
-
-def cells(points: Iterable[Point]) -> list[tuple[str, ...]]:
-    """Return a table's rows of points, below `HEADER`."""
-    return [
-        (
-            str(p.place),
-            p.config_id[:8],
-            fraction(p.value),
-            count(p.cost),
-            count(p.to_target),
-            str(p.seeds),
-            "baseline" if p.is_baseline else "stopped early" if p.stopped else "",
-            p.name,
-        )
-        for p in points
-    ]
-
-
-AXES_HEADER = ("axis", "value", "tried", "stopped", "reached", "passes to target", "best value")
-AXES_NOTE = (
-    "Reached: in every seed; passes: median of those that did; best value: median of all, the "
-    "stopped ones with what they had. Other axes are not held still, and a guided search tries "
-    "more of what looks good: counts, no effects."
-)
-
-
-def axes_cells(rows: Sequence[AxisValue]) -> list[tuple[str, ...]]:
-    """Return a table's rows of axes, below `AXES_HEADER`; an axis is named once."""
-    first = Counter[str]()
-    found: list[tuple[str, ...]] = []
-    for row in rows:
-        first[row.axis] += 1
-        found.append(
-            (
-                printable(row.axis) if first[row.axis] == 1 else "",
-                printable(row.value),
-                str(row.configurations),
-                str(row.stopped),
-                str(row.reached),
-                count(row.to_target) if row.reached else NONE,
-                fraction(row.best),
-            )
-        )
-    return found

@@ -14,8 +14,9 @@ from rayat.compare import plots, radii
 from rayat.compare.accuracy import CHECKPOINTS
 from rayat.compare.again import all_again
 from rayat.compare.confirmed import table
-from rayat.compare.front import AXES_HEADER, AXES_NOTE, HEADER, axes_cells, cells, front, searched
+from rayat.compare.front import front, searched
 from rayat.compare.frontplot import draw_front
+from rayat.compare.fronttable import AXES_HEADER, AXES_NOTE, HEADER, axes_cells, cells
 from rayat.compare.page import Drawing, drawing, page, span
 from rayat.compare.render import mean, mean_sd, reached, setting_lines, speed, statuses
 from rayat.compare.speedup import CUT

@@ -9,7 +9,7 @@ from rayat.planning.estimate import Estimate, validations
 
 RAY = {"cluster": 9.0, "process": 4.4, "trial": 0.375, "epoch": 0.028}
 """Seconds of a local Ray's start, of a worker process with torch, and of each trial and epoch: the
-table of docs/performance.md ("Ray"), made by `rayat profile quickstart --epochs 20 --ops 6
+table of docs/performance.md ("Ray"), made by `rayat profile shapes --epochs 20 --ops 6
 --through-ray` on two cores."""
 
 

@@ -43,7 +43,7 @@ def test_ls_without_a_kind_lists_everything(rayat):
 
 def test_the_shipped_studies_are_listed_with_their_first_line(rayat):
     lines = rayat("ls", "studies").stdout.splitlines()
-    assert any(line.startswith("quickstart ") and "shape" in line for line in lines)
+    assert any(line.startswith("shapes ") and "shape" in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ SMALL = ["data.train_size=128", "data.val_size=32", 'model={"name":"preactresnet
 
 def test_profile_says_where_the_time_goes(rayat):
     changes = [part for text in SMALL for part in ("--set", text)]
-    result = rayat("profile", "quickstart", "--epochs", 2, "--ops", 3, "--json", *changes)
+    result = rayat("profile", "shapes", "--epochs", 2, "--ops", 3, "--json", *changes)
     assert result.exit_code == 0
     facts = json.loads(result.stdout)
     assert facts["epochs"] == 2
@@ -114,9 +114,9 @@ def test_profile_says_where_the_time_goes(rayat):
 
 def test_profile_is_a_table_for_people(rayat):
     changes = [part for text in SMALL for part in ("--set", text)]
-    result = rayat("profile", "quickstart", "--epochs", 2, "--ops", 0, *changes)
+    result = rayat("profile", "shapes", "--epochs", 2, "--ops", 0, *changes)
     assert result.exit_code == 0
-    assert result.stdout.startswith("quickstart, lr.shape=constant: 2 epochs in ")
+    assert result.stdout.startswith("shapes, lr.shape=constant: 2 epochs in ")
     assert "\nattack " in result.stdout and "torch operator" not in result.stdout
 
 
@@ -124,7 +124,7 @@ def test_profile_is_a_table_for_people(rayat):
 def test_profile_through_ray_adds_what_ray_costs(local_ray, rayat):
     changes = [part for text in SMALL for part in ("--set", text)]
     arguments = ["--epochs", 2, "--ops", 0, "--through-ray", "--json", *changes]
-    facts = json.loads(rayat("profile", "quickstart", *arguments).stdout)
+    facts = json.loads(rayat("profile", "shapes", *arguments).stdout)
     assert set(facts["ray_seconds"]) == {"per_epoch", "per_trial", "process", "cluster"}
     assert facts["ray_seconds"]["process"] > 0
     assert all(math.isfinite(seconds) for seconds in facts["ray_seconds"].values())

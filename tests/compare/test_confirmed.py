@@ -109,7 +109,7 @@ def test_a_winner_by_luck_is_called_what_it_is(make_run):
 
 @pytest.mark.slow
 def test_equal_arms_are_confirmed_in_at_most_one_of_twenty_studies(make_run):
-    random, studies, wrong = np.random.default_rng(1), 200, 0
+    random, studies, wrong = np.random.default_rng(1), 100, 0
     search = searched(make_run(), {"lr.shape=constant": [15], "a": [9], "b": [10], "c": [11]})
     names = ("baseline", "found-1", "found-2", "found-3")
     for _ in range(studies):

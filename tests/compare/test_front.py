@@ -8,7 +8,8 @@ import json
 import pytest
 
 from rayat.api.run import Run
-from rayat.compare.front import axes_cells, cells, front, pareto, searched
+from rayat.compare.front import front, pareto, searched
+from rayat.compare.fronttable import axes_cells, cells
 from rayat.compare.report import write_report
 from rayat.errors import LedgerError
 

@@ -77,7 +77,7 @@ def rows(folder: Path) -> pd.DataFrame:
     return table.sort_values(["arm", "seed", "epoch"]).reset_index(drop=True)
 
 
-def tests_of(folder: Path) -> pd.DataFrame:
+def evaluated_of(folder: Path) -> pd.DataFrame:
     """Return every final evaluation by arm and seed, without times."""
     run = read_run(folder)
     named = run.evals.merge(run.trials[["trial_id", "arm", "seed"]], on="trial_id")
@@ -109,7 +109,7 @@ def test_an_extended_run_that_was_killed_has_the_rows_of_a_whole_one(tmp_path):
     assert set(grown.trials["status"]) == {"finished"}
     pd.testing.assert_frame_equal(before, grown.epochs[grown.epochs["trial_id"] == old])
     pd.testing.assert_frame_equal(rows(tmp_path / "grown"), rows(tmp_path / "whole"))
-    pd.testing.assert_frame_equal(tests_of(tmp_path / "grown"), tests_of(tmp_path / "whole"))
+    pd.testing.assert_frame_equal(evaluated_of(tmp_path / "grown"), evaluated_of(tmp_path / "whole"))
     assert verify(tmp_path / "grown").difference is None
     (entry,) = grown.info["extensions"]
     assert entry["command"] == ["extend"] and entry["environment"]["rayat"]
