@@ -109,7 +109,9 @@ def test_an_extended_run_that_was_killed_has_the_rows_of_a_whole_one(tmp_path):
     assert set(grown.trials["status"]) == {"finished"}
     pd.testing.assert_frame_equal(before, grown.epochs[grown.epochs["trial_id"] == old])
     pd.testing.assert_frame_equal(rows(tmp_path / "grown"), rows(tmp_path / "whole"))
-    pd.testing.assert_frame_equal(evaluated_of(tmp_path / "grown"), evaluated_of(tmp_path / "whole"))
+    pd.testing.assert_frame_equal(
+        evaluated_of(tmp_path / "grown"), evaluated_of(tmp_path / "whole")
+    )
     assert verify(tmp_path / "grown").difference is None
     (entry,) = grown.info["extensions"]
     assert entry["command"] == ["extend"] and entry["environment"]["rayat"]
