@@ -4,7 +4,7 @@ Shapes, cheaper attacks, a switch between attacks and data pruning, drawn togeth
 trains with: PGD-10 at a constant rate. Then the winner once more, on seeds the search never saw:
 
     rayat run quickstart --out runs/found
-    rayat confirm runs/found --top 1 --seeds 3 --attack none --out runs/confirmed
+    rayat confirm runs/found --top 3 --seeds 3 --attack none --out runs/confirmed
 """
 
 from typing import Any

@@ -6,7 +6,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
@@ -70,13 +70,16 @@ def refuse_wrong(given: Mapping[str, Any], hints: Mapping[str, Any], of: str) ->
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the parameters' types as far as they are known where the function stands."""
     places = vars(sys.modules[function.__module__])
-    found = {}
+    found: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         hint = parameter.annotation
         if hint is parameter.empty or parameter.kind is parameter.VAR_KEYWORD:
             continue
         try:
-            found[name] = eval(hint, dict(places)) if isinstance(hint, str) else hint
+            one = type(
+                "One", (), {"__annotations__": {name: hint}}
+            )  # so that each stands for itself
+            found |= get_type_hints(one, dict(places), include_extras=True)
         except NameError:
             continue
     return found
