@@ -9,28 +9,11 @@ from pathlib import Path
 
 import rayat
 from rayat.compare.confirmed import lines
-from rayat.compare.ranking import ranked
+from rayat.compare.naming import told_apart
+from rayat.compare.ranking import ranking
 from rayat.compare.speedup import costs
 from rayat.compare.table import compare
 from rayat.compare.verdict import interval
-
-TARGET = "target"
-
-
-def methods(config: dict) -> str:
-    """Return what a configuration of the joint space is, in the words of its axes."""
-    attack, pruning = config["attack"], config["pruning"]
-    steps = f"-{attack['steps']}" if "steps" in attack else ""
-    parts = [
-        f"{config['lr']['shape']} {config['lr']['peak']:g}",
-        f"{attack['name']}{steps}",
-        *(config[key]["name"] for key in ("attack_schedule", "objective")),
-    ]
-    if pruning["name"] != "none":
-        warm = f", warm {pruning['warm_start']:g}" if pruning["warm_start"] else ""
-        parts.append(f"{pruning['name']} {pruning['fraction']:g}{warm}")
-    return ", ".join(part for part in parts if part not in ("none", "madry"))
-
 
 def searched(run: rayat.Run) -> list[tuple[str, float, float]]:
     """Return the arm's trials in the order of their end: id, passes that the search had paid, cost.
@@ -44,7 +27,7 @@ def searched(run: rayat.Run) -> list[tuple[str, float, float]]:
     for trial_id, paid in zip(reports["trial_id"], reports["passes_cum"], strict=True):
         last[trial_id] = float(paid)
         ended[trial_id] = sum(last.values())
-    goal = run.info["study"][TARGET]
+    goal = run.info["study"]["target"]
     found = []
     for trial_id in ended:
         (cost,) = costs(run, [trial_id], goal)
@@ -83,11 +66,12 @@ def main(folder: Path) -> None:
         rows = compare(done).rows
         (line,) = [line for line in lines(done, rows) if line.arm != "arm=baseline"]
         (row,) = [row for row in rows if row.arm == line.arm]
-        winner = ranked(run, run.info["study"][TARGET])
-        config = next(found for found in winner if found.arm == "arm=searched").config
+        order = ranking(run).order
+        winner = next(found for found in order if found.arm == "arm=searched")
+        control = next(found for found in order if found.arm == "arm=pgd-10")
         speed, robust = row.speed_up["passes"], row.robust_difference
         print(
-            f"| {name} | {methods(dict(config))} | {line.found_speed:.3g} | {interval(speed)} | "
+            f"| {name} | {told_apart(winner.config, control.config)} | {line.found_speed:.3g} | {interval(speed)} | "
             f"{interval(robust)} | {row.verdict} |"
         )
 

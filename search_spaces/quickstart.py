@@ -35,7 +35,7 @@ study = Study(
         "lr.peak": 0.1,
         "attack": PGD10,
         # A network is judged by one attack, whatever it was trained with.
-        "eval": {"eps": EPS, "steps": 4, "size": 200, "final_steps": 50},
+        "eval": {"eps": EPS, "steps": 4, "final_steps": 50},
     },
     controls={"pgd-10": {"lr.shape": "constant"}},
     space={

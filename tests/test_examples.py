@@ -151,6 +151,7 @@ def test_every_shipped_study_expands(path):
         ("scaling_table.py", ["dat", "m1", "m2", "m2-q7-2side", "m4", "m4-q7-2side"], "scaling.md"),
         ("collapse_table.py", ["collapse"], "collapse.md"),
         ("collapse_table.py", ["collapse_mended"], "collapse.md"),
+        ("joint_table.py", ["joint"], "joint.md"),
         ("suites_table.py", ["methods", "pgd-50", "autoattack", "0"], "methods-study.md"),
     ],
 )
@@ -173,6 +174,7 @@ def test_the_tables_of_the_documents_are_what_their_commands_print(script, argum
         ("methods", "docs/methods-study.md"),
         ("methods_mended", "docs/methods-study.md"),
         ("free_box", "docs/methods-study.md"),
+        ("joint/accel-0-confirmed", "README.md"),
     ],
 )
 def test_the_results_of_the_documents_are_what_compare_prints(folder, page):

@@ -24,16 +24,8 @@ def best(
     top: Annotated[
         int, typer.Option("--top", metavar="K", min=1, help="Configurations to show.")
     ] = 1,
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            "--baseline", metavar="ARM", help="Compare with this arm; default: the study's."
-        ),
-    ] = None,
-    target: Annotated[
-        float | None,
-        typer.Option("--target", metavar="VALUE", help="Rank by the cost to this value."),
-    ] = None,
+    baseline: options.Baseline = None,
+    target: options.Target = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -122,7 +114,7 @@ def what_if(
     budget: Annotated[
         str,
         typer.Option(
-            "--budget", metavar="B", help="A share of its passes (0.5), or passes (2e6, 20M)."
+            "--budget", metavar="B", help="A share of its passes (0.5), or passes (2e6, '20 Mpasses')."
         ),
     ] = "0.5",
     policy: Annotated[

@@ -21,16 +21,8 @@ def confirm(
         int,
         typer.Option("--seeds", metavar="N", min=1, help="Fresh seeds, that the search never saw."),
     ] = 5,
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            "--baseline", metavar="ARM", help="Compare with this arm; default: the study's."
-        ),
-    ] = None,
-    target: Annotated[
-        float | None,
-        typer.Option("--target", metavar="VALUE", help="Compare the cost to this value."),
-    ] = None,
+    baseline: options.Baseline = None,
+    target: options.Target = None,
     attack: Annotated[
         str, typer.Option("--attack", metavar="SUITE", help="Suite of the final table, or none.")
     ] = "autoattack",
@@ -43,9 +35,7 @@ def confirm(
     allow_open_cluster: options.AllowOpen = False,
     concurrency: options.Concurrency = None,
     out: options.Out = None,
-    report: Annotated[
-        bool, typer.Option("--report", help="At the end write the HTML report too.")
-    ] = False,
+    report: options.Report = False,
     json: options.Json = False,
 ) -> None:
     """Train the best of a run again, on fresh seeds.

@@ -11,6 +11,16 @@ import typer
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Baseline = Annotated[
+    str | None,
+    typer.Option("--baseline", metavar="ARM", help="Arm to compare with; default: the study's."),
+]
+Target = Annotated[
+    float | None,
+    typer.Option(
+        "--target", metavar="X", help="Value of the metric to reach; default: the study's."
+    ),
+]
 Report = Annotated[
     bool, typer.Option("--report", help="At the end print the verdict and write the HTML report.")
 ]

@@ -132,18 +132,8 @@ def compare(
         list[Path],
         typer.Argument(metavar="RUNS", help="Folder of a run, or of several.", show_default=False),
     ],
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            "--baseline", metavar="KEY=VALUE", help="Arm to compare with; default: the study's."
-        ),
-    ] = None,
-    target: Annotated[
-        float | None,
-        typer.Option(
-            "--target", metavar="X", help="Value of the metric to reach; default: the study's."
-        ),
-    ] = None,
+    baseline: options.Baseline = None,
+    target: options.Target = None,
     suite: Annotated[
         str | None,
         typer.Option(

@@ -149,7 +149,7 @@ def emulated(config: TrialConfig, native_bf16: bool | None) -> Iterator[str]:
     if config.precision == "bf16" and config.gpus_per_worker == 0 and native_bf16 is False:
         yield (
             "precision=bf16 is emulated on this machine's CPU, which has no unit for it, and is "
-            "several times slower than fp32 there (6.6 times on one such CPU); set precision=fp32"
+            "several times slower than fp32 there; set precision=fp32"
         )
 
 

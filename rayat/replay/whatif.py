@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +20,7 @@ from rayat.compare.text import count, fraction, percent, plural, printable
 from rayat.errors import LedgerError, StudyError
 from rayat.ledger.reader import Run, require_reports
 from rayat.ledger.status import Status
+from rayat.policies.spending import Budget
 from rayat.registry import POLICIES
 from rayat.replay.curves import Curve, run_curves
 from rayat.replay.simulate import simulate
@@ -37,7 +38,6 @@ SHIPPED = (
 )
 """The stopping policies that are replayed; Ray Tune's own are asked for by name (`ray:asha`)."""
 CUT = "cut short"
-SCALES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 DRAWN = ("random", "grid")
 """Searchers whose proposals do not depend on what trials report."""
 
@@ -127,7 +127,7 @@ def what_if(run: Run, budget: float | str = 0.5, policies: Sequence[str] = SHIPP
 
     Args:
         budget: a share of the recorded passes in (0, 1], or a number of passes above 1; as a text
-            also `50%` or `20M`.
+            also `50%` or `20 Mpasses`, as in a study.
         policies: replayed on the recorded curves in the recorded order of trials, each to its end.
 
     Raises:
@@ -198,17 +198,19 @@ def passes_of(budget: float | str, total: float) -> float:
         StudyError: it is no share in (0, 1] and no number of passes above 1.
     """
     text = str(budget).strip()
-    found = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(%|[kMG])?", text)
     value = math.nan
-    if found and not isinstance(budget, bool):
-        unit = found[2] or ""
-        value = float(found[1]) * (0.01 if unit == "%" else SCALES[unit])
-        if unit == "%" and value > 1:
-            value = math.nan
+    with contextlib.suppress(ValueError):
+        value = math.nan if isinstance(budget, bool) else float(text.removesuffix("%"))
+    if text.endswith("%"):
+        value = value / 100 if value <= 100 else math.nan
+    elif math.isnan(value) and not isinstance(budget, bool):
+        with contextlib.suppress(StudyError):
+            asked = Budget.parse(text)
+            value = max(asked.amount, math.nextafter(1, 2)) if asked.what == "passes" else math.nan
     if not value > 0 or not math.isfinite(value):
         raise StudyError(
             "a budget is a share of the passes such as 0.5 or 50%, or a number of passes such as "
-            f"2e6 or 20M, got {text!r}"
+            f"2e6 or '20 Mpasses', got {text!r}"
         )
     return total * value if value <= 1 else min(value, total)
 

@@ -10,26 +10,21 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from drivers import ACKNOWLEDGE
 
 from rayat.ledger.reader import read_run
 from rayat.ledger.schema import EPOCHS
 from rayat.replay.verify import verify
 
-DRIVER = """
+DRIVER = (
+    ACKNOWLEDGE
+    + """
 import sys
 from ray import tune
 from rayat.api.extending import extend
 from rayat.api.sweep import run
 from rayat.orchestration.cluster import cluster
-from rayat.runs.driver import Observer
 from rayat.study import Study
-
-class Acknowledge(Observer):
-    def begin(self, driver, concurrency):
-        self.driver = driver
-    def changed(self, trial_id, what):
-        if what == "report":
-            print(trial_id, self.driver.ledger.reported(trial_id), flush=True)
 
 def study(shapes, seeds):
     return Study(
@@ -57,6 +52,7 @@ with cluster(cpus=1):
     if verb == "again":
         assert extend(large, folder, observer=Acknowledge()).added == 0
 """
+)
 COSTS = [name for name in EPOCHS.names if "seconds" not in name]
 
 

@@ -10,26 +10,21 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from drivers import ACKNOWLEDGE
 
 from rayat.ledger.reader import read_run
 from rayat.ledger.schema import EPOCHS
 
 KILLS = 2, 10
 """At the size for CI, at that for the long run."""
-DRIVER = """
+DRIVER = (
+    ACKNOWLEDGE
+    + """
 import sys
 from ray import tune
 from rayat.orchestration.cluster import cluster
 from rayat.study import Study
-from rayat.runs.driver import Observer
 from rayat.api.sweep import resume, run
-
-class Acknowledge(Observer):
-    def begin(self, driver, concurrency):
-        self.driver = driver
-    def changed(self, trial_id, what):
-        if what == "report":
-            print(trial_id, self.driver.ledger.reported(trial_id), flush=True)
 
 study = Study(
     name="kill",
@@ -52,6 +47,7 @@ with cluster(cpus=1):
     else:
         resume(folder, observer=Acknowledge())
 """
+)
 TIMES = [name for name in EPOCHS.names if "seconds" in name] + ["reported_at", "attempt"]
 
 

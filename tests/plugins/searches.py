@@ -14,7 +14,6 @@ import os
 import random
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,8 +78,24 @@ def rises(config: TrialConfig, epoch: int) -> float:
     return 0.6 * (1 - math.exp(-epoch / slow)) + noise
 
 
-def drive(ledger: Ledger, value: Value = rises, said: Said = lambda text: None) -> None:
-    """Go on with a run to its end, two workers in step; what reports next says the ledger alone."""
+def soonest(live: list[str], ledger: Ledger) -> str:
+    """Return the trial that reports next of two workers in step: the ledger alone says which."""
+    return min(live[:WORKERS], key=ledger.reported)
+
+
+def drive(
+    ledger: Ledger,
+    value: Value = rises,
+    said: Said = lambda text: None,
+    pick: Callable[[list[str], Ledger], str] = soonest,
+    upto: float = math.inf,
+) -> None:
+    """Go on with a run to its end, or until so many reports came.
+
+    Args:
+        value: the metric of a configuration after an epoch. said: told what was acknowledged.
+        pick: which of the trials that may run reports next.
+    """
     search, configs = Search.of(ledger), {}
 
     def grow():
@@ -95,8 +110,9 @@ def drive(ledger: Ledger, value: Value = rises, said: Said = lambda text: None) 
         views.append(view(trial_id, configs[trial_id], entry["arm"]))
     policy = recorded(ledger.info["study"]["policy"])
     driver = Driver(ledger, policy, views, "val_robust_acc", grow=grow)
-    while live := driver.ready()[:WORKERS]:
-        trial_id = min(live, key=ledger.reported)
+    while (live := driver.ready()) and upto > 0:
+        upto -= 1
+        trial_id = pick(live, ledger)
         epoch = ledger.reported(trial_id) + 1
         row = {
             "epoch": epoch,
@@ -108,8 +124,9 @@ def drive(ledger: Ledger, value: Value = rises, said: Said = lambda text: None) 
     known = {row["trial_id"] for row in ledger.evaluations()}
     for trial_id in configs:
         if trial_id not in known and ledger.reported(trial_id):
-            got = value(configs[trial_id], EPOCHS)
-            row = {**SUITE, "trial_id": trial_id, "checkpoint": "best", "epoch": EPOCHS}
+            last = configs[trial_id].epochs
+            got = value(configs[trial_id], last)
+            row = {**SUITE, "trial_id": trial_id, "checkpoint": "best", "epoch": last}
             rows = [{**row, "robust_acc": got, "clean_acc": got + 0.2}]
             driver.message(trial_id, to_text(Evaluated(rows)))
 
@@ -162,8 +179,8 @@ def life(folder: Path, said: Said) -> None:
     (folder / "answer").write_text(text)
 
 
-def born(folder: Path, kill_at: int | None, draw: random.Random) -> tuple[int, list[str]]:
-    """Fork one driver and kill it a moment after its n-th word; return its end and its words."""
+def born(folder: Path, kill_at: int | None) -> tuple[int, list[str]]:
+    """Fork one driver and kill it once its n-th word is heard; return its end and its words."""
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
@@ -180,7 +197,7 @@ def born(folder: Path, kill_at: int | None, draw: random.Random) -> tuple[int, l
         for line in pipe:
             heard.append(line.strip())
             if len(heard) == kill_at:
-                time.sleep(draw.uniform(0, 0.003))  # into what follows
+                # It did not wait for us: what it does by now is in the middle of something.
                 os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), heard
 
@@ -192,7 +209,7 @@ def main(folder: Path, wanted: int) -> None:
     study().sha256()  # with torch
     (folder / "whole").mkdir()
     draw = random.Random(0)
-    code, words = born(folder / "whole", None, draw)
+    code, words = born(folder / "whole", None)
     assert code == 0
     kills, rounds = 0, 0
     acknowledged: list[list[str]] = []
@@ -203,7 +220,7 @@ def main(folder: Path, wanted: int) -> None:
         place.mkdir()
         while code != 0:
             step = draw.randint(1, max(2, len(words) // wanted))
-            code, heard = born(place, step if kills < wanted else None, draw)
+            code, heard = born(place, step if kills < wanted else None)
             assert code in (0, -signal.SIGKILL), f"the driver ended with {code} after {heard[-3:]}"
             if code != 0:
                 kills += 1

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import random
 
 import pytest
+import searches
 from ray import tune
 
-from rayat.config import TrialConfig
 from rayat.errors import StudyError
 from rayat.ledger.log import LOG, MAGIC, encode, read_log
 from rayat.ledger.repair import repair
 from rayat.ledger.status import Status
 from rayat.ledger.writer import Ledger
-from rayat.registry import POLICIES
 from rayat.replay.verify import verify
-from rayat.runs.driver import Driver
-from rayat.runs.record import run_info, view
+from rayat.runs.record import run_info
 from rayat.runs.search import Search
 from rayat.study import Study
-from rayat.training.messages import Report, to_text
 
 EPOCHS = 4
 PASSES = 100
@@ -44,37 +42,14 @@ def study(**fields):
     )
 
 
-def value(peak, epoch):
+def value(config, epoch):
     """Return an accuracy that rises with the epochs, the sooner the nearer the rate is to 0.1."""
-    return 0.5 - 0.1 * abs(math.log10(peak) + 1) - 0.05 / epoch
+    return 0.5 - 0.1 * abs(math.log10(config.lr.peak) + 1) - 0.05 / epoch
 
 
-def play(ledger, policy="none", upto=10**9):
-    """Go on with the run; return how many reports came."""
-    search, configs, said = Search.of(ledger), {}, 0
-
-    def grow():
-        new = search.grow()
-        configs.update({trial.trial_id: trial.config for trial in new})
-        return [view(trial.trial_id, trial.config, trial.arm) for trial in new]
-
-    views = []
-    for trial_id, entry in ledger.trials().items():
-        configs[trial_id] = TrialConfig.parse(json.loads(entry["config_json"]))
-        views.append(view(trial_id, configs[trial_id], entry["arm"]))
-    driver = Driver(ledger, POLICIES.build(policy), views, "val_robust_acc", grow=grow)
-    while (ready := driver.ready()) and said < upto:
-        # Two workers, in step.
-        for trial_id in ready[:2]:
-            epoch = ledger.reported(trial_id) + 1
-            row = {
-                "epoch": epoch,
-                "val_robust_acc": value(configs[trial_id].lr.peak, epoch),
-                "fwd_passes": PASSES,
-            }
-            driver.message(trial_id, to_text(Report(row, f"h:{ledger.folder}:{trial_id}")))
-            said += 1
-    return said
+def play(ledger, **how):
+    """Go on with the run, two workers in step."""
+    searches.drive(ledger, value, **how)
 
 
 def begin(asked, folder):
@@ -110,7 +85,7 @@ def test_the_policy_makes_a_budget_go_further(tmp_path):
     counts = {}
     for policy in ("none", "asha"):
         with begin(study(policy=policy), tmp_path / policy) as ledger:
-            play(ledger, policy)
+            play(ledger)
             counts[policy] = len(ledger.trials())
         assert verify(tmp_path / policy).difference is None
     assert counts["asha"] > counts["none"]
@@ -233,3 +208,80 @@ def test_controls_stand_beside_arms_and_axes_and_are_at_no_point_of_them():
     assert asked.trials()[0].config.lr.peak == 0.1
     chosen = asked.replace(only=("constant",))
     assert [t.arm for t in chosen.trials()] == ["arm=constant"]
+
+
+SEARCH = {"name": "optuna", "batch": 2, "startup": 2}
+
+
+@pytest.fixture
+def searching(tiny):
+    pytest.importorskip("optuna", reason="the extra `optuna` is not installed")
+    return tiny(
+        base={"epochs": 2},
+        space={
+            "lr.shape": tune.grid_search(["constant", "cosine"]),
+            "lr.peak": tune.loguniform(1e-3, 1),
+        },
+        draws=5,
+        seeds=(0, 1),
+        search=SEARCH,
+    )
+
+
+def at_random(order):
+    """Return a choice of who reports next that depends on nothing but `order`."""
+    draw = random.Random(order)
+    return lambda live, ledger: draw.choice(live)
+
+
+def proposals(folder):
+    with Ledger.open(folder) as ledger:
+        trials = sorted(
+            (t["arm"], t["seed"], json.loads(t["config_json"])["lr"]["peak"])
+            for t in ledger.trials().values()
+        )
+        assert len({t["trial_index"] for t in ledger.trials().values()}) == len(trials)
+    return trials
+
+
+def test_every_arm_has_its_budget_whoever_reports_first(searching, tmp_path):
+    for order in (0, 1):
+        with begin(searching, tmp_path / str(order)) as ledger:
+            play(ledger, pick=at_random(order))
+    first, second = (proposals(tmp_path / str(order)) for order in (0, 1))
+    assert first == second
+    assert len(first) == 2 * 5 * 2
+    assert verify(tmp_path / "0").difference is None
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+def test_a_killed_search_goes_on_to_the_proposals_of_the_whole_one(searching, tmp_path, share):
+    with begin(searching, tmp_path / "run") as ledger:
+        play(ledger, pick=at_random(0))
+    expected = proposals(tmp_path / "run")
+    path, records = tmp_path / "run" / LOG, []
+    read_log(path, records.append)
+    path.write_bytes(MAGIC + b"".join(map(encode, records[: int(share * len(records))])))
+    repair(tmp_path / "run")
+    with Ledger.open(tmp_path / "run") as ledger:
+        play(ledger, pick=at_random(5))
+    assert proposals(tmp_path / "run") == expected
+
+
+def test_the_plan_of_a_study_foresees_its_whole_budget(searching):
+    assert len(searching.trials()) == 2 * 2 * 2
+    assert len(searching.foreseen()) == 2 * 5 * 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"policy": "first-look"}, "policy 'first-look' waits for all trials"),
+        ({"space": {"lr.shape": tune.grid_search(["cosine"])}}, "has no axis to tune"),
+        ({"space": {"data.train_size": tune.randint(64, 128)}}, "cannot tune 'data.train_size'"),
+    ],
+)
+def test_what_a_growing_run_cannot_do_is_refused(tiny, fields, text):
+    space = {"lr.peak": tune.loguniform(1e-3, 1)}
+    with pytest.raises(StudyError, match=text):
+        tiny(**{"space": space, "search": "optuna", **fields})

@@ -1,0 +1,12 @@
+"""What scripts of drivers that tests kill begin with."""
+
+ACKNOWLEDGE = """
+from rayat.runs.driver import Observer
+
+class Acknowledge(Observer):
+    def begin(self, driver, concurrency):
+        self.driver = driver
+    def changed(self, trial_id, what):
+        if what == "report":
+            print(trial_id, self.driver.ledger.reported(trial_id), flush=True)
+"""
