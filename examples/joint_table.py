@@ -15,6 +15,7 @@ from rayat.compare.speedup import costs
 from rayat.compare.table import compare
 from rayat.compare.verdict import interval
 
+
 def searched(run: rayat.Run) -> list[tuple[str, float, float]]:
     """Return the arm's trials in the order of their end: id, passes that the search had paid, cost.
 
@@ -71,8 +72,8 @@ def main(folder: Path) -> None:
         control = next(found for found in order if found.arm == "arm=pgd-10")
         speed, robust = row.speed_up["passes"], row.robust_difference
         print(
-            f"| {name} | {told_apart(winner.config, control.config)} | {line.found_speed:.3g} | {interval(speed)} | "
-            f"{interval(robust)} | {row.verdict} |"
+            f"| {name} | {told_apart(winner.config, control.config)} | {line.found_speed:.3g} | "
+            f"{interval(speed)} | {interval(robust)} | {row.verdict} |"
         )
 
 

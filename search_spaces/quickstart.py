@@ -1,7 +1,7 @@
 """What should I train digits with? A dozen schedules searched, a minute and a half, no download.
 
-Shapes, cheaper attacks, a switch between attacks and data pruning, drawn together, beside what one
-trains with: PGD-10 at a constant rate. Then the winner once more, on seeds the search never saw:
+Shapes, cheaper attacks, schedules of them and data pruning, drawn together, beside what one trains
+with: PGD-10 at a constant rate. Then the three best once more, on seeds the search never saw:
 
     rayat run quickstart --out runs/found
     rayat confirm runs/found --top 3 --seeds 3 --attack none --out runs/confirmed

@@ -113,9 +113,7 @@ def what_if(
     run: options.Run,
     budget: Annotated[
         str,
-        typer.Option(
-            "--budget", metavar="B", help="A share of its passes (0.5), or passes (2e6, '20 Mpasses')."
-        ),
+        typer.Option("--budget", metavar="B", help="A share of its passes (0.5), or '20 Mpasses'."),
     ] = "0.5",
     policy: Annotated[
         str | None,

@@ -105,7 +105,15 @@ def test_a_budget_too_small_for_one_report_finds_nothing():
 
 @pytest.mark.parametrize(
     ("text", "passes"),
-    [(0.5, 50), ("50%", 50), (1, 100), (20, 20), ("2e1", 20), ("1 kpasses", 100), ("0.02 kpasses", 20)],
+    [
+        (0.5, 50),
+        ("50%", 50),
+        (1, 100),
+        (20, 20),
+        ("2e1", 20),
+        ("1 kpasses", 100),
+        ("0.02 kpasses", 20),
+    ],
 )
 def test_a_budget_is_a_share_or_passes(text, passes):
     assert passes_of(text, 100) == pytest.approx(passes)
