@@ -1,10 +1,10 @@
 """What should I train digits with? A dozen schedules searched, a minute and a half, no download.
 
 Shapes, cheaper attacks, schedules of them and data pruning, drawn together, beside what one trains
-with: PGD-10 at a constant rate. Then the three best once more, on seeds the search never saw:
+with: PGD-10 at a constant rate. Then the two best once more, on seeds the search never saw:
 
     rayat run quickstart --out runs/found
-    rayat confirm runs/found --top 3 --seeds 3 --attack none --out runs/confirmed
+    rayat confirm runs/found --top 2 --seeds 3 --attack none --out runs/confirmed
 """
 
 from typing import Any
