@@ -37,6 +37,7 @@ from rayat.search.domains import is_domain, is_grid, refuse_empty
 from rayat.search.growing import refuse_unsearchable
 from rayat.search.labels import domain_json, label, names, only
 from rayat.search.plan import Plan, Trial
+from rayat.search.random import first_seed
 from rayat.search.rules import refuse_unknown_rules
 from rayat.studyfile import execute
 
@@ -84,7 +85,9 @@ class Study(BaseModel):
         None, description="axes that each arm tunes for itself; null: the rest of the space"
     )
     draws: int = Field(1, ge=1, description="nuisance draws per arm: every arm's equal budget")
-    draw_seed: int = Field(0, ge=0)
+    draw_seed: int = Field(
+        0, ge=0, description="what is drawn; other seeds, other draws, however near they are"
+    )
     budget: str | None = Field(
         None, description="what the search may cost, such as '40 Mpasses' or '2 h' of all trials"
     )
@@ -259,7 +262,7 @@ class Study(BaseModel):
             arms,
             found.nuisance,
             self.draws,
-            self.draw_seed,
+            first_seed(self.draw_seed),
             self.seeds,
             tuple(arm for arm in map(control, self.controls) if arm in arms),
             self.exclude,

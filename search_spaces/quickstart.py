@@ -27,7 +27,8 @@ study = Study(
     name="quickstart",
     description=__doc__,
     base={
-        "data.name": "digits",
+        # More than the usual tenth judges: with fewer the search would choose by luck.
+        "data": {"name": "digits", "val_size": 300},
         "model": {"name": "cnn", "norm": "batch"},
         "epochs": 14,
         "batch_size": 64,
@@ -58,8 +59,8 @@ study = Study(
     seeds=(0,),
     draws=12,
     metric="val_robust_acc",
-    # Fixed before the runs, below what the control reached in pilot runs with seeds 17 and 18.
-    target=0.65,
+    # Fixed before the runs, below what the control reached in pilot runs with seeds 17 to 19.
+    target=0.69,
     policy="accel",
     baseline="arm=pgd-10",
     final_eval=False,

@@ -23,7 +23,7 @@ from rayat.compare.confirmed import (
 from rayat.compare.ranking import Found, comparable, ranking
 from rayat.compare.table import compare
 from rayat.errors import LedgerError, StudyError, quoted
-from rayat.ledger.files import located, replace_file
+from rayat.ledger.files import located, replace_file, seen_from
 from rayat.ledger.info import RUN, read_info
 from rayat.ledger.reader import Run as Tables
 from rayat.ledger.reader import read_run, require_reports
@@ -81,7 +81,7 @@ def confirm(
     run = require_reports(read_run(folder))
     adopt(folder)  # methods of the study's own
     place = run_folder(f"confirm-{run.info['study']['name']}"[:64], out, None)
-    study, origin = _study(run, folder, top, seeds, baseline, target)
+    study, origin = _study(run, folder, place, top, seeds, baseline, target)
     if attack is not None:
         from rayat.suites.base import suite
 
@@ -109,6 +109,7 @@ def confirm(
 def _study(
     run: Tables,
     folder: Path,
+    place: Path,
     top: int,
     seeds: int,
     baseline: str | None,
@@ -147,7 +148,7 @@ def _study(
         protocol=study.get("protocol", "honest"),
     )
     origin = {
-        "run": str(folder),
+        "run": seen_from(place, folder),
         "study_sha256": run.info.get("study_sha256"),
         "configurations": int(run.trials["config_id"].nunique()),
         CONFIRMS: {label(name): as_found(found) for name, found in named.items()},
@@ -161,9 +162,10 @@ def _refuse_another(place: Path, folder: Path, study: Study, origin: dict[str, A
         raise LedgerError(f"{place} is the run that is to be confirmed; choose another --out")
     info = read_info(place)
     held = info.get("origin") or {}
-    if not confirms(info) or held.get("run") != origin["run"]:
+    # Not by its path: a search and its confirmation may have been moved, or copied elsewhere.
+    if not confirms(info) or held.get("study_sha256") != origin["study_sha256"]:
         raise LedgerError(
-            f"{place} holds another run than a confirmation of {quoted(origin['run'])}; choose "
+            f"{place} holds another run than a confirmation of {quoted(str(folder))}; choose "
             "another folder with --out"
         )
     then = {
@@ -182,7 +184,7 @@ def _refuse_another(place: Path, folder: Path, study: Study, origin: dict[str, A
         if before != now[what]:
             shown = f": {before} then, {now[what]} now" if not isinstance(before, dict) else ""
             raise LedgerError(
-                f"{place} confirms {quoted(origin['run'])} otherwise than asked, as {what} differ"
+                f"{place} confirms {quoted(str(folder))} otherwise than asked, as {what} differ"
                 f"{shown}; choose another folder with --out"
             )
 

@@ -11,7 +11,7 @@ from rayat.api import sweep
 from rayat.compare.select import best_trial
 from rayat.config import TrialConfig
 from rayat.errors import LedgerError
-from rayat.ledger.files import located
+from rayat.ledger.files import located, seen_from
 from rayat.ledger.reader import read_run
 from rayat.orchestration.cluster import LOCAL, Where
 from rayat.orchestration.execute import Options
@@ -70,6 +70,10 @@ def refit(
         raise LedgerError(f"{run_folder} has no trial to refit: let the run finish one first")
     adopt(run_folder)
     config = TrialConfig.parse(json.loads(config_json)).replace(changes or {})
-    origin = {"run": str(run_folder), "trial_id": trial_id, "changes": dict(changes or {})}
+    origin = {
+        "run": seen_from(located(folder), run_folder),
+        "trial_id": trial_id,
+        "changes": dict(changes or {}),
+    }
     name = f"refit-{run.info['study']['name']}"[:64]
     return train(config, folder, where, observer, command, name=name, origin=origin)

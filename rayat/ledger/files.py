@@ -27,6 +27,11 @@ def located(path: str | Path) -> Path:
     return Path(os.path.abspath(Path(path).expanduser()))
 
 
+def seen_from(folder: Path, path: Path) -> str:
+    """Return where `path` is as seen from `folder`: it holds where both are moved or copied."""
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
 @contextlib.contextmanager
 def naming(path: Path, doing: str) -> Iterator[None]:
     """Turn an `OSError` into a `LedgerError` that names the file and says what to do."""

@@ -125,30 +125,31 @@ def wall_seconds(
     return total
 
 
-def shares(group: Group) -> dict[str, float]:
-    """Return the share of passes that validation takes in the first trial of every arm, by id."""
+def shares(group: Group) -> list[tuple[Trial, float]]:
+    """Return the first trial of every arm with the share of its passes that validation takes."""
     firsts = {trial.arm: trial for trial in reversed(group.trials)}
-    return {t.trial_id: group.cost.validation_share(t.config) for t in firsts.values()}
+    return [(trial, group.cost.validation_share(trial.config)) for trial in firsts.values()]
 
 
 def costly_validation(groups: Sequence[Group]) -> list[str]:
-    """Return a warning per group whose validation is above its budget, with what to change."""
-
-    found = []
-    for group in groups:
-        above = {t: share for t, share in shares(group).items() if share > VALIDATION_BUDGET}
-        if not above:
-            continue
-        most = max(above, key=lambda trial_id: above[trial_id])
-        worst = next(trial for trial in group.trials if trial.trial_id == most)
-        others = f" and {len(above) - 1} more arms" if len(above) > 1 else ""
-        keys = group.cost.remedies(worst.config).items()
-        advice = " or ".join(f"{key}={value}" for key, value in keys) or "train on more images"
-        found.append(
-            f"validation is {above[most]:.0%} of the passes of {worst.arm}{others}, above "
-            f"{VALIDATION_BUDGET:.0%}: set {advice}"
-        )
-    return found
+    """Return one warning if validation is above its budget anywhere, with the worst's remedies."""
+    above = [
+        (share, trial, group)
+        for group in groups
+        for trial, share in shares(group)
+        if share > VALIDATION_BUDGET
+    ]
+    if not above:
+        return []
+    share, worst, group = max(above, key=lambda found: found[0])
+    keys = group.cost.remedies(worst.config).items()
+    advice = " or ".join(f"{key}={value}" for key, value in keys) or "train on more images"
+    more = len(above) - 1
+    others = f", in {more} more configuration{'s' * (more > 1)} too" if more else ""
+    return [
+        f"validation is {share:.0%} of the passes of {worst.arm}, above {VALIDATION_BUDGET:.0%}"
+        f"{others}: set {advice}"
+    ]
 
 
 def slow_threads(trials: Sequence[Trial], slots: Mapping[str, int]) -> list[str]:
@@ -234,7 +235,7 @@ def facts(
                 "backward_passes_per_epoch": group.cost.backward_passes,
                 "validation_passes": group.cost.eval_forward_passes
                 + group.cost.eval_backward_passes,
-                "validation_share": max(shares(group).values()),
+                "validation_share": max(share for _, share in shares(group)),
             }
             for group in groups
         ],

@@ -63,7 +63,7 @@ class Searcher(Part):
             space: Ray Tune's domains by axis; for an adaptive searcher also their JSON form
                 (`search.domains`). Not empty.
             draws: the budget: points in all, or for `random` samples of each point of its grids.
-            seed: the study's `draw_seed`.
+            seed: of the first draw, from the study's `draw_seed` (`random.first_seed`).
             told: all points so far in the order of their proposal, every one of them with its
                 value. Not adaptive: always empty.
             fit: the form of a point; what is returned has it.

@@ -83,6 +83,7 @@ class Plan:
         space: Tune's domains of the nuisance axes, or their JSON forms.
         controls: the arms that are trained as they stand: none of the space is theirs.
         exclude: combinations that no arm's search may propose.
+        draw_seed: the seed of the first draw (`random.first_seed`), draw k has this number + k.
         budget: what all that is proposed may cost (`policies.spending`); it is then proposed in
             rounds, and `draws` is the most points of an arm.
     """

@@ -15,8 +15,9 @@ from rayat.search.domains import Domain, is_function
 class Random(Searcher):
     """Every draw samples each domain once; every arm gets the same draws, grids are tried whole.
 
-    Draw k is sampled with the seed `draw_seed + k`, and one that repeats an earlier one is passed
-    over: more draws keep the earlier ones. A space with fewer points than draws is refused.
+    Draw k is sampled with the k-th seed of the study's `draw_seed` (`first_seed`), and one that
+    repeats an earlier one is passed over: more draws keep the earlier ones. Studies with other
+    draw seeds draw independently. A space with fewer points than draws is refused.
 
     Source: Bergstra and Bengio 2012; Ray Tune's variant generator.
     """
@@ -38,6 +39,20 @@ class Random(Searcher):
                 "search='grid' with draws=1 for every point once"
             )
         return points
+
+
+def first_seed(draw_seed: int) -> int:
+    """Return the seed of a study's first draw; draw k has this number + k.
+
+    Draw seeds that follow each other, as repetitions of a search mostly have, are spread far apart:
+    else they would share all but the first of their draws. 0 stays what it is.
+    """
+    if draw_seed == 0:
+        return 0
+    import numpy as np
+
+    spread = np.random.SeedSequence(draw_seed).generate_state(1)[0]
+    return int(spread) >> 1  # numpy's seeds end at 2**32: there is room for draws
 
 
 TRIES = 50

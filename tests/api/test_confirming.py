@@ -48,7 +48,7 @@ def test_a_search_is_confirmed_on_fresh_seeds_also_after_an_interrupt(local_ray,
     assert sorted(set(done.trials["seed"])) == [4, 5], "seeds that the search never saw"
     assert set(done.trials["arm"]) == {"arm=baseline", "arm=found-1", "arm=found-2"}
     origin = done.info["origin"]
-    assert origin["run"] == str(search.folder) and origin["configurations"] == 4
+    assert origin["run"] == "../search" and origin["configurations"] == 4
     was = origin["confirms"]["arm=found-1"]
     configs = search.trials.set_index("config_id")["config_json"]
     ours, theirs = (
@@ -61,14 +61,18 @@ def test_a_search_is_confirmed_on_fresh_seeds_also_after_an_interrupt(local_ray,
     assert was["value"] == search.trials.set_index("config_id").loc[was["config_id"], "best_value"]
     table = done.evals[done.evals["suite"] == "fgsm"]
     assert len(table) == 6 and set(table["checkpoint"]) == {"best"} and set(table["n"]) == {16}
-    found = done.compare()
-    assert found.accuracy_source == "test, fgsm"
-    assert found.headline.startswith(
+    shown = done.compare()
+    assert shown.accuracy_source == "test, fgsm"
+    assert shown.headline.startswith(
         "Nothing confirmed: none of the best 2 configurations of the 4 that were tried is"
     )
-    assert found.confirmed[0].was.startswith("lr.shape=constant")
+    assert shown.confirmed[0].was.startswith("lr.shape=constant")
     assert not (tmp_path / "again" / "train-with.json").exists()
-    again = rayat.confirm(search.folder, tmp_path / "again", **ask)
+    (tmp_path / "kept").mkdir()
+    for name in ("search", "again"):  # moved together they still belong together
+        (tmp_path / name).rename(tmp_path / "kept" / name)
+    found = tmp_path / "kept" / "search"
+    again = rayat.confirm(found, tmp_path / "kept" / "again", **ask)
     same = ["trial_id", "attempts", "started_at", "ended_at"]
     assert again.trials[same].equals(done.trials[same]), "nothing is trained twice"
     assert again.evals.equals(done.evals), "nothing is measured twice"
@@ -77,11 +81,11 @@ def test_a_search_is_confirmed_on_fresh_seeds_also_after_an_interrupt(local_ray,
         ({"seeds": 3}, "seeds differ: .4, 5. then"),
     ):
         with pytest.raises(LedgerError, match=f"otherwise than asked, as the {what}"):
-            rayat.confirm(search.folder, tmp_path / "again", **{**ask, **change})
+            rayat.confirm(found, tmp_path / "kept" / "again", **{**ask, **change})
     with pytest.raises(LedgerError, match="is the run that is to be confirmed"):
-        rayat.confirm(search.folder, search.folder, **ask)
+        rayat.confirm(found, found, **ask)
     with pytest.raises(ConfigError, match="top should be greater than or equal to 1, got 0"):
-        rayat.confirm(search.folder, tmp_path / "none", **{**ask, "top": 0})
+        rayat.confirm(found, tmp_path / "none", **{**ask, "top": 0})
     assert not (tmp_path / "none").exists()
 
 

@@ -85,8 +85,8 @@ def test_dear_validation_is_named_with_what_to_change(rayat, study):
     facts = json.loads(rayat("plan", study, "--cpus", 2, *changed, "--json").stdout)
     # 3 x 512 of 3 x 1024; a third of the training is 1024.
     assert facts["warnings"] == [
-        "validation is 33% of the passes of lr.shape=cosine,attack.steps=1 and 1 more arms, above "
-        "25%: set eval.every=2 or eval.size=42 or eval.steps=1"
+        "validation is 33% of the passes of lr.shape=cosine,attack.steps=1, above 25%, in 1 more "
+        "configuration too: set eval.every=2 or eval.size=42 or eval.steps=1"
     ]
     lines = rayat("plan", study, "--cpus", 2, *changed).stdout.splitlines()
     assert sum(line.startswith("warning ") for line in lines) == 1
