@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rayat.compare.bootstrap import LEVEL, Estimate, mean_difference
+from rayat.compare.bootstrap import Estimate, mean_difference
 from rayat.errors import StudyError, nearest, quoted
 from rayat.ledger.reader import Run
+from rayat.resampling import LEVEL
 
 CHECKPOINTS = ("best", "last")
 VALIDATION = "validation"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.compare.accuracy import Accuracies, accuracies
-from rayat.compare.bootstrap import MIN_PAIRS, Estimate
+from rayat.compare.bootstrap import Estimate
 from rayat.compare.comparison import plain
 from rayat.compare.confirmed import as_file, chosen, confirms, final_suite, level
 from rayat.compare.ranking import Found, Ranking, comparable, ranking
@@ -22,6 +22,7 @@ from rayat.layers import flatten
 from rayat.ledger.files import located, replace_file
 from rayat.ledger.reader import Run, require_reports
 from rayat.ledger.status import Status
+from rayat.resampling import MIN_PAIRS
 
 LENGTH = 60
 """Characters of a setting that the text shows whole."""

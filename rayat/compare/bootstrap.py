@@ -10,11 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-RESAMPLES = 10_000
-RESAMPLING_SEED = 0
-LEVEL = 0.95
-MIN_PAIRS = 3
-"""With fewer seeds there is no interval, and therefore no verdict (design: honest numbers)."""
+from rayat.resampling import LEVEL, MIN_PAIRS, resample
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ def ratio_of_means(
     value = float(top.mean() / bottom.mean())
     if len(top) < MIN_PAIRS:
         return Estimate(value, None, None, len(top))
-    drawn = _resample(len(top))
+    drawn = resample(len(top))
     # A ratio's natural scale is the logarithm: twice as fast and half as fast are equally far.
     logs = np.log(top[drawn].mean(axis=1) / bottom[drawn].mean(axis=1))
     low, high = _interval(logs, math.log(value), len(top), level)
@@ -63,13 +59,9 @@ def mean_difference(
     value = float(differences.mean())
     if len(differences) < MIN_PAIRS:
         return Estimate(value, None, None, len(differences))
-    means = differences[_resample(len(differences))].mean(axis=1)
+    means = differences[resample(len(differences))].mean(axis=1)
     low, high = _interval(means, value, len(differences), level)
     return Estimate(value, low, high, len(differences))
-
-
-def _resample(n: int) -> NDArray[np.int64]:
-    return np.random.default_rng(RESAMPLING_SEED).integers(0, n, size=(RESAMPLES, n))
 
 
 def _interval(

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rayat.compare.accuracy import MeanSd
-from rayat.compare.bootstrap import RESAMPLES, RESAMPLING_SEED, Estimate
+from rayat.compare.bootstrap import Estimate
 from rayat.ledger.status import Status
 from rayat.measurement import Values, key
+from rayat.resampling import RESAMPLES, RESAMPLING_SEED
 
 
 @dataclass(frozen=True)

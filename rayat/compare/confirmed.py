@@ -13,13 +13,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rayat.compare.bootstrap import LEVEL
 from rayat.compare.comparison import ArmRow, Line
 from rayat.compare.naming import told_apart
 from rayat.compare.ranking import Found
 from rayat.compare.text import factor, fraction, plural, printable
 from rayat.compare.verdict import HEADLINE, interval
 from rayat.ledger.reader import Run
+from rayat.resampling import LEVEL
 from rayat.search.axes import SEARCHED, control
 
 BASELINE = "baseline"

@@ -13,11 +13,12 @@ from rayat.compare.measured import shown
 from rayat.compare.ranking import Found, comparable, ranking
 from rayat.compare.select import SOUND
 from rayat.compare.speedup import counts_passes
-from rayat.compare.text import plural, printable, split_arm
+from rayat.compare.text import plural, printable
 from rayat.errors import LedgerError, quoted
 from rayat.layers import flatten
 from rayat.ledger.reader import Run, require_reports
 from rayat.ledger.status import Status
+from rayat.search.labels import split_arm
 
 MOST_VALUES = 8
 """Numbers of an axis that are told one by one; more become three groups of equal size."""

@@ -10,14 +10,13 @@ from typing import Any
 import pandas as pd
 
 from rayat.compare.measured import against, differing, of_trials
-from rayat.compare.text import printable, split_arm, split_parts
+from rayat.compare.text import printable
 from rayat.errors import StudyError, nearest
 from rayat.layers import flatten
 from rayat.ledger.reader import Run
 from rayat.ledger.status import Status
+from rayat.search.labels import matching, split_parts
 
-NAME_KEYS = ("name", "shape")
-"""`attack=pgd` means `attack.name=pgd`, `lr=cosine` means `lr.shape=cosine`."""
 SOUND = [status for status in Status if status.is_sound]
 """Trials whose best value may choose a configuration; those that broke may not."""
 WHOLE = [s for s in SOUND if s.is_final and s is not Status.STOPPED]
@@ -74,12 +73,7 @@ def match_arms(run: Run, text: str) -> list[str]:
         StudyError: no arm matches; the text lists them.
     """
     known = arms(run)
-    if text in known:
-        return [text]
-    wanted = split_arm(text if "=" in text.partition(",")[0] else f"arm={text}")
-    found = [
-        arm for arm in known if wanted and all(_holds(run, arm, k, v) for k, v in wanted.items())
-    ]
+    found = matching(text, known, lambda arm, key: _held(run, arm, key))
     if not found:
         raise StudyError(
             f"no arm matches {printable(text)!r}{nearest(text, known)}; arms: {_list(known)}"
@@ -191,26 +185,11 @@ def _ranked(trials: pd.DataFrame) -> list[str]:
     return [*map(str, table["config_id"]), *map(str, rest)]
 
 
-def _holds(run: Run, arm: str, key: str, value: str) -> bool:
-    axes = split_arm(arm)
-    for name in (key, *(f"{key}.{part}" for part in NAME_KEYS)):
-        if name in axes:
-            return _same(axes[name], value)
-        if f"cfg.{name}" in run.trials:
-            held = run.trials.loc[run.trials["arm"] == arm, f"cfg.{name}"].unique()
-            return len(held) == 1 and _same(held[0], value)
-    return False
-
-
-def _same(held: Any, wanted: str) -> bool:
-    text = str(held).lower()
-    # An axis over whole parts is labelled `pgd(steps=5)`; its name alone is enough.
-    if wanted.lower() in (text, text.partition("(")[0]):
-        return True
-    try:
-        return float(held) == float(wanted)
-    except (TypeError, ValueError):
-        return False
+def _held(run: Run, arm: str, key: str) -> list[Any]:
+    """Return the values that an arm's trials have under a key; none where no trial has it."""
+    if f"cfg.{key}" not in run.trials:
+        return []
+    return list(run.trials.loc[run.trials["arm"] == arm, f"cfg.{key}"].unique())
 
 
 def _list(names: list[str]) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rayat.compare.bootstrap import LEVEL, Estimate, ratio_of_means
+from rayat.compare.bootstrap import Estimate, ratio_of_means
 from rayat.ledger.reader import Run
 from rayat.ledger.state import PASSES
 from rayat.ledger.status import Status
+from rayat.resampling import LEVEL
 
 AXES = {"passes": "passes_cum", "seconds": "seconds_cum", "epochs": "epoch"}
 """Cost axes and their column of the epochs table. Passes and seconds hold the attack, selection and

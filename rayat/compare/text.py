@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from rayat.search.labels import split_arm
+
 UNITS = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 NONE = "-"
 """What stands where nothing was measured."""
@@ -64,27 +66,6 @@ def percent(level: float) -> str:
 def plural(n: int, what: str) -> str:
     """Return `1 seed`, `3 seeds`."""
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
-
-
-def split_parts(text: str) -> list[str]:
-    """Return the parts between commas, but those inside brackets, which belong to a value."""
-    parts, depth = [""], 0
-    for c in text:
-        depth += (c in "([{") - (c in ")]}")
-        if c == "," and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += c
-    return [part for part in parts if part.strip()]
-
-
-def split_arm(arm: str) -> dict[str, str]:
-    """Return the axes of an arm's label: `lr=cosine(peak=0.1,floor=0),epochs=5` has two.
-
-    A part without `=` has an empty value.
-    """
-    pairs = (part.partition("=") for part in split_parts(arm))
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def short_arms(arms: list[str]) -> tuple[str, dict[str, str]]:

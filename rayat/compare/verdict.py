@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rayat.compare.bootstrap import MIN_PAIRS, Estimate
+from rayat.compare.bootstrap import Estimate
 from rayat.compare.speedup import CUT, Cost
 from rayat.compare.text import factor, fraction, plural, printable
+from rayat.resampling import MIN_PAIRS
 
 HEADLINE = "passes"
 """The axis that decides: exact and repeatable on a noisy machine; seconds stand next to it."""
