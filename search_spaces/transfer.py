@@ -4,6 +4,7 @@ Three winners of the joint search as they were found, nothing tuned here, beside
 piecewise rate, which has the same peak. Any copy of CIFAR-10 in two Parquet files does:
 
     rayat run transfer --set data.path=CIFAR10 --out runs/transfer
+    rayat run transfer --set data.path=CIFAR10 --arm pgd-10 --seeds 17 --out runs/pilot   # target
 """
 
 from typing import Any
@@ -62,5 +63,7 @@ study = Study(
         },
     },
     seeds=(0, 1, 2),
+    # Below 98 % of what the control reached in a pilot run with seed 17, which is not used here.
+    target=0.33,
     baseline="arm=pgd-10",
 )
