@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rayat.compare.bootstrap import Estimate, mean_difference
+from rayat.compare.bootstrap import ONCE, Estimate, Intervals
 from rayat.errors import StudyError, nearest, quoted
 from rayat.ledger.reader import Run
-from rayat.resampling import LEVEL
 
 CHECKPOINTS = ("best", "last")
 VALIDATION = "validation"
@@ -70,7 +69,7 @@ class Accuracies:
         arm: Mapping[int, str],
         baseline: Mapping[int, str],
         checkpoint: str = "best",
-        level: float = LEVEL,
+        by: Intervals = ONCE,
     ) -> Estimate | None:
         """Return the robust accuracy that the arm has above the baseline; None without a pair."""
         ours = self.of(arm, checkpoint, "robust")
@@ -78,7 +77,7 @@ class Accuracies:
         seeds = sorted(set(ours) & set(theirs))
         if not seeds:
             return None
-        return mean_difference([ours[s] for s in seeds], [theirs[s] for s in seeds], level)
+        return by.difference([ours[s] for s in seeds], [theirs[s] for s in seeds])
 
     def differing(
         self, arm: Mapping[int, str], baseline: Mapping[int, str], checkpoint: str = "best"

@@ -15,6 +15,8 @@ from typing import Any
 
 import pandas as pd
 
+from rayat.compare.intervals import UNTIL
+from rayat.compare.intervals import shared as shared_looks
 from rayat.compare.select import arms, match_arm
 from rayat.compare.text import printable
 from rayat.errors import StudyError
@@ -85,6 +87,8 @@ def beside(runs: Sequence[Run], target: float | None = None) -> Run:
     data = [entry for run in runs for entry in run.info.get("data") or ()]
     info = {**first, "study": study, "data": data, BESIDE: _said(names, runs), "origin": {}}
     info.pop("extensions", None)
+    info.pop(UNTIL, None)
+    info |= shared_looks([run.info for run in runs])
     return Run(runs[0].folder, info, joined(trials), **others)
 
 

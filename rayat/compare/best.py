@@ -11,7 +11,8 @@ from typing import Any
 from rayat.compare.accuracy import Accuracies, accuracies
 from rayat.compare.bootstrap import Estimate
 from rayat.compare.comparison import plain
-from rayat.compare.confirmed import as_file, chosen, confirms, final_suite, level
+from rayat.compare.confirmed import as_file, chosen, confirms, final_suite
+from rayat.compare.intervals import intervals
 from rayat.compare.ranking import Found, Ranking, comparable, ranking
 from rayat.compare.speedup import AXES, costs, paired, speed_up
 from rayat.compare.table import compare, sound
@@ -168,16 +169,16 @@ def _standing(run: Run, place: int, found: Found, by: Ranking, quality: Accuraci
     base, goal = by.baseline, math.inf if by.target is None else by.target
     is_baseline = found.config_id == base.config_id
     own, theirs = (costs(run, each.trial_ids.values(), goal) for each in (found, base))
-    pairs, at = paired(theirs, own), level(run.info)
-    speeds = {axis: None if is_baseline else speed_up(pairs, axis, at) for axis in AXES}
+    pairs, by_ = paired(theirs, own), intervals(run.info)
+    speeds = {axis: None if is_baseline else speed_up(pairs, axis, by_) for axis in AXES}
     robust, verdict, text = None, "baseline", ""
     if not is_baseline:
         ids = sound(own, found.trial_ids), sound(theirs, base.trial_ids)
         if not quality.differing(*ids):
-            robust = quality.difference(*ids, level=at)
-        verdict = word(pairs, speeds[HEADLINE], robust)
+            robust = quality.difference(*ids, by=by_)
+        verdict = word(pairs, speeds[HEADLINE], robust, by_.least)
         shown = math.nan if by.target is None else by.target
-        text = sentence(found.arm, base.arm, shown, pairs, speeds, robust)
+        text = sentence(found.arm, base.arm, shown, pairs, speeds, robust, by_.least)
     mine, other = flatten(found.config), flatten(base.config)
     names = [*mine, *(name for name in other if name not in mine)]
     return Standing(

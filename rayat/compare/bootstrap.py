@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,50 @@ class Estimate:
     high: float | None
     pairs: int
     bound: Literal["", "<", ">"] = ""
+
+
+class Intervals(Protocol):
+    """How a paired comparison gets its interval."""
+
+    @property
+    def level(self) -> float:
+        """With which an interval holds."""
+
+    @property
+    def least(self) -> int:
+        """Pairs without which there is no interval, and no verdict."""
+
+    @property
+    def method(self) -> str:
+        """What it is, in words."""
+
+    def ratio(self, numerator: Sequence[float], denominator: Sequence[float]) -> Estimate:
+        """Return mean(numerator) / mean(denominator), positive values paired by place."""
+        ...
+
+    def difference(self, values: Sequence[float], others: Sequence[float]) -> Estimate:
+        """Return mean(values - others), paired by place."""
+        ...
+
+
+@dataclass(frozen=True)
+class Once:
+    """The bootstrap interval of a number of seeds that was fixed beforehand."""
+
+    level: float = LEVEL
+    least: int = MIN_PAIRS
+    method: str = "bootstrap interval over paired seeds"
+
+    def ratio(self, numerator: Sequence[float], denominator: Sequence[float]) -> Estimate:
+        """Return `ratio_of_means`."""
+        return ratio_of_means(numerator, denominator, self.level)
+
+    def difference(self, values: Sequence[float], others: Sequence[float]) -> Estimate:
+        """Return `mean_difference`."""
+        return mean_difference(values, others, self.level)
+
+
+ONCE = Once()
 
 
 def ratio_of_means(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rayat.compare.accuracy import MeanSd
-from rayat.compare.bootstrap import Estimate
+from rayat.compare.bootstrap import ONCE, Estimate
 from rayat.ledger.status import Status
 from rayat.measurement import Values, key
 from rayat.resampling import RESAMPLES, RESAMPLING_SEED
@@ -102,6 +102,7 @@ class Figures:
         apart: the settings that split the arms into groups, with their values; empty for one group.
         accuracy_source, tested: where accuracies come from; whether that is the test set.
         level: of each interval: 0.95, in a confirmation higher, so that all hold together.
+        method: how the intervals are made.
         headline: the verdict in one sentence.
         notes: what a reader must know before believing the table.
         rows: the arms.
@@ -120,6 +121,7 @@ class Figures:
     accuracy_source: str
     tested: bool
     level: float
+    method: str
     headline: str
     notes: tuple[str, ...]
     rows: tuple[ArmRow, ...]
@@ -135,7 +137,10 @@ class Figures:
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `json.dumps(..., allow_nan=False)` takes; null for unknown."""
         tree: dict[str, Any] = plain(asdict(self))
-        tree["interval"] = {"level": self.level, "resamples": RESAMPLES, "seed": RESAMPLING_SEED}
+        by: dict[str, Any] = {"resamples": RESAMPLES, "seed": RESAMPLING_SEED}
+        by = by if self.method == ONCE.method else {"method": self.method}
+        tree["interval"] = {"level": self.level, **by}
+        del tree["method"]
         return tree
 
 

@@ -127,7 +127,7 @@ def setting_lines(comparison: Figures) -> list[str]:
     return [
         *lines,
         f"accuracy: {printable(comparison.accuracy_source)}; speed-up: the baseline's cost over "
-        f"the arm's, {percent(comparison.level)} bootstrap interval over paired seeds",
+        f"the arm's, {percent(comparison.level)} {comparison.method}",
     ]
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rayat.compare.bootstrap import Estimate, ratio_of_means
+from rayat.compare.bootstrap import ONCE, Estimate, Intervals
 from rayat.ledger.reader import Run
 from rayat.ledger.state import PASSES
 from rayat.ledger.status import Status
-from rayat.resampling import LEVEL
 
 AXES = {"passes": "passes_cum", "seconds": "seconds_cum", "epochs": "epoch"}
 """Cost axes and their column of the epochs table. Passes and seconds hold the attack, selection and
@@ -110,7 +109,7 @@ def paired(baseline: Iterable[Cost], arm: Iterable[Cost]) -> list[tuple[Cost, Co
 
 
 def speed_up(
-    pairs: Sequence[tuple[Cost, Cost]], axis: str, level: float = LEVEL
+    pairs: Sequence[tuple[Cost, Cost]], axis: str, by: Intervals = ONCE
 ) -> Estimate | None:
     """Return cost(baseline) / cost(arm) as a ratio of means over the pairs.
 
@@ -120,7 +119,7 @@ def speed_up(
 
     Args:
         pairs: from `paired`, the baseline first.
-        axis: a key of `AXES`. level: of the interval.
+        axis: a key of `AXES`. by: how the interval is made.
     """
     top = [baseline.costs[axis] for baseline, _ in pairs]
     bottom = [arm.costs[axis] for _, arm in pairs]
@@ -129,7 +128,7 @@ def speed_up(
     baseline_there = all(baseline.reached for baseline, _ in pairs)
     arm_there = all(arm.reached for _, arm in pairs)
     if baseline_there and arm_there:
-        return ratio_of_means(top, bottom, level)
+        return by.ratio(top, bottom)
     if not baseline_there and not arm_there:
         return None
     limit = float(np.mean(top) / np.mean(bottom))

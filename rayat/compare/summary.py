@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from rayat.compare import intervals
 from rayat.compare.accuracy import Accuracies, measured_on
 from rayat.compare.comparison import ArmRow
 from rayat.compare.confirmed import confirms, level
@@ -120,6 +121,7 @@ def notes(
     for extension in run.info.get("extensions") or ():
         if extension.get("note"):
             found.append(f"Extended on {extension['time'][:10]}: {extension['note']}.")
+    found += intervals.notes(run.info)
     going = sum(not status.is_final for status in statuses)
     if going:
         found.append(f"The run is not over: {going} of {len(statuses)} trials have no end yet.")

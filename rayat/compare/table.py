@@ -10,6 +10,7 @@ from typing import Any
 
 from rayat.compare import export, render
 from rayat.compare.accuracy import CHECKPOINTS, Accuracies, MeanSd, accuracies
+from rayat.compare.bootstrap import Intervals
 from rayat.compare.comparison import ArmRow, Figures
 from rayat.compare.confirmed import (
     BASELINE,
@@ -17,9 +18,9 @@ from rayat.compare.confirmed import (
     confirms,
     final_suite,
     label,
-    level,
     lines,
 )
+from rayat.compare.intervals import intervals
 from rayat.compare.measured import Group, against, differing, grouped, of_trials, said
 from rayat.compare.select import Choice, arms, choose, match_arm, match_arms, several_arms
 from rayat.compare.speedup import (
@@ -85,12 +86,13 @@ def compare(
     choices = choose(run)
     name, name_origin = _baseline(run, baseline, choices)
     quality = accuracies(run, suite or final_suite(run))
+    by = intervals(run.info)
     groups = grouped(run, _firsts(choices), name)
     rows, main = [], None
     for group in groups:
         found = goal(run, choices[group.baseline or name].trial_ids.values(), target)
         main = main or found
-        rows += _group_rows(run, group, name, choices, found[0], quality, level(run.info))
+        rows += _group_rows(run, group, name, choices, found[0], quality, by)
     assert main is not None
     everyone, left_out = rows, []
     if only:
@@ -112,7 +114,8 @@ def compare(
         apart=apart(groups),
         accuracy_source=quality.source,
         tested=quality.tested,
-        level=level(run.info),
+        level=by.level,
+        method=by.method,
         headline=answer(run, everyone, main[0])
         if confirms(run.info) and name == label(BASELINE)
         else headline(rows, groups, name),
@@ -155,7 +158,7 @@ def _group_rows(
     choices: Mapping[str, Choice],
     target: float | None,
     quality: Accuracies,
-    level: float,
+    by: Intervals,
 ) -> list[ArmRow]:
     """Return the rows of arms that were measured alike: compared if one is their baseline."""
     base = choices[group.baseline or named]
@@ -171,7 +174,7 @@ def _group_rows(
         elif arm != group.baseline:
             differs = quality.differing(choices[arm].trial_ids, base.trial_ids)
         rows.append(
-            _row(choices[arm], base, group.measured, differs, own, theirs, quality, target, level)
+            _row(choices[arm], base, group.measured, differs, own, theirs, quality, target, by)
         )
     return sorted(rows, key=_order)
 
@@ -185,14 +188,14 @@ def _row(
     theirs: list[Cost],
     quality: Accuracies,
     target: float | None,
-    level: float,
+    by: Intervals,
 ) -> ArmRow:
     ids, is_baseline = choice.trial_ids, choice.arm == baseline.arm
     pairs = [] if differs else paired(theirs, own)
     alone = is_baseline or bool(differs)
-    speeds = {axis: None if alone else speed_up(pairs, axis, level) for axis in AXES}
+    speeds = {axis: None if alone else speed_up(pairs, axis, by) for axis in AXES}
     outcomes = sound(own, ids), sound(theirs, baseline.trial_ids)
-    robust = None if alone else quality.difference(*outcomes, level=level)
+    robust = None if alone else quality.difference(*outcomes, by=by)
     everyone = not differs and all(cost.reached for cost in own)
     shown = math.nan if target is None else target
     if is_baseline:
@@ -204,8 +207,9 @@ def _row(
             f"measured differently ({said(differs)})."
         )
     else:
-        verdict = word(pairs, speeds[HEADLINE], robust)
-        text = sentence(choice.arm, baseline.arm, shown, pairs, speeds, robust) + _accidents(own)
+        verdict = word(pairs, speeds[HEADLINE], robust, by.least)
+        text = sentence(choice.arm, baseline.arm, shown, pairs, speeds, robust, by.least)
+        text += _accidents(own)
     shown_ids = alike(own, ids)
     return ArmRow(
         arm=choice.arm,

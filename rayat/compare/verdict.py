@@ -17,7 +17,10 @@ interval shows no loss; docs/papers.md 9.2 uses one point for "as good as"."""
 
 
 def word(
-    pairs: Sequence[tuple[Cost, Cost]], speed: Estimate | None, robust: Estimate | None
+    pairs: Sequence[tuple[Cost, Cost]],
+    speed: Estimate | None,
+    robust: Estimate | None,
+    least: int = MIN_PAIRS,
 ) -> str:
     """Return the verdict on an arm.
 
@@ -25,13 +28,14 @@ def word(
         pairs: trials of baseline and arm by seed.
         speed: speed-up on the headline axis.
         robust: robust accuracy above the baseline's.
+        least: pairs without which there is no verdict.
 
     Returns:
         `faster`, `faster but less robust`, `faster, robustness unclear`, `slower`,
         `no difference shown`, `not reached`, `stopped before the target`, the same two of the
         baseline, or `no verdict (2 seeds)`.
     """
-    if len(pairs) < MIN_PAIRS:
+    if len(pairs) < least:
         return f"no verdict ({plural(len(pairs), 'seed')})"
     for who, side in (("", [arm for _, arm in pairs]), ("baseline ", [base for base, _ in pairs])):
         short = [cost.fate for cost in side if not cost.reached]
@@ -57,9 +61,10 @@ def sentence(
     pairs: Sequence[tuple[Cost, Cost]],
     speeds: Mapping[str, Estimate | None],
     robust: Estimate | None,
+    least: int = MIN_PAIRS,
 ) -> str:
     """Return the verdict with the numbers behind it."""
-    verdict = word(pairs, speeds[HEADLINE], robust)
+    verdict = word(pairs, speeds[HEADLINE], robust, least)
     name, other, goal = printable(arm), printable(baseline), fraction(target)
     n, speed, seconds = len(pairs), speeds[HEADLINE], speeds["seconds"]
     reached = sum(cost.reached for _, cost in pairs)
@@ -75,7 +80,7 @@ def sentence(
     elif speed is None:
         said = f"{name}: {verdict}"
     elif verdict.startswith("no verdict"):
-        said = f"{name}: {verdict}, at least {MIN_PAIRS} are needed; " + (
+        said = f"{name}: {verdict}, at least {least} are needed; " + (
             f"passes of {other} over its own: {limited(speed)}"
         )
     else:
