@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+RULE = 2
+"""The version of the rule. `run.json` keeps it as `collapse_rule`, so that a run's decisions are
+made again by the rule that made them; runs from before there were two have 1."""
 FALL = 0.20
 """Validation robust accuracy lost in a collapse, as a fraction (docs/papers.md 1.6: 20 points)."""
 SPAN = 2
@@ -20,33 +23,58 @@ TIE = 1e-9
 """0.60 - 0.40 is a fall of 0.20 although its rounded difference is a little less."""
 
 
+KEPT = 0.8
+"""Share of the clean accuracy before the fall that a collapse leaves: a network that loses its
+clean accuracy too is unstable, at a rate too high for it, and mostly recovers."""
 ALIVE = 0.12
 """Of `CleanWatch`: robust accuracy that was never above this has nothing to lose in a collapse."""
-LEFT, KEPT = 0.4, 0.8
-"""Of `CleanWatch`: share of its best below which robust accuracy falls, and above which clean
-accuracy stays."""
+LEFT = 0.4
+"""Of `CleanWatch`: share of its best below which robust accuracy falls."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Robust accuracies of one epoch: on the validation split and on the training batches."""
+    """Robust accuracies of one epoch: on the validation split and on the training batches.
+
+    Attributes:
+        clean: accuracy on the validation split without attack; None: not known.
+    """
 
     epoch: int
     val: float
     train: float
+    clean: float | None = None
+
+
+def rule_of(info: Mapping[str, Any]) -> int:
+    """Return the version of the rule that a run was made with.
+
+    Args:
+        info: what its `run.json` holds, or what a merged run keeps of each.
+    """
+    return int(info.get("collapse_rule", 1))
 
 
 class Watch:
-    """Follows the reports of one trial; its state is a function of them in order."""
+    """Follows the reports of one trial; its state is a function of them in order.
 
-    def __init__(self) -> None:
+    Args:
+        rule: 2; 1, which asked neither for the gap nor for the clean accuracy, only to make the
+            decisions of earlier runs again.
+    """
+
+    def __init__(self, rule: int = RULE) -> None:
+        self._rule = rule
         self._seen: list[Seen] = []
 
     def fall(self, epoch: int, row: Mapping[str, Any]) -> tuple[Seen, Seen] | None:
         """Return from where and to where a trial collapsed in this epoch, None if it did not.
 
-        Validation robust accuracy fell by 0.20 or more from one of the last two epochs while robust
-        accuracy on the training batches rose. A value that was not measured is no fall.
+        Validation robust accuracy fell by 0.20 or more from one of the last two epochs, while
+        robust accuracy on the training batches rose and now stands 0.20 or more above it, and at
+        least 0.8 of the clean accuracy is left: the network fools its own attack and has unlearned
+        nothing else. A value that was not measured is no fall; an unknown clean accuracy is not
+        asked.
 
         Args:
             epoch: 1-based. row: the report, keys as in the ledger's `epochs` table.
@@ -55,7 +83,8 @@ class Watch:
         if now is None:
             return None
         for before in self._past(epoch):
-            if before.val - now.val >= FALL - TIE and now.train > before.train:
+            fell = before.val - now.val >= FALL - TIE and now.train > before.train
+            if fell and (self._rule == 1 or (_fools_itself(now) and _kept(before, now))):
                 return before, now
         return None
 
@@ -66,7 +95,7 @@ class Watch:
         """
         fall, now = self.fall(epoch, row), _seen(epoch, row)
         if fall is not None and row.get("rollback_epoch") is not None:
-            now = Seen(epoch, fall[0].val, fall[0].train)
+            now = replace(fall[0], epoch=epoch)
         self._seen = [*self._past(epoch), *([] if now is None else [now])]
 
     def _past(self, epoch: int) -> list[Seen]:
@@ -94,8 +123,21 @@ class CleanWatch:
         return fell
 
 
+def _fools_itself(now: Seen) -> bool:
+    return now.train - now.val >= FALL - TIE
+
+
+def _kept(before: Seen, now: Seen) -> bool:
+    if before.clean is None or now.clean is None:
+        return True
+    return now.clean >= KEPT * before.clean
+
+
 def _seen(epoch: int, row: Mapping[str, Any]) -> Seen | None:
-    val, train = row.get("val_robust_acc"), row.get("train_robust_acc")
-    if val is None or train is None or not (math.isfinite(val) and math.isfinite(train)):
+    val, train, clean = (
+        value if value is not None and math.isfinite(value) else None
+        for value in map(row.get, ("val_robust_acc", "train_robust_acc", "val_clean_acc"))
+    )
+    if val is None or train is None:
         return None
-    return Seen(epoch, float(val), float(train))
+    return Seen(epoch, float(val), float(train), None if clean is None else float(clean))

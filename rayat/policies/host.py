@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rayat.collapse import RULE
 from rayat.ledger.status import Status
 from rayat.policies.base import Decision, Policy, TrialView
 from rayat.policies.outcomes import Outcomes
@@ -46,6 +47,7 @@ class Host:
         stop_collapsed: whether catastrophic overfitting ends a trial.
         spending: of a search with a budget; the trials of an arm that has spent its share are
             stopped at their next report.
+        collapse_rule: the version of the rule for catastrophic overfitting (`collapse.rule_of`).
     """
 
     def __init__(
@@ -54,10 +56,11 @@ class Host:
         metric: str,
         stop_collapsed: bool = True,
         spending: Spending | None = None,
+        collapse_rule: int = RULE,
     ) -> None:
         self.policy, self.metric, self.stop_collapsed = policy.fresh(), metric, stop_collapsed
         self.spending = spending
-        self._outcomes = Outcomes(metric)
+        self._outcomes = Outcomes(metric, collapse_rule)
         self._judged: dict[str, int] = {}
 
     def expect(self, trials: Iterable[TrialView]) -> None:

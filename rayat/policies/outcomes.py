@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rayat.collapse import Watch
+from rayat.collapse import RULE, Watch
 from rayat.policies.base import Decision
 
 
@@ -16,10 +16,11 @@ class Outcomes:
     Args:
         metric: the study's metric; like the training loss it must stay finite. A value that was
             not measured (None or no key) is not a divergence.
+        collapse_rule: the version of the rule `collapsed`.
     """
 
-    def __init__(self, metric: str = "val_robust_acc") -> None:
-        self.metric = metric
+    def __init__(self, metric: str = "val_robust_acc", collapse_rule: int = RULE) -> None:
+        self.metric, self._rule = metric, collapse_rule
         self._watches: dict[str, Watch] = {}
 
     def observe(self, trial_id: str, epoch: int, row: Mapping[str, Any]) -> Decision | None:
@@ -50,7 +51,7 @@ class Outcomes:
         return None
 
     def _collapsed(self, trial_id: str, epoch: int, row: Mapping[str, Any]) -> Decision | None:
-        watch = self._watches.setdefault(trial_id, Watch())
+        watch = self._watches.setdefault(trial_id, Watch(self._rule))
         fall = watch.fall(epoch, row)
         watch.add(epoch, row)
         if fall is None:
@@ -61,13 +62,17 @@ class Outcomes:
             f"{before.val:.4f} (epoch {before.epoch}) to {now.val:.4f} (epoch {epoch}) while "
             f"training robust accuracy rose from {before.train:.4f} to {now.train:.4f}"
         )
-        evidence = {
+        if self._rule > 1 and now.clean is not None:
+            sentence += f" and clean accuracy stayed, at {now.clean:.4f}"
+        evidence: dict[str, Any] = {
             "from_epoch": before.epoch,
             "val_before": before.val,
             "val_now": now.val,
             "train_before": before.train,
             "train_now": now.train,
         }
+        if self._rule > 1:
+            evidence |= {"clean_before": before.clean, "clean_now": now.clean}
         back = row.get("rollback_epoch")
         if back is None:
             return Decision("stop", "collapsed", sentence, evidence)

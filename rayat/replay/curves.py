@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from rayat.collapse import RULE, rule_of
 from rayat.errors import LedgerError, nearest
 from rayat.ledger.files import located
 from rayat.ledger.info import RUN
@@ -61,6 +62,7 @@ class Curve:
         seconds: cost per epoch.
         truth: robust accuracy per epoch that no policy sees; NaN where unknown.
         stop_collapsed: whether its run ended trials that collapsed.
+        collapse_rule: by which version of the rule.
     """
 
     view: TrialView
@@ -69,6 +71,7 @@ class Curve:
     seconds: Array
     truth: Array
     stop_collapsed: bool = True
+    collapse_rule: int = RULE
 
     def best(self, epochs: int) -> int:
         """Return the index of the best observed epoch among the first `epochs`."""
@@ -235,6 +238,7 @@ def build(
     name: str,
     signs: Sequence[Mapping[str, Any]] = (),
     stop_collapsed: bool = True,
+    collapse_rule: int = RULE,
 ) -> Curve:
     """Return a curve from its columns; NaN is what was not measured.
 
@@ -254,7 +258,7 @@ def build(
         for epoch in range(1, len(robust) + 1)
     )
     seen = np.where(np.isfinite(robust), robust, -np.inf)
-    return Curve(view, rows, seen, seconds, truth, stop_collapsed)
+    return Curve(view, rows, seen, seconds, truth, stop_collapsed, collapse_rule)
 
 
 def _signs(part: pd.DataFrame, at: Iterable[int], length: int) -> list[dict[str, Any]]:
@@ -277,6 +281,7 @@ def run_curves(run: Run) -> list[Curve]:
     folder = run.folder
     metric = run.info.get("metric", METRIC)
     stop_collapsed = bool(run.info["study"].get("stop_collapsed", True))
+    collapse = stop_collapsed, rule_of(run.info)
     reports = dict(list(run.epochs.groupby("trial_id", sort=False)))
     curves = []
     for trial in run.trials.sort_values("trial_index").to_dict("records"):
@@ -300,7 +305,7 @@ def run_curves(run: Run) -> list[Curve]:
             signs[-1]["outcome"] = Status.DIVERGED
         truth = smooth(robust)
         curves.append(
-            build(view, robust, clean, seconds, truth, rates, str(folder), signs, stop_collapsed)
+            build(view, robust, clean, seconds, truth, rates, str(folder), signs, *collapse)
         )
     if not curves:
         raise LedgerError(f"{folder} holds no trial with a value of {metric}; nothing to replay")

@@ -69,7 +69,9 @@ def simulate(
         workers: trials that run at once, at least 1.
         start_cost: median reports that a start or a resume takes.
     """
-    host = Host(policy, METRIC, all(curve.stop_collapsed for curve in curves))
+    # Curves that an earlier rule cut short have nothing after what it took for a collapse.
+    rule = min(curve.collapse_rule for curve in curves)
+    host = Host(policy, METRIC, all(curve.stop_collapsed for curve in curves), collapse_rule=rule)
     by_name = {curve.view.trial_id: curve for curve in curves}
     host.expect(curve.view for curve in curves)
     overhead = start_cost * float(np.median(np.concatenate([c.seconds for c in curves])))

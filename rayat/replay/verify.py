@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rayat.collapse import rule_of
 from rayat.errors import LedgerError, quoted
 from rayat.ledger.files import located
 from rayat.ledger.log import LOG, Record, read_log
@@ -111,7 +112,8 @@ class _Again:
             raise LedgerError("the log has reports before its run; it is damaged")
         study = info["study"]
         policy, stop = recorded(study["policy"]), bool(study.get("stop_collapsed", True))
-        host = Host(policy, str(info["metric"]), stop, Spending.of(info))
+        made_by = merged(info)[part - 1] if part else info
+        host = Host(policy, str(info["metric"]), stop, Spending.of(info), rule_of(made_by))
         members = [name for name in self.state.trials if self._parts.get(name, 0) == part]
         host.expect(map(self._view, members))
         return host

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from rayat.collapse import rule_of
 from rayat.errors import LedgerError
 from rayat.ledger.rows import report_row
 from rayat.ledger.status import Status
@@ -95,7 +96,9 @@ class Driver:
     ) -> None:
         self.ledger, self.metric = ledger, metric
         self.trials = {trial.trial_id: trial for trial in trials}
-        self.host = Host(policy, metric, stop_collapsed, Spending.of(ledger.info))
+        self.host = Host(
+            policy, metric, stop_collapsed, Spending.of(ledger.info), rule_of(ledger.info)
+        )
         self.interrupted = False
         self.halted = self.warning = ""
         self.halts, self._begun = halts, halts.clock()

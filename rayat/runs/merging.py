@@ -277,7 +277,10 @@ def _own_parts(runs: Sequence[Held], names: Sequence[str]) -> dict[str, Any]:
 def _record(part: Part) -> dict[str, Any]:
     """Return what the new run keeps of one that it was merged from."""
     info = part.held.info
-    kept = ("created_at", "environment", "cluster", "command", "study_sha256", EXTENSIONS, "origin")
+    kept = (
+        *("created_at", "environment", "cluster", "command", "study_sha256"),
+        *("collapse_rule", EXTENSIONS, "origin"),
+    )
     return {
         "run": str(part.held.folder),
         **{key: info[key] for key in kept if info.get(key)},

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rayat.collapse import RULE
 from rayat.config import TrialConfig
 from rayat.errors import LedgerError, quoted
 from rayat.ledger.keys import SCHEMA_VERSION
@@ -89,6 +90,7 @@ def run_info(
         "study": study.tree(),
         "study_sha256": study.sha256(),
         "metric": study.metric,
+        "collapse_rule": RULE,
         "data": data,
         "environment": describe_environment(),
         "cluster": capacity.record() if capacity is not None else None,

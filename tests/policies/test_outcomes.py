@@ -36,7 +36,8 @@ def first(vals, trains):
     ("vals", "trains", "expected"),
     [
         ([0.30, 0.35, 0.05], [0.4, 0.5, 0.9], (3, "collapsed")),
-        ([0.60, 0.40, 0.40], [0.4, 0.5, 0.6], (2, "collapsed")),  # exactly 0.20, in floats less
+        ([0.60, 0.40, 0.40], [0.4, 0.6, 0.6], (2, "collapsed")),  # exactly 0.20, in floats less
+        ([0.60, 0.40, 0.42], [0.4, 0.59, 0.61], None),  # the training batches are no 0.20 above
         ([0.60, 0.50, 0.40], [0.4, 0.5, 0.6], (3, "collapsed")),  # in two steps
         ([0.60, 0.53, 0.47, 0.41, 0.35], [0.4, 0.5, 0.6, 0.7, 0.8], None),  # slower
         ([0.60, 0.41, 0.41], [0.4, 0.5, 0.6], None),  # 0.19
@@ -49,6 +50,30 @@ def first(vals, trains):
 )
 def test_collapse(vals, trains, expected):
     assert first(vals, trains) == expected
+
+
+def test_a_network_that_loses_its_clean_accuracy_too_is_unstable_and_not_collapsed():
+    """At too high a rate both fall for an epoch, and come back; earlier runs ended such trials."""
+    before, after = rows([0.4, 0.1], [0.3, 0.5])
+    before["val_clean_acc"], after["val_clean_acc"] = 0.7, 0.55
+    for rule, judged in ((1, "collapsed"), (2, None)):
+        outcomes = Outcomes(collapse_rule=rule)
+        outcomes.observe("a", 1, before)
+        decision = outcomes.observe("a", 2, after)
+        assert (decision and decision.rule) == judged
+        assert decision is None or "clean" not in decision.sentence, "as it was written then"
+    outcomes = Outcomes()
+    outcomes.observe("a", 1, before)
+    decision = outcomes.observe("a", 2, {**after, "val_clean_acc": 0.56})
+    assert decision.sentence.endswith(
+        "rose from 0.3000 to 0.5000 and clean accuracy stayed, at 0.5600"
+    )
+    assert decision.evidence["clean_before"] == 0.7 and decision.evidence["clean_now"] == 0.56
+
+
+def test_a_dip_that_training_shares_is_no_collapse():
+    """Recorded on digits, PGD-2 at a rate of 0.18: the trial ended at 0.70."""
+    assert first([0.525, 0.325, 0.56], [0.423, 0.433, 0.48]) is None
 
 
 def test_the_sentence_names_both_falls():
