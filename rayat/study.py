@@ -85,9 +85,7 @@ class Study(BaseModel):
         None, description="axes that each arm tunes for itself; null: the rest of the space"
     )
     draws: int = Field(1, ge=1, description="nuisance draws per arm: every arm's equal budget")
-    draw_seed: int = Field(
-        0, ge=0, description="what is drawn; other seeds, other draws, however near they are"
-    )
+    draw_seed: int = Field(0, ge=0, description="other seeds draw independently, also near ones")
     budget: str | None = Field(
         None, description="what the search may cost, such as '40 Mpasses' or '2 h' of all trials"
     )
