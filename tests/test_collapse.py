@@ -64,3 +64,19 @@ def test_neither_question_holds_the_other_on_recorded_trials():
             if clean.suspect >= 2:
                 by_clean.add(trial)
     assert (len(by_rule), len(by_clean), len(by_rule & by_clean)) == (3, 4, 0)
+
+
+def test_what_an_unstable_training_recovers_from_is_no_collapse():
+    """The counts of docs/collapse.md: nothing was ended there, and the trial came back to 0.70."""
+    run = read_run(Path(__file__).parents[1] / "results" / "unstable")
+    ended: dict[int, set[str]] = {1: set(), 2: set()}
+    for trial, rows in run.epochs.sort_values("epoch").groupby("trial_id"):
+        for rule, found in ended.items():
+            watch = Watch(rule)
+            for each in rows.to_dict("records"):
+                if watch.fall(each["epoch"], each):
+                    found.add(trial)
+                watch.add(each["epoch"], each)
+    assert len(ended[1]) == 1 and not ended[2]
+    last = run.trials.set_index("trial_id")["last_value"]
+    assert last[ended[1].pop()] >= 0.69
