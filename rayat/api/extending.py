@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rayat.api.sweep import carry_out, refuse_what_cannot_run, resume, warned
+from rayat.compare.intervals import UNTIL
+from rayat.compare.repeated import Design
 from rayat.data.identity import source_key
+from rayat.errors import StudyError
 from rayat.ledger.files import located
 from rayat.ledger.provenance import describe_environment
 from rayat.ledger.writer import Ledger
@@ -26,6 +30,7 @@ from rayat.runs.extending import (
     missing,
 )
 from rayat.runs.joined import joined_data, joined_parts
+from rayat.runs.looks import Looks, asked_for, begun, design_of, first_look
 from rayat.runs.record import Summary, declared, run_info
 from rayat.runs.resuming import other_packages
 from rayat.runs.search import Search, identity
@@ -40,6 +45,7 @@ def extend(
     options: Options | None = None,
     observer: Observer | None = None,
     command: Sequence[str] | None = None,
+    most: int | None = None,
 ) -> Summary:
     """Train in a run's folder what a study has that the run has not, and nothing else.
 
@@ -48,6 +54,7 @@ def extend(
 
     Args:
         command: what `run.json` keeps of this extension; None: that of this process.
+        most: add seeds until verdicts are decided, to so many; None: the study's seeds alone.
 
     Raises:
         StudyError: the study contradicts the run: the field and both values.
@@ -58,14 +65,45 @@ def extend(
     with Ledger.open(folder) as ledger:
         trials = study.trials()
         grown = growth(folder, ledger.info, study)
+        until = _until(folder, ledger.info, study, grown, most)
         searched = Search.of(ledger) is not None
-        new = [] if searched else missing(folder, ledger.trials(), trials)
+        asked = asked_for(ledger.info)
+        new = [] if searched else missing(folder, ledger.trials(), trials, asked)
         if grown or new:
-            return _train(ledger, study, trials, new, grown, where, options, observer, command)
-        whole = _whole(ledger)
+            return _train(
+                ledger, study, trials, new, grown, until, where, options, observer, command
+            )
+        whole = _whole(ledger) if until is None else None
+        before = len(ledger.trials())
     if whole is not None:
         return whole
-    return replace(resume(folder, where, options, observer), added=0)
+    done = resume(folder, where, options, observer, until=until)
+    return replace(done, added=sum(done.statuses.values()) - before if done.decided else 0)
+
+
+def _until(
+    folder: Path, held: Mapping[str, Any], study: Study, grown: Growth, most: int | None
+) -> Design | None:
+    """Return the looks that a run of fixed seeds gets now; None where nothing changes.
+
+    Raises:
+        StudyError: seeds by hand where they follow from verdicts, or other looks than the run has.
+    """
+    until = held.get(UNTIL)
+    if until is None:
+        return None if most is None else design_of(study, most, first_look(held))
+    if most is None or grown.seeds:
+        raise StudyError(
+            f"{folder} holds a run whose seeds follow from its verdicts; leave --seeds as they "
+            "were and give --until-decided, or choose another folder with --out"
+        )
+    if most != until["most"]:
+        raise StudyError(
+            f"{folder} holds a run whose intervals are made for --max-seeds {until['most']}, got "
+            f"{most}: more looks would make them too narrow; choose another folder with --out"
+        )
+    design_of(study, most)
+    return None
 
 
 def _whole(ledger: Ledger) -> Summary | None:
@@ -73,12 +111,16 @@ def _whole(ledger: Ledger) -> Summary | None:
     search = Search.of(ledger)
     if ledger.unfinished() or (search is not None and search.grow()):
         return None
+    looks = Looks.of(ledger)
+    if looks is not None and not looks.over:
+        return None
     configs = declared(ledger)
     if ledger.info["study"].get("final_eval", True) and final_eval.missing(ledger, configs):
         return None
     statuses = [ledger.status(trial_id) for trial_id in configs]
     counts = {status: statuses.count(status) for status in dict.fromkeys(statuses)}
-    return Summary(ledger.folder, counts, added=0)
+    decided = "" if looks is None else looks.said()
+    return Summary(ledger.folder, counts, added=0, decided=decided)
 
 
 def _train(
@@ -87,6 +129,7 @@ def _train(
     trials: Sequence[Trial],
     new: Sequence[Trial],
     grown: Growth,
+    until: Design | None,
     where: Where,
     options: Options | None,
     observer: Observer | None,
@@ -96,6 +139,7 @@ def _train(
 
     Args:
         trials: all that are known of the study. new: those that the run lacks.
+        until: the looks that the run gets now.
     """
     folder, local, before = ledger.folder, where.address is None, len(ledger.trials())
     # Of a search that proposes as it goes, a sample stands for what it may propose.
@@ -120,6 +164,7 @@ def _train(
         joined = joined_data(ledger.info["data"], data, known)
         total = None if "search" in fresh else len(configs)
         info = {**larger(ledger, fresh, joined, grown, total), **parts}
+        info |= {} if until is None else {UNTIL: begun(until)}
         warnings = warned(study, new, data, observer)
         others, note = other_packages(ledger), info[EXTENSIONS][-1]["note"]
         for text in filter(None, (others, note)):

@@ -23,7 +23,7 @@ from rayat.ledger.files import checkpoint_folder
 from rayat.ledger.reader import Run as Tables
 from rayat.ledger.reader import read_run
 from rayat.own.parts import adopt
-from rayat.replay.verify import Verification, verify
+from rayat.replay.verify import Verification
 from rayat.replay.whatif import SHIPPED, WhatIf, what_if
 from rayat.runs.record import Summary
 
@@ -256,7 +256,12 @@ class Run(Tables):
         return what_if(self, budget, [policies] if isinstance(policies, str) else policies)
 
     def verify(self) -> Verification:
-        """Make every decision again from the log; `difference` is None where all are the same."""
+        """Make every decision again from the log; `difference` is None where all are the same.
+
+        So are the looks of a run whose seeds were added until its verdicts were decided.
+        """
+        from rayat.runs.looks import verify
+
         return verify(self.folder)
 
     def _row(self, trial: str) -> pd.Series[Any]:

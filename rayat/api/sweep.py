@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rayat.compare.intervals import UNTIL
+from rayat.compare.repeated import Design
 from rayat.config import TrialConfig
 from rayat.data.identity import same_data, source_key
 from rayat.errors import LedgerError, PlacementError
@@ -28,6 +30,7 @@ from rayat.policies.base import Policy, TrialView
 from rayat.policies.groups import recorded
 from rayat.runs.driver import Driver, Observer
 from rayat.runs.interrupts import interruptible
+from rayat.runs.looks import Looks, begun
 from rayat.runs.record import Summary, beginning, declared, refuse_a_taken, run_info, view
 from rayat.runs.resuming import other_packages, refuse_an_empty, refuse_merged, to_retry
 from rayat.runs.search import Search, identity
@@ -43,12 +46,14 @@ def run(
     observer: Observer | None = None,
     command: Sequence[str] | None = None,
     origin: Mapping[str, Any] | None = None,
+    until: Design | None = None,
 ) -> Summary:
     """Run a study into a new folder.
 
     Args:
         command: what `run.json` says the user typed; None: that of this process.
         origin: the run that the configuration came from, stored in `run.json`.
+        until: add seeds until verdicts are decided, by these looks (`runs.looks`).
 
     Raises:
         StudyError, ConfigError, DataError, PlacementError: refused before anything was written.
@@ -69,6 +74,7 @@ def run(
         del read  # the node's copy is the one that stays
         warnings = warned(study, trials, data, observer)
         info = run_info(study, list(data.values()), capacity, command, origin)
+        info |= {} if until is None else {UNTIL: begun(until)}
         own = own_parts(study, foreseen)
         with beginning(folder, info, own) as ledger:
             search = Search.of(ledger)
@@ -89,12 +95,14 @@ def resume(
     options: Options | None = None,
     observer: Observer | None = None,
     retry: Sequence[str] = (),
+    until: Design | None = None,
 ) -> Summary:
     """Continue a run from its own folder: the study file is not needed.
 
     Args:
         retry: trials that failed or were lost and run again, from their last checkpoint; `failed`
             stands for all of them.
+        until: from now on add seeds until verdicts are decided, by these looks.
 
     Raises:
         ConfigError: a trial to retry that did not fail, or none did.
@@ -122,6 +130,8 @@ def resume(
             warning = other_packages(ledger)
             if warning and observer is not None:
                 observer.phase(f"warning: {warning}")
+            if until is not None:
+                ledger.extend({**info, UNTIL: begun(until)}, [])
             ledger.event("resumed", {"environment": describe_environment()})
             ledger.retry(again)
             summary = carry_out(
@@ -169,13 +179,16 @@ def carry_out(
 ) -> Summary:
     """Run what has no end, evaluate what was not evaluated, write the tables.
 
-    `configs` gains the trials that the search proposes while the run lives.
+    `configs` gains the trials that the search proposes while the run lives. Where seeds are added
+    until verdicts are decided, each look comes when all of its trials have ended and were tested.
     """
     study = ledger.info["study"]
     arms = ledger.arms()
+    looks, asked = Looks.of(ledger), list[Trial]()
 
     def grow() -> list[TrialView]:
-        new = [] if search is None else search.grow()
+        new = asked.copy() if search is None else search.grow()
+        asked.clear()
         configs.update({trial.trial_id: trial.config for trial in new})
         return [view(trial.trial_id, trial.config, trial.arm) for trial in new]
 
@@ -203,9 +216,15 @@ def carry_out(
         # Around all of it: between two handlers Python's own would raise in whatever code runs,
         # and what raises in a callback of Ray's is lost.
         with interruptible(stop):
-            execute(ledger.folder, configs, driver, shared, capacity, options)
-            if study.get("final_eval", True) and not driver.interrupted:
-                unmeasured = evaluate_trials(ledger.folder, configs, driver, shared, capacity)
+            while True:
+                execute(ledger.folder, configs, driver, shared, capacity, options)
+                if study.get("final_eval", True) and not driver.interrupted:
+                    unmeasured = evaluate_trials(ledger.folder, configs, driver, shared, capacity)
+                if looks is not None and not driver.interrupted:
+                    asked += looks.look()
+                if not asked:
+                    break
+                observer.phase(looked(asked))
         if driver.interrupted:
             driver.leave()
             ledger.event("interrupted", {"why": driver.halted} if driver.halted else {})
@@ -220,7 +239,14 @@ def carry_out(
         driver.warning,
         driver.halted,
         tuple(unmeasured),
+        decided="" if looks is None else looks.said(),
     )
+
+
+def looked(asked: Sequence[Trial]) -> str:
+    """Return a line on what a look asks for."""
+    arms = ", ".join(dict.fromkeys(f"{trial.arm} (seed {trial.config.seed})" for trial in asked))
+    return f"verdicts are open: one more seed of {arms}"
 
 
 def refuse_what_cannot_run(trials: Sequence[Trial], where: Where) -> Capacity | None:

@@ -77,6 +77,8 @@ def run(
     seeds: Sequence[int] | None = None,
     order_seed: int | None = None,
     arms: str | Sequence[str] | None = None,
+    until_decided: bool = False,
+    max_seeds: Positive | None = None,
     observer: Observer | None = None,
     command: Sequence[str] | None = None,
     **how: Unpack[How],
@@ -93,6 +95,8 @@ def run(
         name: in place of the time in the default folder's name.
         changes: of the configuration of all trials, dotted keys to values.
         policy, seeds, order_seed, arms: in place of the study's; fewer arms.
+        until_decided: give arms whose verdict is open more seeds, up to `max_seeds` (10), with
+            intervals that hold however often one looks (docs/compare.md).
         observer: told of every change while it runs; default: nobody.
         command: stands in `run.json` as how it was started.
         how: where and how to run, the keys of `rayat.How`: `address`, `cpus`, `gpus`,
@@ -110,10 +114,16 @@ def run(
     )
     folder = run_folder(chosen.name, out, name)
     from rayat.api import extending, sweep
+    from rayat.runs.looks import design_of
 
     options = options_of(how, chosen.max_failures)
-    start = extending.extend if (folder / RUN).exists() else sweep.run
-    summary = start(chosen, folder, where(how), options, observer, command)
+    most = seeds_at_most(until_decided, max_seeds)
+    there = where(how)
+    if (folder / RUN).exists():
+        summary = extending.extend(chosen, folder, there, options, observer, command, most)
+    else:
+        until = None if most is None else design_of(chosen, most)
+        summary = sweep.run(chosen, folder, there, options, observer, command, until=until)
     return Run.read(folder, summary)
 
 
@@ -206,6 +216,8 @@ def plan(
     seeds: Sequence[int] | None = None,
     order_seed: int | None = None,
     arms: str | Sequence[str] | None = None,
+    until_decided: bool = False,
+    max_seeds: Positive | None = None,
     concurrency: Positive | None = None,
     workers: Sequence[Positive] | None = None,
     link: str | None = None,
@@ -217,6 +229,7 @@ def plan(
 
     Args:
         study, changes, policy, seeds, order_seed, arms: as in `run`.
+        until_decided, max_seeds: as in `run`; the plan is of the most that it may cost.
         concurrency: most trials at once.
         workers: predict the first configuration on so many workers. link: with each worker on a
             host of its own behind such a link, `1Gbit/s` or `100Mbit/s,50us` (docs/scaling.md).
@@ -239,11 +252,16 @@ def plan(
     from rayat.planning.refusal import own_parts
     from rayat.planning.workers import predictions
     from rayat.runs.extending import lacking
+    from rayat.runs.looks import all_seeds, design_of
 
     known(ray, Ray)
     chosen = replanned(
         changed_study(study_of(study), changes or {}), policy, seeds, order_seed, arms
     )
+    most = seeds_at_most(until_decided, max_seeds)
+    if most is not None:
+        first = design_of(chosen, most).first
+        chosen = chosen.replace(seeds=tuple(all_seeds(chosen.seeds, most)))
     trials = chosen.foreseen()
     held = None
     if out is not None and (located(out) / RUN).exists():
@@ -265,9 +283,28 @@ def plan(
     found["notes"] = [text for text in (surroundings() if local else "", *late) if text]
     if held is not None:
         found["held"] = held
+    if most is not None:
+        found["until_decided"] = {"first": first, "most": most}
     found["link"] = link or (None if local else CLUSTER_LINK)
     found["scaling"] = predictions(groups, workers, found["link"])
     return found
+
+
+def seeds_at_most(until_decided: bool, max_seeds: int | None) -> int | None:
+    """Return the seeds that an arm may have; None where they are fixed.
+
+    Raises:
+        ConfigError: a most of seeds that are fixed.
+    """
+    from rayat.runs.looks import MAX_SEEDS
+
+    if until_decided:
+        return MAX_SEEDS if max_seeds is None else max_seeds
+    if max_seeds is not None:
+        raise ConfigError(
+            f"--max-seeds {max_seeds} is the most that --until-decided may add; give that too"
+        )
+    return None
 
 
 def known(given: Mapping[str, Any], kind: type) -> None:

@@ -49,6 +49,20 @@ Policy = Annotated[
 Seeds = Annotated[
     str | None, typer.Option("--seeds", metavar="N,N", help="Seeds to use instead of the study's.")
 ]
+UntilDecided = Annotated[
+    bool,
+    typer.Option("--until-decided", help="Add seeds to arms whose verdict is open, one at a time."),
+]
+MaxSeeds = Annotated[
+    int | None,
+    typer.Option(
+        "--max-seeds",
+        metavar="N",
+        min=1,
+        show_default=False,
+        help="Most seeds of an arm with --until-decided; default: 10.",
+    ),
+]
 OrderSeed = Annotated[
     int | None,
     typer.Option(

@@ -53,6 +53,8 @@ def plan(
     seeds: options.Seeds = None,
     order_seed: options.OrderSeed = None,
     arm: options.Arms = None,
+    until_decided: options.UntilDecided = False,
+    max_seeds: options.MaxSeeds = None,
     json: options.Json = False,
 ) -> None:
     """Estimate a study's cost; refuse it if it cannot run.
@@ -70,6 +72,8 @@ def plan(
         seeds=numbers(seeds),
         order_seed=order_seed,
         arms=arm,
+        until_decided=until_decided,
+        max_seeds=max_seeds,
         concurrency=concurrency,
         workers=scaling.counts(workers),
         link=link,
@@ -130,6 +134,7 @@ def _table(facts: Mapping[str, Any]) -> str:
         *(("data", f"{data['name']}: {_mapped(data['labels'])}") for data in facts["data"]),
         ("trials", f"{about}{facts['trials']}: {facts['arms']} arms, seeds {seeds}"),
         *_held(facts.get("held")),
+        *_until(facts.get("until_decided")),
         *_searched(facts["search"]),
         ("epochs", f"{facts['epochs']} at most{stopped}"),
         ("passes", f"{count(facts['passes'])} forward and backward, validation included"),
@@ -161,6 +166,14 @@ def _held(trials: int | None) -> list[tuple[str, str]]:
     """Return what a plan says of a run that is extended."""
     text = f"{trials} more are in the run already; all here is of those to train"
     return [] if trials is None else [("held", text)]
+
+
+def _until(design: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return what a plan says of a run whose seeds follow from its verdicts."""
+    if design is None:
+        return []
+    text = f"all here is the most: no arm that is decided after {design['first']} seeds or more"
+    return [("decided", f"{text} gets another, {design['most']} at most")]
 
 
 def _searched(search: Mapping[str, Any] | None) -> list[tuple[str, str]]:

@@ -204,9 +204,10 @@ def compare_policies(
 def verify(run: options.Run, json: options.Json = False) -> None:
     """Recompute every decision of a run from its log.
 
-    Prints the first difference between what was recorded and what the policy says now.
+    So are the looks of a run with --until-decided. Prints the first difference
+    between what was recorded and what is found now.
     """
-    from rayat.replay.verify import verify as verify_run
+    from rayat.runs.looks import verify as verify_run
 
     done = verify_run(run)
     if json:

@@ -55,6 +55,8 @@ def run(
     seeds: options.Seeds = None,
     order_seed: options.OrderSeed = None,
     arm: options.Arms = None,
+    until_decided: options.UntilDecided = False,
+    max_seeds: options.MaxSeeds = None,
     report: options.Report = False,
     json: options.Json = False,
 ) -> None:
@@ -62,7 +64,7 @@ def run(
 
     Every epoch of every trial is on disk before it counts: a run that is interrupted or killed goes
     on with `rayat resume`. A run in --out of the same study gets the seeds, draws and arms that it
-    lacks, and trains those alone.
+    lacks, and trains those alone. --until-decided gives arms whose verdict is open more seeds.
     """
     how = options.how(locals())
     chosen = load(study, changes)
@@ -74,7 +76,15 @@ def run(
     folder = run_folder(chosen.name, out, name)
     watching = display(address is None, follow)
     with carefully(folder):
-        done = start(chosen, folder, observer=watching, command=command_line(), **how)
+        done = start(
+            chosen,
+            folder,
+            until_decided=until_decided,
+            max_seeds=max_seeds,
+            observer=watching,
+            command=command_line(),
+            **how,
+        )
     summary = ended(done)
     if report and not summary.interrupted:
         verdict(folder, json)
@@ -302,6 +312,7 @@ def conclude(summary: Summary, json: bool) -> None:
             "halted": summary.halted or None,
             "warning": summary.warning or None,
             "unmeasured": list(summary.unmeasured),
+            **({"decided": summary.decided} if summary.decided else {}),
             **({} if summary.added is None else {"added": summary.added}),
         }
         typer.echo(as_json(fields))
@@ -321,6 +332,8 @@ def conclude(summary: Summary, json: bool) -> None:
             new = f"{plural(summary.added, 'trial')} added" if summary.added else "nothing added"
             typer.echo(f"{place}: {new}; what it held already was not trained again")
         typer.echo(f"{place}: {statuses}")
+        if summary.decided:
+            typer.echo(f"{place}: {printable(summary.decided)}")
         typer.echo(f"next: rayat compare {place}\n      rayat report {place}")
     if broken:
         typer.echo(

@@ -149,7 +149,7 @@ def closed(verdict: str, chance: float, seeds: int, most: int) -> str:
         seeds: that it has. most: that it may have.
     """
     if verdict in DECIDED:
-        return f"it is {verdict}"
+        return f"it is shown to be {verdict}"
     few = verdict.startswith("no verdict") and "seed" in verdict
     if not few and verdict not in ("no difference shown", "faster, robustness unclear"):
         return f"{verdict}, which more seeds cannot change"

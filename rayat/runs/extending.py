@@ -194,19 +194,24 @@ def _refuse_search(folder: Path, search: Mapping[str, Any], found: Growth, study
 
 
 def missing(
-    folder: Path, held: Mapping[str, Mapping[str, Any]], trials: Sequence[Trial]
+    folder: Path,
+    held: Mapping[str, Mapping[str, Any]],
+    trials: Sequence[Trial],
+    asked_for: Collection[str] = (),
 ) -> list[Trial]:
     """Return the trials that a run lacks, in the study's order, numbered behind those it has.
 
     Args:
         held: the declarations of the run's trials. trials: all of the study.
+        asked_for: trials of the run that are not the study's: looks have asked for them.
 
     Raises:
         StudyError: a trial of the run is none of the study.
     """
     asked = {(trial.arm, trial.config.sha256()): trial for trial in trials}
     for trial_id, entry in held.items():
-        if (entry["arm"], entry["config_sha256"]) not in asked:
+        known_here = (entry["arm"], entry["config_sha256"]) in asked
+        if not known_here and trial_id not in asked_for:
             _refuse_stranger(folder, trial_id, entry, trials)
     known = {(entry["arm"], entry["config_sha256"]) for entry in held.values()}
     start = 1 + max((int(entry["trial_index"]) for entry in held.values()), default=-1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rayat.compare.beside import data_of, labels, source_of
+from rayat.compare.intervals import UNTIL
 from rayat.errors import DataError, LedgerError, StudyError, quoted
 from rayat.ledger.files import located
 from rayat.ledger.merging import MERGED, Held, Part, merged, write_merged
@@ -75,6 +76,7 @@ def merge(folders: Sequence[str | Path], out: str | Path, command: Sequence[str]
 def _refuse_unfit(run: Held) -> None:
     for key, why in (
         ("imported", "was imported"),
+        (UNTIL, "has added its seeds by its own verdicts"),
         ("search", "has proposed its trials from its own results, as a search of its own"),
     ):
         if key in run.info:

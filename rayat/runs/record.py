@@ -34,6 +34,7 @@ class Summary:
         warning: one sentence on what it could have done better; empty if nothing was found.
         halted: why it was interrupted, where the user asked for it beforehand (`Halts`).
         unmeasured: a line for each final evaluation that failed.
+        decided: what the last look at the verdicts found; empty where seeds are fixed.
         added: trials by which the run was extended; None where it was not asked for.
     """
 
@@ -44,6 +45,7 @@ class Summary:
     halted: str = ""
     unmeasured: tuple[str, ...] = ()
     added: int | None = None
+    decided: str = ""
 
 
 @contextlib.contextmanager

@@ -29,6 +29,8 @@ SURFACE = {
         "--seeds",
         "--order-seed",
         "--arm",
+        "--until-decided",
+        "--max-seeds",
         "--json",
     ],
     "run": [
@@ -50,6 +52,8 @@ SURFACE = {
         "--seeds",
         "--order-seed",
         "--arm",
+        "--until-decided",
+        "--max-seeds",
         "--report",
         "--json",
     ],
