@@ -36,6 +36,7 @@ from rayat.search.axes import (
 from rayat.search.domains import is_domain, is_grid, refuse_empty
 from rayat.search.growing import refuse_unsearchable
 from rayat.search.labels import domain_json, label, names, only
+from rayat.search.ordering import Order, ordered, refuse_unknown_trials
 from rayat.search.plan import Plan, Trial
 from rayat.search.random import first_seed
 from rayat.search.rules import refuse_unknown_rules
@@ -47,7 +48,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names that become folders: no separators, no leading dot or dash."""
 
 
-OPTIONAL = ("sets", "only", "controls", "exclude", "budget", "objective")
+OPTIONAL = ("sets", "only", "controls", "exclude", "budget", "objective", "order")
 """Fields that a study's stored form holds only where they are given: earlier ones keep theirs."""
 
 
@@ -97,6 +98,11 @@ class Study(BaseModel):
     seeds: tuple[int, ...] = (0, 1, 2)
     order_seed: int | None = Field(
         None, ge=0, description="draws the order of the trials; null: as the space lists them"
+    )
+    order: Order = Field(
+        "configurations",
+        description="`successive-seeds`: all configurations on the first seed, those that the "
+        "policy lets through on the second, ...",
     )
     metric: str = "val_robust_acc"
     target: float | None = Field(
@@ -180,6 +186,7 @@ class Study(BaseModel):
         object.__setattr__(self, "policy", POLICIES.build(self.policy))
         object.__setattr__(self, "search", SEARCHERS.build(self.search))
         refuse_unsearchable(self)
+        refuse_unknown_trials(self.order, self.search.adaptive or self.budget is not None)
         return self
 
     def axes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -212,17 +219,9 @@ class Study(BaseModel):
         return self._ordered(self.plan().first())
 
     def _ordered(self, trials: list[Trial]) -> list[Trial]:
-        if self.order_seed is not None:
-            trials = [
-                Trial.of(place, trial.arm, trial.draw, trial.config)
-                for place, trial in enumerate(sorted(trials, key=self._lot))
-            ]
+        trials = ordered(trials, self.seeds, self.order, self.order_seed)
         self._check_baseline(list(dict.fromkeys(trial.arm for trial in trials)))
         return trials
-
-    def _lot(self, trial: Trial) -> str:
-        """Return a trial's place in the drawn order: a hash, equal in every version of Python."""
-        return hashlib.sha256(f"{self.order_seed} {trial.config.sha256()}".encode()).hexdigest()
 
     def replace(self, **changes: Any) -> Study:
         """Return a copy with other fields, checked again. Raises like the constructor."""

@@ -55,6 +55,12 @@ def replay(
             help="Who is ranked: configurations (default), seeds (within each), all (trials).",
         ),
     ] = None,
+    successive: Annotated[
+        bool,
+        typer.Option(
+            "--successive-seeds", help="One seed after another, as a study with that order."
+        ),
+    ] = False,
     map_: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,10 +97,12 @@ def replay(
     """
     from rayat.replay.curves import read_curves
     from rayat.replay.sweeps import replay as run_replay
+    from rayat.search.ordering import SUCCESSIVE
 
     names = [name.strip() for name in policy.split(",") if name.strip()]
     recorded = read_curves(curves, roles(map_ or []))
-    found = run_replay(recorded, names, workers, sweeps, seed, peers)
+    order = SUCCESSIVE if successive else "configurations"
+    found = run_replay(recorded, names, workers, sweeps, seed, peers, order)
     if plot is not None:
         from rayat.compare.plots import save
         from rayat.replay.plot import draw_frontier

@@ -93,6 +93,7 @@ def missing(ledger: Ledger, configs: Mapping[str, TrialConfig]) -> dict[str, set
         trial_id: done.get(trial_id, set())
         for trial_id, config in configs.items()
         if ledger.status(trial_id).is_measurable
+        and ledger.reported(trial_id)
         and not {suite.title for suite in final_suites(config)} <= done.get(trial_id, set())
     }
 

@@ -106,6 +106,10 @@ class Accel(PeerPolicy):
         if self._peers is not None:
             self._peers.ended(trial_id)
 
+    def dropped(self, trial: TrialView) -> str:
+        """Ask the filter."""
+        return "" if self._peers is None else self._peers.dropped(trial)
+
     def verdicts(self) -> Mapping[str, Decision]:
         """Return the filter's decisions on the trials that it paused."""
         if self._peers is None:

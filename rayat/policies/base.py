@@ -101,6 +101,13 @@ class Policy(Part):
             "eval.every, or train longer"
         )
 
+    def dropped(self, trial: TrialView) -> str:
+        """Return why a trial that has not started need not; empty where it must.
+
+        Asked under `order="successive-seeds"` alone, before a trial gets a worker.
+        """
+        return ""
+
     def expect(self, trials: Sequence[TrialView]) -> None:
         """Learn which trials the run has; called once, before the first report. Does nothing."""
 

@@ -89,7 +89,10 @@ class PeerPolicy(Policy, ABC):
     ) -> Decision:
         """Take one report: a leader is ranked, the other seeds of its configuration follow it."""
         if self.peers != "configurations" or trial.trial_id in self._left:
-            return self.rank(trial, epoch, metrics, metric)
+            decision = self.rank(trial, epoch, metrics, metric)
+            if self.peers == "seeds" and decision.action == "stop":
+                self._stopped.setdefault(configuration(trial), decision)
+            return decision
         if trial.trial_id not in self._names:
             self._names[trial.trial_id] = configuration(trial)
         name = self._names[trial.trial_id]
@@ -110,6 +113,11 @@ class PeerPolicy(Policy, ABC):
             f"its configuration was stopped with trial {leader}: {stop.sentence}",
             {**stop.evidence, "leader": leader},
         )
+
+    def dropped(self, trial: TrialView) -> str:
+        """Return why a seed need not start: an earlier one of its configuration was stopped."""
+        stop = None if self.peers == "all" else self._stopped.get(configuration(trial))
+        return "" if stop is None else f"its configuration was stopped: {stop.sentence}"
 
     def rank(
         self, trial: TrialView, epoch: int, metrics: Mapping[str, Any], metric: str

@@ -15,6 +15,7 @@ from rayat.policies.base import Decision, Policy
 from rayat.policies.groups import configuration
 from rayat.policies.host import Host
 from rayat.replay.curves import METRIC, Curve
+from rayat.search.ordering import SUCCESSIVE, Order
 
 START_COST = 0.2
 """What starting or resuming a trial costs, in median reports of the sweep."""
@@ -55,7 +56,11 @@ class Outcome:
 
 
 def simulate(
-    policy: Policy, curves: Sequence[Curve], workers: int, start_cost: float = START_COST
+    policy: Policy,
+    curves: Sequence[Curve],
+    workers: int,
+    start_cost: float = START_COST,
+    order: Order = "configurations",
 ) -> Outcome:
     """Run one sweep: trials start in the given order as workers become free.
 
@@ -68,6 +73,7 @@ def simulate(
         curves: the trials; names must differ.
         workers: trials that run at once, at least 1.
         start_cost: median reports that a start or a resume takes.
+        order: of successive seeds one never starts whose configuration the policy has stopped.
     """
     # Curves that an earlier rule cut short have nothing after what it took for a collapse.
     rule = min(curve.collapse_rule for curve in curves)
@@ -84,10 +90,15 @@ def simulate(
     while waiting or events:
         while waiting and free:
             name = waiting.popleft()
+            view = by_name[name].view
+            if order == SUCCESSIVE and not done[name] and host.policy.dropped(view):
+                continue
             cost = overhead + float(by_name[name].seconds[done[name]])
             outcome.compute += cost
             heapq.heappush(events, (now + cost, sequence, name))
             sequence, free = sequence + 1, free - 1
+        if not events:
+            break
         now, _, name = heapq.heappop(events)
         curve = by_name[name]
         done[name] += 1
@@ -129,6 +140,9 @@ def _score(
     groups: dict[str, dict[str, list[str]]] = {}
     for name, curve in curves.items():
         outcome.epochs[name] = done[name]
+        if not done[name]:
+            outcome.delivered[name] = float("nan")
+            continue
         outcome.delivered[name] = float(curve.truth[curve.best(done[name])])
         measured = key(measurement(flat(curve.view.config)))
         groups.setdefault(measured, {}).setdefault(configuration(curve.view), []).append(name)

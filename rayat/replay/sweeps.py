@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from rayat.policies.groups import PeerPolicy, configuration
 from rayat.registry import POLICIES
 from rayat.replay.curves import Array, Curve
 from rayat.replay.simulate import Outcome, simulate
+from rayat.search.ordering import SUCCESSIVE, Order
 
 MOST, SHARE = 64, 0.9
 """A sweep draws this share of the recorded trials, and no more than so many."""
@@ -49,18 +51,24 @@ class Result:
         return row
 
 
-def draw(curves: Sequence[Curve], sweep: int, seed: int = 0) -> list[Curve]:
+def draw(
+    curves: Sequence[Curve], sweep: int, seed: int = 0, order: Order = "configurations"
+) -> list[Curve]:
     """Return the trials of a sweep in its order: a random subset, the same for every policy.
 
-    Configurations are drawn, each with all its seeds one after another, as a study orders them.
+    Configurations are drawn, each with all its seeds one after another, as a study orders them, or
+    all of them on their first seed, then on their second, and so on.
     """
     seeds: dict[str, list[Curve]] = {}
     for curve in curves:
         seeds.setdefault(configuration(curve.view), []).append(curve)
     drawn = list(seeds.values())
     size = max(1, min(MOST, math.ceil(SHARE * len(drawn))))
-    order = np.random.default_rng([seed, sweep]).permutation(len(drawn))[:size]
-    return [curve for i in order for curve in drawn[i]]
+    chosen = np.random.default_rng([seed, sweep]).permutation(len(drawn))[:size]
+    if order == SUCCESSIVE:
+        rounds = zip_longest(*(drawn[i] for i in chosen))
+        return [curve for each in rounds for curve in each if curve is not None]
+    return [curve for i in chosen for curve in drawn[i]]
 
 
 def replay(
@@ -70,6 +78,7 @@ def replay(
     sweeps: int = 30,
     seed: int = 0,
     peers: str | None = None,
+    order: Order = "configurations",
 ) -> list[Result]:
     """Return a result per policy, `none` first.
 
@@ -79,6 +88,7 @@ def replay(
         workers: trials that run at once.
         sweeps: sweeps drawn from the curves.
         seed: of the drawing.
+        order: in which trials start, as a study's.
         peers: whom policies that rank compare (`groups.PeerPolicy.peers`); None: their default.
 
     Raises:
@@ -88,9 +98,9 @@ def replay(
     built: dict[str, Policy] = {name: _built(name, peers) for name in names}
     outcomes: dict[str, list[Outcome]] = {name: [] for name in names}
     for sweep in range(sweeps):
-        drawn = draw(curves, sweep, seed)
+        drawn = draw(curves, sweep, seed, order)
         for name, policy in built.items():
-            outcomes[name].append(simulate(policy, drawn, workers))
+            outcomes[name].append(simulate(policy, drawn, workers, order=order))
     full = outcomes["none"]
     return [_result(name, outcomes[name], full) for name in names]
 

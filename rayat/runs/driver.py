@@ -20,6 +20,7 @@ from rayat.planning.budget import VALIDATION_BUDGET
 from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
 from rayat.policies.host import Host, Judged
 from rayat.policies.spending import Spending
+from rayat.search.ordering import SUCCESSIVE
 from rayat.training.messages import Evaluated, Failed, Lost, Report, parse
 
 
@@ -123,6 +124,7 @@ class Driver:
         """Return the trials to run: those that wait for their first start, then the resumed."""
         self.trials.update({trial.trial_id: trial for trial in self._grow()})
         self._leave_unpaid()
+        self._leave_dropped()
         waiting = [t for t in self.ledger.unfinished() if self.ledger.status(t).is_live]
         resumed = [t for t in self._resumed if t in waiting]
         return [*(t for t in waiting if t not in self._resumed), *resumed]
@@ -135,6 +137,16 @@ class Driver:
             if waits and spending is not None and spending.over(self.trials[trial_id].arm):
                 text = f"never started: the search's budget of {spending.budget.text} is spent"
                 self.end(trial_id, Status.STOPPED, text)
+
+    def _leave_dropped(self) -> None:
+        """End the seeds that have not started of configurations that the policy has stopped."""
+        if self.ledger.info["study"].get("order") != SUCCESSIVE:
+            return
+        for trial_id in self.ledger.unfinished():
+            if self.ledger.status(trial_id) is Status.PENDING:
+                why = self.host.policy.dropped(self.trials[trial_id])
+                if why:
+                    self.end(trial_id, Status.STOPPED, f"never started: {why}")
 
     def message(self, trial_id: str, text: str) -> Decision:
         """Take one message of a trial; return what the trial must do now.

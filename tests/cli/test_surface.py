@@ -130,6 +130,7 @@ SURFACE = {
         "--sweeps",
         "--seed",
         "--peers",
+        "--successive-seeds",
         "--map",
         "--plot",
         "--log",
