@@ -60,8 +60,8 @@ def notes(info: Mapping[str, Any]) -> list[str]:
     if looks:
         arms = looks[-1]["arms"].items()
         found += [
-            f"{printable(arm)}: no more seeds after {plural(len(each['pairs']), 'pair')}, as "
-            f"{each['why']}."
+            f"{printable(arm)}: no more seeds after {plural(len(each['pairs']), 'pair')} "
+            f"({each['why']})."
             for arm, each in arms
             if each["why"]
         ]

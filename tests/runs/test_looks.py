@@ -8,7 +8,10 @@ import pytest
 from ray import tune
 
 from rayat.api.extending import _until
+from rayat.compare.beside import beside
+from rayat.compare.best import best
 from rayat.compare.intervals import LOOKS, UNTIL
+from rayat.compare.report import write_report
 from rayat.compare.table import compare
 from rayat.errors import StudyError
 from rayat.ledger.reader import read_run
@@ -148,6 +151,20 @@ def test_the_interval_is_wider_than_that_of_a_fixed_number(tiny, tmp_path):
     assert "repeated interval" in comparison.render()
     assert any("until verdicts were decided, from 3 to at most 8" in n for n in comparison.notes)
     assert comparison.to_json()["interval"]["method"].startswith("repeated")
+    page = write_report(run, tmp_path / "report.html").read_text()
+    assert "interval holds however often one looked" in " ".join(page.split())
+    assert "bootstrap" not in page
+    # The rank of configurations, and a table beside another run, show no narrower one.
+    standing = next(row for row in best(run, top=2).rows if not row.is_baseline)
+    assert standing.speed_up["passes"] == row.speed_up["passes"]
+    other = begin(tmp_path / "other", study)
+    drive(other, study)
+    with pytest.raises(StudyError, match="given twice"):
+        beside([run, run])
+    both = compare(beside([read_run(other), run]))
+    assert "repeated interval" in both.render()
+    speeds = [row.speed_up["passes"] for row in both.rows if "near" in row.arm]
+    assert speeds == [row.speed_up["passes"]] * 2
 
 
 def test_a_run_that_is_killed_anywhere_has_the_same_looks(tiny, tmp_path):
