@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from rayat.distributed.eager import EagerDataParallel
+
 if TYPE_CHECKING:
     from rayat.distributed.reducer import Reducer
     from rayat.distributed.waiting import Waiting
@@ -62,7 +64,7 @@ class Exchange:
             # A cap above the model's size: one bucket, and no smaller first one.
             size = sum(p.numel() * p.element_size() for p in model.parameters())
             options["bucket_cap_mb"] = size / 2**20 + 1
-        wrapped = DistributedDataParallel(model, **options)
+        wrapped = EagerDataParallel(model, **options)
         if reducer is not None:
             hook = (lambda r, b: r(b)) if waiting is None else waiting.hook
             # A lambda: DDP compares annotations, and ours are strings.
