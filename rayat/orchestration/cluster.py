@@ -27,6 +27,10 @@ from rayat.planning.placement import Capacity, Node
 STARTS = 5
 """How often a local Ray is started that does not come up in time."""
 
+UNUSED = ("start_monitor", "start_log_monitor")
+"""Processes of a head that a local Ray has no use for, each two CPU-seconds of its start: one asks
+for more nodes, one hands the workers' output to a driver that does not want it."""
+
 LOOPBACK_INTERFACE = "lo" if sys.platform == "linux" else "lo0"
 
 
@@ -108,7 +112,7 @@ def _start_local(
     cores = len(os.sched_getaffinity(0))
     before = os.umask(0o077)  # the started processes write for this user only
     try:
-        with _own_groups():
+        with _own_groups(), _without_unused():
             _patiently(
                 address="local",  # without it Ray follows the address that it finds around it
                 num_cpus=cpus or cores,
@@ -150,6 +154,20 @@ def _own_groups() -> Iterator[None]:
         yield
     finally:
         services.ConsolePopen = plain
+
+
+@contextlib.contextmanager
+def _without_unused() -> Iterator[None]:
+    """Let Ray start without the processes of `UNUSED`."""
+    node: Any = ray._private.node.Node
+    kept = {name: vars(node)[name] for name in UNUSED if name in vars(node)}
+    for name in kept:
+        setattr(node, name, lambda self: None)
+    try:
+        yield
+    finally:
+        for name, method in kept.items():
+            setattr(node, name, method)
 
 
 def _patiently(**settings: Any) -> None:

@@ -47,6 +47,12 @@ def test_every_port_is_on_loopback(local_ray):
     assert open_ones == {}
 
 
+def test_nothing_is_started_that_a_local_ray_has_no_use_for(local_ray):
+    scripts = [Path(word).name for p in ray_processes() for word in p.cmdline()[:4]]
+    assert "gcs_server" in scripts and "raylet" in scripts
+    assert not {"monitor.py", "log_monitor.py"} & set(scripts)
+
+
 def test_the_token_is_on_and_private(local_ray):
     assert os.environ["RAY_AUTH_MODE"] == "token"
     token = Path.home() / ".ray" / "auth_token"
