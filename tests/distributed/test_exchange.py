@@ -23,23 +23,10 @@ GROUPS = pytest.mark.parametrize(("world", "group"), [(2, "pair"), (4, "four")])
 
 
 def start(folder: Path, world: int, *modes: str) -> None:
-    """Run `worker.py` in `world` processes to their end."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, WORKER, str(rank), str(world), folder, *modes],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(world)
-    ]
-    try:
-        for process in processes:
-            output, _ = process.communicate()
-            assert process.returncode == 0, output
-    finally:
-        for process in processes:
-            process.kill()
+    """Run `worker.py` with `world` workers to their end."""
+    command = [sys.executable, str(WORKER), str(world), str(folder), *modes]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.fixture(scope="module")
