@@ -35,6 +35,7 @@ os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 import psutil  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from sizes import LONG, tries  # noqa: E402
 
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("any machine", deadline=None)
@@ -46,8 +47,6 @@ pytest_plugins = ("heads", "trials")
 MARK = "RAYAT_TESTS"
 """A variable in the environment of every process that the tests start, also of orphans."""
 os.environ.setdefault(MARK, uuid.uuid4().hex)
-LONG = "RAYAT_LONG"
-"""Set by `make torture LONG=1`: the sizes for a release."""
 PATIENCE_S = 30
 """A process that was told to go may take this long on a busy machine; one that stays is named."""
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
@@ -61,7 +60,7 @@ NAMED = 25
 @pytest.fixture(scope="session")
 def size() -> Callable[[int, int], int]:
     """Return a function of (tries for CI, tries for the long run)."""
-    return lambda usual, long: long if os.environ.get(LONG) else usual
+    return tries
 
 
 @pytest.fixture(scope="session")

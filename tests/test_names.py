@@ -28,15 +28,15 @@ PARTS = (
 """Separators, dots, their look-alikes and encodings, names that a system reserves, endless ones."""
 
 
-def names() -> list[str]:
-    """Return five hundred names, from those that were used against others, and their mixtures."""
+def names(count: int) -> list[str]:
+    """Return so many names, from those that were used against others, and their mixtures."""
     known = [
         "../x", "../../etc/passwd", "/etc/passwd", "a/../../x", "..\\x", "%2e%2e/x", "....//x",
         "a/b", ".hidden", "-rf", "CON", "x" * 300, "", ".", "..", "\0", "a\nb", "a\0b", "~/x",
         "a b", "а",
     ]  # fmt: skip
     draw = random.Random(0)
-    while len(known) < 500:
+    while len(known) < count:
         known.append("".join(draw.choice(PARTS) for _ in range(draw.randint(1, 5))))
     return known
 
@@ -71,12 +71,12 @@ ENTRIES: list[Callable[[Path, str], None]] = [study, named_run, trial, imported]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.__name__)
-def test_no_name_leaves_the_root(tmp_path, monkeypatch, entry):
+def test_no_name_leaves_the_root(tmp_path, monkeypatch, entry, size):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr(os, "fdatasync", lambda descriptor: None)
-    monkeypatch.setattr(base, "describe_environment", dict)  # asks git, five hundred times
-    refused = outside = 0
-    for number, name in enumerate(names()):
+    monkeypatch.setattr(base, "describe_environment", dict)  # asks git, each time
+    refused, outside, count = 0, 0, size(150, 500)
+    for number, name in enumerate(names(count)):
         above = tmp_path / f"{number}"
         root = above / "home"
         root.mkdir(parents=True)
@@ -88,9 +88,9 @@ def test_no_name_leaves_the_root(tmp_path, monkeypatch, entry):
         outside += sum(path != root for path in above.iterdir())
         links = [path for path in root.rglob("*") if ".." in path.parts]
         outside += len(links)
-    print(f"names, {entry.__name__}: 500 names, {refused} refused, {outside} files outside")
+    print(f"names, {entry.__name__}: {count} names, {refused} refused, {outside} files outside")
     assert outside == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(map(str, range(500)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(map(str, range(count)))
 
 
 @given(st.text(max_size=80))

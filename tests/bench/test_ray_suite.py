@@ -87,7 +87,34 @@ def test_the_benchmarks_of_the_room_are_listed():
     assert ORCHESTRATION["O4"].extra == "--long"
 
 
-# O1 and O3 run with the whole quick suite, and `overhead` with `rayat profile --through-ray`, in
+@pytest.mark.slow
+def test_trials_are_looked_at_while_all_of_them_live(local_ray, config):
+    """What O3 is made of; all of it runs in the long run (tests/cli/test_measuring.py)."""
+    forever = config.replace({"epochs": memory.EPOCHS, "checkpoint_every": memory.EPOCHS})
+    bare, torch, held = memory.ray_process(), memory.torch_process(), memory.live_trials(forever, 2)
+    assert 100 * memory.MB < torch.rss < bare.rss < held.rss / 2
+    assert held.uss < held.pss < held.rss, "two processes share pages"
+
+
+def test_the_growth_of_data_leaves_out_what_processes_need_without_data(monkeypatch):
+    sizes = {2_000: 30, 64: 10}
+    asked = []
+
+    def live(config, count):
+        asked.append((config.data.train_size, count))
+        # A process needs 100, and its data are half in pages that it shares with no other.
+        return memory.Memory(pss=count * (100 + sizes[config.data.train_size] // 2))
+
+    monkeypatch.setattr(memory, "live_trials", live)
+    monkeypatch.setattr(memory, "prepare", lambda source: source)
+    monkeypatch.setattr(memory, "data_bytes", lambda source: sizes[source.train_size])
+    copies, context = memory.data_growth(few=1, many=3, images=2_000)
+    assert asked == [(2_000, 1), (2_000, 3), (64, 1), (64, 3)]
+    assert copies == 2 * (15 - 5) / 20
+    assert context["trials"] == [1, 3]
+
+
+# O1 runs with the whole quick suite, and `overhead` with `rayat profile --through-ray`, in
 # tests/cli/test_measuring.py. O4 is O1 with other sizes and no bar.
 @pytest.mark.slow
 @pytest.mark.long

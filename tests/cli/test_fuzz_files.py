@@ -10,8 +10,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sizes import tries
 
-FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=tries(10, 50), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def png(size=(8, 8), seed=0):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sizes import tries
 
 HEAD = "from ray import tune\nfrom rayat.study import Study\n"
 BASE = (
@@ -133,7 +134,7 @@ def test_an_option_that_is_wrong_is_refused(refused, arguments):
     refused(study(), *arguments)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(15, 60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     key=st.sampled_from(["epochs", "batch_size", "lr.peak", "attack.eps", "eval.steps", "model"]),
     value=st.one_of(

@@ -141,7 +141,7 @@ def test_the_whole_suite_is_what_runs_where_none_is_named():
 @pytest.mark.parametrize(
     ("asked", "run"),
     # What runs here is what tests/bench/ does not run.
-    [(("O1", "O3"), ("O1", "O3")), pytest.param((), ALL, marks=pytest.mark.long)],
+    [(("O1",), ("O1",)), pytest.param((), ALL, marks=pytest.mark.long)],
     ids=["through Ray", "all"],
 )
 def test_the_suite_runs_quickly_and_misses_nothing_that_it_could_not_judge(
@@ -158,6 +158,8 @@ def test_the_suite_runs_quickly_and_misses_nothing_that_it_could_not_judge(
     (run,) = (row for name, row in found.items() if name.startswith("O1"))
     assert run["value"] > 0 and run["rounds"] == 1
     assert run["trials"] == run["epochs"] == 2
+    if "O3" not in names:
+        return
     assert [name for name in found if name.startswith("O3")] == ["O3.a", "O3.b", "O3.c", "O3.d"]
     if found["O3.a"]["reason"]:
         assert "fashion" in found["O3.a"]["reason"].lower()

@@ -108,8 +108,8 @@ def test_a_winner_by_luck_is_called_what_it_is(make_run):
 
 
 @pytest.mark.slow
-def test_equal_arms_are_confirmed_in_at_most_one_of_twenty_studies(make_run):
-    random, studies, wrong = np.random.default_rng(1), 100, 0
+def test_equal_arms_are_confirmed_in_at_most_one_of_twenty_studies(make_run, size):
+    random, studies, wrong = np.random.default_rng(1), size(40, 400), 0
     search = searched(make_run(), {"lr.shape=constant": [15], "a": [9], "b": [10], "c": [11]})
     names = ("baseline", "found-1", "found-2", "found-3")
     for _ in range(studies):
@@ -122,8 +122,8 @@ def test_equal_arms_are_confirmed_in_at_most_one_of_twenty_studies(make_run):
 
 
 @pytest.mark.slow
-def test_an_arm_that_is_twice_as_fast_is_confirmed_with_its_factor(make_run):
-    random, studies, logs, held = np.random.default_rng(2), 40, [], 0
+def test_an_arm_that_is_twice_as_fast_is_confirmed_with_its_factor(make_run, size):
+    random, studies, logs, held = np.random.default_rng(2), size(20, 100), [], 0
     search = searched(make_run(), {"lr.shape=constant": [20], "a": [6], "b": [7], "c": [8]})
     for _ in range(studies):
         fresh = {

@@ -131,12 +131,16 @@ def test_a_crash_at_any_call_is_before_or_after(
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_a_full_disk_at_any_call_loses_nothing(tmp_path, info, make_row, declare, faulty_os, code):
+def test_a_full_disk_at_any_call_loses_nothing(
+    tmp_path, info, make_row, declare, faulty_os, code, size
+):
     with faulty_os(None) as calls:
         run_writer(tmp_path / "whole", info, make_row, declare, [], [])
         count = calls.calls
     outcomes = Counter()
-    for at in range(1, count + 1):
+    # Every call where the disk is full; for the other error, which is met alike, every third.
+    tried = range(1, count + 1, 1 if code == errno.ENOSPC else size(3, 1))
+    for at in tried:
         folder, opened, acknowledged = tmp_path / str(at), [], []
         with faulty_os(at, crash=False, code=code):
             try:
@@ -155,13 +159,13 @@ def test_a_full_disk_at_any_call_loses_nothing(tmp_path, info, make_row, declare
                 assert held == len([a for a in acknowledged if a in (1, 2)])
         let_go(opened)
         check(folder, info, make_row, declare, acknowledged)
-    print(f"full disk: {count} calls, {dict(outcomes)}, 0 rows lost")
+    print(f"full disk: {len(tried)} of {count} calls, {dict(outcomes)}, 0 rows lost")
     assert outcomes["nameless"] == 0
-    assert outcomes["refused"] > 0.9 * count
+    assert outcomes["refused"] > 0.9 * len(tried)
 
 
-def test_killed_drivers_lose_and_double_nothing(tmp_path, info):
-    folder, kills, acknowledged = tmp_path / "run", 20, []
+def test_killed_drivers_lose_and_double_nothing(tmp_path, info, size):
+    folder, kills, acknowledged = tmp_path / "run", size(8, 20), []
     Ledger.create(folder, info).close()
     rng = random.Random(0)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

@@ -139,7 +139,7 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_of_ten_drivers_exactly_one_starts(tmp_path, size):
-    rounds = size(15, 200)
+    rounds = size(5, 200)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", RACERS], **pipes) as racers:
         for number in range(rounds):

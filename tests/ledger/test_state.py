@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sizes import tries
 
 from rayat.errors import LedgerError
 from rayat.ledger.reader import read_run
@@ -141,7 +142,7 @@ class History(RuleBasedStateMachine):
 
 
 TestHistory = History.TestCase
-TestHistory.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestHistory.settings = settings(max_examples=tries(12, 50), stateful_step_count=25, deadline=None)
 
 
 def test_records_of_a_newer_rayat_are_refused():

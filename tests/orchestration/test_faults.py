@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections import Counter
 
 import pandas as pd
 import psutil
@@ -39,17 +40,23 @@ RANK, TRAINER = ("ray::Rank", "GroupTrial"), ("RayTrainWorker", "TrainController
 OURS = (*RANK, *TRAINER, "_QueueActor")
 """Words in the titles of the processes that a trial of several workers starts."""
 
+KILL, HANG = signal.SIGKILL, signal.SIGSTOP
 VICTIMS = {
     "ranks": (
-        [RANK[0], RANK[0], RANK[1]],
-        [*[RANK[0]] * 5, RANK[1], *[RANK[0]] * 4, RANK[1], RANK[1]],
+        [(RANK[0], KILL), (RANK[0], HANG), (RANK[1], KILL)],
+        [(RANK[0], KILL)] * 5
+        + [(RANK[1], KILL), (RANK[0], HANG)]
+        + [(RANK[0], KILL)] * 4
+        + [(RANK[1], KILL), (RANK[1], KILL), (RANK[0], HANG)],
     ),
     "trainer": (
-        [*TRAINER],
-        [*[TRAINER[0]] * 4, TRAINER[1], TRAINER[0], TRAINER[2], TRAINER[1]],
+        [(TRAINER[1], KILL), (TRAINER[0], HANG), (TRAINER[2], KILL), (TRAINER[0], KILL)],
+        [(TRAINER[0], KILL)] * 4
+        + [(TRAINER[1], KILL), (TRAINER[0], HANG), (TRAINER[0], KILL), (TRAINER[2], KILL)]
+        + [(TRAINER[1], KILL)],
     ),
 }
-"""Who is killed in turn: at the size for CI, at that for the long run."""
+"""Who is killed or stopped in turn: at the size for CI, at that for the long run."""
 
 
 def processes(*words: str) -> list[psutil.Process]:
@@ -79,14 +86,14 @@ class Injector(Observer):
     and a second signal then would hit the same start.
 
     Args:
-        victims: words in the title of each process in turn. number: the signal.
+        victims: words in the title of each process in turn, and the signal that it gets.
     """
 
-    def __init__(self, victims: list[str], number: int = signal.SIGKILL) -> None:
-        self.victims, self.number = list(victims), number
+    def __init__(self, victims: list[tuple[str, int]]) -> None:
+        self.victims = list(victims)
         self.seen: set[tuple[str, int]] = set()
         self.starts: set[str] = set()
-        self.hit: list[str] = []
+        self.hit: list[tuple[str, int]] = []
 
     def begin(self, driver, concurrency) -> None:
         self.driver = driver
@@ -100,12 +107,12 @@ class Injector(Observer):
         self.seen.add((trial_id, epoch))
         start = self.driver._starts[trial_id][0]
         if self.victims and start not in self.starts:
-            alive = processes(self.victims[0])
+            alive = processes(self.victims[0][0])
             if alive:
                 self.starts.add(start)
                 # By turns the first and the last: worker 0 and another one.
                 process = alive[-1 if len(self.hit) % 2 else 0]
-                process.send_signal(self.number)
+                process.send_signal(self.victims[0][1])
                 self.hit.append(self.victims.pop(0))
 
 
@@ -140,46 +147,34 @@ def whole(local_ray, tiny, tmp_path_factory, size):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("launcher", ["ranks", "trainer"])
-def test_kills_lose_no_row_double_none_and_change_no_weight(
+def test_kills_and_hangs_lose_no_row_double_none_and_change_no_weight(
     local_ray, whole, tmp_path, launcher, size, eventually
 ):
     study, folder = whole
     victims = VICTIMS[launcher][size(0, 1)]
     observer = Injector(victims)
-    options = Options(max_failures=len(victims), launcher=launcher)
-    summary = run(study, tmp_path / "killed", options=options, observer=observer)
-    before, after = table(folder), table(tmp_path / "killed")
+    # Restarts to spare: where other work takes a core for long, one that is well may be late too.
+    options = Options(max_failures=len(victims) + 5, launcher=launcher, collective_timeout=WAIT_S)
+    summary = run(study, tmp_path / "hit", options=options, observer=observer)
+    before, after = table(folder), table(tmp_path / "hit")
     rows = set(zip(after["trial_id"], after["epoch"], strict=True))
     missing, doubled = len(observer.seen - rows), len(after) - len(rows)
-    attempts = read_run(tmp_path / "killed").trials["attempts"].item()
+    attempts = read_run(tmp_path / "hit").trials["attempts"].item()
+    kinds = Counter(event["kind"] for event in lost(tmp_path / "hit"))
     print(
         f"faults injected {len(observer.hit)}, 1 run by {launcher}, rows lost {missing}, "
-        f"rows doubled {doubled}, attempts {attempts}"
+        f"rows doubled {doubled}, attempts {attempts}, {dict(kinds)}"
     )
     assert observer.hit == victims
     assert summary.statuses == {"finished": 1}
     assert (missing, doubled) == (0, 0)
-    assert attempts == 1 + len(victims)
+    hangs = sum(number == HANG for _, number in victims)
+    assert kinds["hung"] >= hangs, "one that hangs is told from one that died"
+    late = kinds["hung"] - hangs
+    assert kinds.total() - late == len(victims) and attempts == 1 + kinds.total()
     pd.testing.assert_frame_equal(before, after)
-    expected, found = weights(folder), weights(tmp_path / "killed")
+    expected, found = weights(folder), weights(tmp_path / "hit")
     assert all(expected[name].equal(found[name]) for name in expected)
-    assert eventually(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["ranks", "trainer"])
-def test_a_worker_that_hangs_is_replaced(local_ray, whole, tmp_path, launcher, eventually):
-    study, folder = whole
-    workers = {"ranks": "ray::Rank", "trainer": "RayTrainWorker"}[launcher]
-    observer = Injector([workers], signal.SIGSTOP)
-    # Restarts to spare: where other work takes a core for long, one that is well may be late too.
-    options = Options(max_failures=5, launcher=launcher, collective_timeout=WAIT_S)
-    summary = run(study, tmp_path / "hung", options=options, observer=observer)
-    assert observer.hit == [workers]
-    assert summary.statuses == {"finished": 1}
-    events = lost(tmp_path / "hung")
-    assert {event["kind"] for event in events} == {"hung"}, events
-    pd.testing.assert_frame_equal(table(folder), table(tmp_path / "hung"))
     assert eventually(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
 
 
@@ -188,7 +183,7 @@ def test_a_trial_whose_workers_hang_too_often_is_lost_with_the_reason(
     local_ray, whole, tmp_path, eventually
 ):
     study, _ = whole
-    observer = Injector(["ray::Rank"], signal.SIGSTOP)
+    observer = Injector([(RANK[0], HANG)])
     options = Options(max_failures=0, collective_timeout=WAIT_S)
     summary = run(study, tmp_path / "run", options=options, observer=observer)
     assert summary.statuses == {"lost": 1}
@@ -211,10 +206,13 @@ def test_collectives_give_up_after_the_time_out_once_the_workers_have_met(tmp_pa
 
 
 @pytest.mark.slow
-def test_the_next_trial_gets_the_workers_of_the_one_before(local_ray, tiny, tmp_path):
+def test_the_next_trial_gets_the_workers_of_the_one_before(
+    local_ray, whole, tiny, tmp_path, eventually
+):
     """Three trials of which the second is stopped: all in the processes of the first.
 
-    The third, which comes after one that ended and one that was stopped, is as in fresh processes.
+    The third, which comes after one that ended and one that was stopped, is as in the fresh
+    processes of the whole run. Then everything is given back.
     """
 
     class Watch(Observer):
@@ -228,20 +226,20 @@ def test_the_next_trial_gets_the_workers_of_the_one_before(local_ray, tiny, tmp_
                 if trial_id == second and self.driver.ledger.reported(trial_id) == 2:
                     self.driver.ledger.end(trial_id, "stopped", "the test stops it here")
 
-    def study(*seeds):
-        base = {**BASE, "epochs": 6}
-        return tiny(base=base, seeds=seeds, stop_collapsed=False, final_eval=False)
-
+    study, folder = whole
+    epochs = study.trials()[0].config.epochs
+    base = {**BASE, "epochs": epochs}
+    several = tiny(base=base, seeds=(1, 2, *study.seeds), stop_collapsed=False, final_eval=False)
     watch = Watch()
-    summary = run(study(0, 1, 2), tmp_path / "run", observer=watch)
+    summary = run(several, tmp_path / "run", observer=watch)
     assert summary.statuses == {"stopped": 1, "finished": 2}
     # Two workers and the trial itself.
     assert len(watch.pids) == 3
-    run(study(2), tmp_path / "fresh", options=Options(fresh_processes=True))
-    reused, fresh = table(tmp_path / "run"), table(tmp_path / "fresh")
-    third = reused[reused["trial_id"].str.endswith("-s2")].reset_index(drop=True)
-    assert len(third) == 6
+    reused, fresh = table(tmp_path / "run"), table(folder)
+    third = reused[reused["trial_id"].str.endswith("-s0")].reset_index(drop=True)
+    assert len(third) == len(fresh) == epochs
     pd.testing.assert_frame_equal(*(each.drop(columns="trial_id") for each in (third, fresh)))
+    assert eventually(lambda: nothing_is_left(local_ray.cpus)), processes(*OURS)
 
 
 def test_of_many_faults_the_one_that_explains_most_is_told():

@@ -192,16 +192,16 @@ def test_a_broken_trial_ends_a_real_run_and_runs_again_also_after_a_kill(local_r
     again.kill()
     again.wait()
 
-    summary = resume(folder, options=Options(halts=Halts(seconds=0)))
+    summary = resume(folder, options=Options(at_once=1, halts=Halts(seconds=0)))
     assert summary.halted == "the time budget of 0 s is spent"
     assert summary.statuses.get("interrupted")
     text = compare(read_run(folder)).render()
     assert "not reached" not in text and "The run is not over" in text, text
 
-    assert resume(folder).statuses == {"finished": 2}
+    assert resume(folder, options=Options(at_once=1)).statuses == {"finished": 2}
     result = read_run(folder)
     assert len(result.epochs) == 2 * 60
     assert result.trials.set_index("trial_id")["attempts"][first] >= 2
     assert verify(folder).difference is None
-    run(study, tmp_path / "whole")
+    run(study, tmp_path / "whole", options=Options(at_once=1))
     pd.testing.assert_frame_equal(times_apart(folder), times_apart(tmp_path / "whole"))

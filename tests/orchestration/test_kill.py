@@ -15,7 +15,7 @@ from drivers import ACKNOWLEDGE
 from rayat.ledger.reader import read_run
 from rayat.ledger.schema import EPOCHS
 
-KILLS = 2, 10
+KILLS = 1, 10
 """At the size for CI, at that for the long run."""
 DRIVER = (
     ACKNOWLEDGE

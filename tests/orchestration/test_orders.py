@@ -18,7 +18,7 @@ from ray import tune
 from rayat.study import Study
 
 study = Study(
-    name="four",
+    name="some",
     base={
         "data": {"name": "digits", "train_size": 64, "val_size": 32},
         "model": "cnn",
@@ -26,7 +26,7 @@ study = Study(
         "attack": "fgsm",
         "eval": {"steps": 1, "size": 32},
     },
-    space={"lr.peak": tune.grid_search([0.01, 0.02, 0.04, 0.08])},
+    space={"lr.peak": tune.grid_search(RATES)},
     seeds=(0,),
     final_eval=False,
 )
@@ -35,8 +35,9 @@ study = Study(
 
 @pytest.mark.slow
 @pytest.mark.own_ray
-def test_a_process_that_tune_throws_away_costs_no_trial(tmp_path):
-    (tmp_path / "study.py").write_text(STUDY)
+def test_a_process_that_tune_throws_away_costs_no_trial(tmp_path, size):
+    rates = [0.01, 0.02, 0.04, 0.08][: size(2, 4)]
+    (tmp_path / "study.py").write_text(STUDY.replace("RATES", str(rates)))
     # No time at all for a process to leave its trial: Tune gives up every one that would be served
     # by a process that served another.
     env = {**os.environ, "TUNE_FUNCTION_THREAD_TIMEOUT_S": "0"}
@@ -51,9 +52,9 @@ def test_a_process_that_tune_throws_away_costs_no_trial(tmp_path):
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout)["statuses"] == {"finished": 4}
+    assert json.loads(ended.stdout)["statuses"] == {"finished": len(rates)}
     trials = read_run(tmp_path / "run").trials
-    assert list(trials["attempts"]) == [1, 1, 1, 1], "what never began is no attempt"
+    assert list(trials["attempts"]) == [1] * len(rates), "what never began is no attempt"
     records: list[dict] = []
     read_log(tmp_path / "run" / LOG, records.append)
     assert any(r.get("name") == "lost" for r in records), (

@@ -50,13 +50,16 @@ def by_one(local_ray, tiny, tmp_path_factory):
     ("launcher", "workers"),
     [
         ("ranks", 4),
-        ("trainer", 2),
+        pytest.param("trainer", 2, marks=pytest.mark.long),
         pytest.param("ranks", 2, marks=pytest.mark.long),
         pytest.param("trainer", 4, marks=pytest.mark.long),
     ],
 )
 def test_several_workers_compute_what_one_computes(by_one, tiny, tmp_path, launcher, workers):
-    """Ten steps; four workers share two CPUs. Each launcher, and two and four workers."""
+    """Ten steps; four workers share two CPUs.
+
+    Two workers of a trainer compute bit for bit what two ranks do: `test_faults.py`.
+    """
     base = {**TEN_STEPS, "workers": workers, "cpus_per_worker": 2 / workers}
     study = tiny(base=base, final_eval=False)
     summary = run(study, tmp_path / "run", options=Options(launcher=launcher))
@@ -72,8 +75,9 @@ def test_several_workers_compute_what_one_computes(by_one, tiny, tmp_path, launc
         torch.testing.assert_close(found[name], value, atol=1e-5, rtol=0)
 
 
+# A trial of ranks that is stopped, `test_faults.py` has among others.
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["ranks", "trainer"])
+@pytest.mark.parametrize("launcher", [pytest.param("ranks", marks=pytest.mark.long), "trainer"])
 def test_a_stopped_trial_gives_everything_back(
     local_ray, tiny, tmp_path, launcher, eventually, size
 ):

@@ -26,18 +26,19 @@ def test_a_simulated_run_pauses_stops_and_finishes(tmp_path):
 
 
 @pytest.mark.slow
-def test_thirty_kills_change_nothing(tmp_path):
-    losses = kill_runs(30, tmp_path)
+def test_kills_change_nothing(tmp_path, size):
+    kills = size(12, 30)
+    losses = kill_runs(kills, tmp_path)
     print(losses)
-    assert losses.kills == 30
+    assert losses.kills == kills
     assert str(losses).endswith(
         "rows lost 0, rows doubled 0, decisions changed 0, files unreadable 0"
     )
 
 
 @pytest.mark.slow
-def test_fifty_signals_end_a_run_whole_and_change_nothing(tmp_path, size):
-    kills = size(50, 500)
+def test_signals_end_a_run_whole_and_change_nothing(tmp_path, size):
+    kills = size(16, 500)
     losses = kill_runs(kills, tmp_path, signals=(signal.SIGINT, signal.SIGTERM))
     print(f"SIGINT, SIGTERM: {losses}")
     assert losses.kills == kills

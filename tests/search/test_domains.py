@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ray import tune
+from sizes import tries
 
 from rayat.errors import StudyError
 from rayat.registry import SEARCHERS
@@ -52,7 +53,7 @@ def ticks(value, step):
     return round(place) if math.isclose(place, round(place), rel_tol=1e-9) else -1
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(25, 100))
 @given(case=domains(), seed=st.integers(0, 2**20))
 def test_what_is_proposed_is_what_tune_could_draw(case, seed):
     domain, drawn = case

@@ -30,8 +30,9 @@ def test_the_folded_logits_are_the_networks(digits):
 
 
 @pytest.mark.slow
-def test_the_standard_version_leaves_no_more_than_its_first_attack(digits, noise):
-    x, y = digits.x[:40], digits.y[:40]
+def test_the_standard_version_leaves_no_more_than_its_first_attack(digits, noise, size):
+    count = size(12, 40)
+    x, y = digits.x[:count], digits.y[:count]
     whole = suite({"name": "autoattack", "queries": 30}).attack(
         digits.model, x, y, digits.eps, noise()
     )
