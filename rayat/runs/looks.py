@@ -55,9 +55,11 @@ def design_of(study: Study, most: int = MAX_SEEDS, first: int | None = None) -> 
     if said:
         raise StudyError(f"--until-decided: {said}; give another --max-seeds")
     if study.plan().grows:
-        said = f"search {study.search.kind!r} proposes other configurations as it goes"
+        said = f"search {study.search.kind!r} proposes configurations as it goes; confirm its best"
     elif study.draws > 1 or study.axes()[1]:
-        said = "each arm tunes its nuisance axes, and another seed may choose another winner"
+        said = (
+            "each arm tunes its nuisance axes, so another seed may choose another winner; fix them"
+        )
     elif study.policy.kind != "none":
         said = f"policy {study.policy.kind!r} may stop what a verdict needs; give --policy none"
     elif study.target is None:
@@ -67,7 +69,7 @@ def design_of(study: Study, most: int = MAX_SEEDS, first: int | None = None) -> 
     elif len({trial.arm for trial in study.trials()}) < 2:
         said = "the baseline is the only arm, so there is nothing to decide; name another arm"
     if said:
-        raise StudyError(f"--until-decided compares arms that are fixed: {said}")
+        raise StudyError(f"--until-decided: {said}")
     return Design.of(first, most)
 
 

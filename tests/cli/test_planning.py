@@ -66,6 +66,26 @@ def test_the_plan_counts_trials_epochs_and_passes_exactly(rayat, study):
     assert facts["wall_seconds"] >= facts["trial_seconds"] / 2 > 0
 
 
+def test_seeds_until_decided_are_planned_at_their_most(rayat, study):
+    text = STUDY.replace("seeds=(0, 1)", 'seeds=(0, 1), target=0.3, baseline="attack.steps=3"')
+    study.write_text(text.replace('"lr.shape": tune.grid_search(["constant", "cosine"]),', ""))
+    result = rayat("plan", study, "--cpus", 2, "--until-decided", "--max-seeds", 5, "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert (facts["trials"], facts["seeds"]) == (10, [0, 1, 2, 3, 4])
+    assert facts["until_decided"] == {"first": 3, "most": 5}
+    text = rayat("plan", study, "--cpus", 2, "--until-decided").output
+    assert "20: 2 arms, seeds 0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in text
+    assert "after 3 seeds or more gets another, 10 at most" in text
+    for arguments, said in (
+        (("--max-seeds", 5), "give that too"),
+        (("--until-decided", "--max-seeds", 2), "at least 3 seeds"),
+        (("--until-decided", "--policy", "asha"), "give --policy none"),
+    ):
+        refused = rayat("plan", study, *arguments)
+        assert refused.exit_code == 2 and said in refused.stderr
+
+
 def test_the_table_says_the_same_in_words(rayat, study):
     text = rayat("plan", study, "--cpus", 2, "--set", "epochs=1").stdout
     assert "8: 4 arms, seeds 0, 1" in text

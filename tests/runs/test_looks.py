@@ -297,7 +297,7 @@ def test_the_first_look_of_a_run_that_was_extended_by_hand_is_at_what_it_began_w
                 "budget": "4 kpasses",
             },
             8,
-            "proposes other configurations",
+            "proposes configurations",
         ),
     ],
 )
