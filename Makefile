@@ -60,7 +60,8 @@ torture: install  ## faults on purpose: kills, crashes, flipped bits, forgeries 
 	  tests/orchestration/test_faults.py tests/orchestration/test_several.py \
 	  tests/orchestration/test_lost_nodes.py \
 	  tests/orchestration/test_cluster.py tests/runs/test_following.py \
-	  tests/test_names.py tests/test_supply.py tests/test_safety.py
+	  tests/test_names.py tests/test_supply.py tests/test_safety.py \
+	  tests/replay/test_verdicts_kept.py
 	$(BIN)/python -m pytest -s -q tests/api/test_sweep.py -k "hung or killed"
 	$(BIN)/python -m pytest -s -q tests/cli/test_end_to_end.py -k status
 	$(if $(LONG),RAYAT_LONG=1 $(BIN)/python -m pytest -s -q -m long)

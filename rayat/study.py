@@ -20,6 +20,8 @@ from rayat.errors import StudyError, nearest
 from rayat.layers import refuse_twice
 from rayat.measurement import refuse_metric, refuse_target, unlike
 from rayat.own.code import Code, use
+from rayat.policies.question import AT_END, AT_TARGET
+from rayat.policies.verdict import Verdict, refuse_unasked
 from rayat.registry import POLICIES, SEARCHERS, explain
 from rayat.search.axes import (
     SEARCHED,
@@ -48,7 +50,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names that become folders: no separators, no leading dot or dash."""
 
 
-OPTIONAL = ("sets", "only", "controls", "exclude", "budget", "objective", "order")
+OPTIONAL = ("sets", "only", "controls", "exclude", "budget", "objective", "order", "ends")
 """Fields that a study's stored form holds only where they are given: earlier ones keep theirs."""
 
 
@@ -107,6 +109,11 @@ class Study(BaseModel):
     metric: str = "val_robust_acc"
     target: float | None = Field(
         None, description="value of the metric whose time is compared, fixed before the run"
+    )
+    ends: Literal["at-end", "at-target"] = Field(
+        AT_END,
+        description="what trials are for: their robustness at the end too, or, at-target, their "
+        "cost to the target alone",
     )
     policy: Any = "none"
     search: Any = Field("random", description="how each arm tunes its nuisance axes")
@@ -187,7 +194,13 @@ class Study(BaseModel):
         object.__setattr__(self, "search", SEARCHERS.build(self.search))
         refuse_unsearchable(self)
         refuse_unknown_trials(self.order, self.search.adaptive or self.budget is not None)
+        refuse_unasked(self)
         return self
+
+    @property
+    def tested(self) -> bool:
+        """Whether the test set is looked at: not where only the cost to the target is asked."""
+        return self.final_eval and self.ends == AT_END
 
     def axes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the scientific and the nuisance axes, in the space's order."""
@@ -270,7 +283,8 @@ class Study(BaseModel):
         """Return what may be meant, but is said before the start.
 
         Arms whose peak rate is a default beside a named one, that keep what `--set` changes, or
-        that are measured differently; a policy that has no epoch to act in.
+        that are measured differently; a policy that has no epoch to act in, or that trains past
+        a target beyond which nothing is asked.
         """
         found = self._axes()
         arms = found.arms()
@@ -281,7 +295,13 @@ class Study(BaseModel):
                 first.setdefault(trial.arm, trial.config.flat())
                 idle[self.policy.idle(trial.config.epochs, trial.config.eval.every)] = None
         measured = unlike(first)
-        said = (uneven(found, arms, "lr.peak"), *half_set(found, arms), measured, *idle)
+        past = ""
+        if self.ends == AT_TARGET and self.policy.kind != Verdict.kind:
+            past = (
+                f'ends="at-target" asks for the cost to the target alone, and policy '
+                f"{self.policy.kind!r} trains on all the same; policy 'verdict' ends trials there"
+            )
+        said = (past, uneven(found, arms, "lr.peak"), *half_set(found, arms), measured, *idle)
         return [text for text in said if text]
 
     def _axes(self) -> Axes:
@@ -315,6 +335,7 @@ class Study(BaseModel):
         for name in OPTIONAL:
             if fields[name] == type(self).model_fields[name].get_default(call_default_factory=True):
                 del fields[name]
+        fields["final_eval"] = self.tested
         fields["space"] = {k: domain_json(v) for k, v in self.space.items()}
         fields["policy"] = self.policy.spec()
         fields["search"] = self.search.spec()

@@ -243,17 +243,24 @@ class Run(Tables):
         return pd.DataFrame(evaluate_run(self.folder, request, chosen, workers=workers))
 
     @checked
-    def what_if(self, budget: float | str = 0.5, policies: str | Sequence[str] = SHIPPED) -> WhatIf:
+    def what_if(
+        self,
+        budget: float | str = 0.5,
+        policies: str | Sequence[str] = SHIPPED,
+        ends: Literal["at-end", "at-target"] | None = None,
+    ) -> WhatIf:
         """Return what the run would have found with less, by replay of what it recorded.
 
         Args:
             budget: a share of its passes in (0, 1], or a number of passes.
             policies: stopping policies to replay.
+            ends: what trials are for; default: what the study says.
 
         Raises:
             StudyError: no such budget. ConfigError: no such policy. LedgerError: no reports.
         """
-        return what_if(self, budget, [policies] if isinstance(policies, str) else policies)
+        names = [policies] if isinstance(policies, str) else policies
+        return what_if(self, budget, names, ends)
 
     def verify(self) -> Verification:
         """Make every decision again from the log; `difference` is None where all are the same.

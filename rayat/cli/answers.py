@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -124,6 +124,14 @@ def what_if(
             help="Policies to replay; default: the shipped ones.",
         ),
     ] = None,
+    ends: Annotated[
+        Literal["at-end", "at-target"] | None,
+        typer.Option(
+            "--ends",
+            show_default=False,
+            help="What trials are for, as in a study; default: what the run's study says.",
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Ask what a run would have found with less.
@@ -136,7 +144,7 @@ def what_if(
     from rayat.replay.whatif import what_if as ask
 
     names = SHIPPED if policy is None else [n.strip() for n in policy.split(",") if n.strip()]
-    found = ask(read_run(run), budget, names)
+    found = ask(read_run(run), budget, names, ends)
     if json:
         typer.echo(as_json(found.to_json()))
         return
@@ -150,13 +158,23 @@ def what_if(
             "-" if row.arm is None else "the same" if row.same else printable(row.arm),
             fraction(row.value),
             count(row.cost),
+            "-" if row.verdicts is None else f"{row.verdicts} of {found.verdicts}",
         )
         for row in found.rows
     ]
     whole = (found.passes, "100 %", f"{found.trials}, {found.trials}")
-    best = (printable(found.arm), fraction(found.value), count(found.cost))
+    best = (printable(found.arm), fraction(found.value), count(found.cost), "")
     rows.append(("the whole record", count(whole[0]), *whole[1:], *best))
-    header = ("", "passes", "share", "begun, whole", "best configuration", "value", "its cost")
+    header = (
+        "",
+        "passes",
+        "share",
+        "begun, whole",
+        "best configuration",
+        "value",
+        "its cost",
+        "verdicts kept",
+    )
     lines = [
         _wrap(found.answer()),
         "",

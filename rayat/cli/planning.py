@@ -12,6 +12,9 @@ from rayat.cli import options, scaling
 from rayat.cli.studies import load, numbers
 from rayat.cli.text import as_json, columns, duration, size
 from rayat.compare.text import count, printable
+from rayat.policies.question import AT_TARGET
+
+NOT_ROBUST = "the cost to the target alone: no final test, no word on final robustness"
 
 
 def plan(
@@ -98,6 +101,14 @@ def _mapped(labels: Sequence[str]) -> str:
     return "labels " + ", ".join(places if len(places) <= 12 else [*places[:5], "...", places[-1]])
 
 
+def _stops(facts: Mapping[str, Any]) -> str:
+    """Return what a plan's policy will do, which its figures leave out."""
+    if facts["policy"] != "verdict":
+        return f"{facts['policy']} will stop some earlier"
+    ends = f"each trial at the target of {facts['target']:g}, and "
+    return f"verdict ends {ends if facts['ends'] == AT_TARGET else ''}what no verdict depends on"
+
+
 def _table(facts: Mapping[str, Any]) -> str:
     groups = [
         (
@@ -123,7 +134,7 @@ def _table(facts: Mapping[str, Any]) -> str:
         "share",
     )
     cluster = facts["cluster"]
-    stopped = "" if facts["policy"] == "none" else f"; {facts['policy']} will stop some earlier"
+    stopped = f"; {_stops(facts)}" if facts["policy"] != "none" else ""
     seeds = ", ".join(map(str, facts["seeds"]))
     about = "about " if (facts["search"] or {}).get("budget") else ""
     free, needed = facts["memory_free_bytes"], facts["memory_bytes"]
@@ -138,6 +149,7 @@ def _table(facts: Mapping[str, Any]) -> str:
         *_searched(facts["search"]),
         ("epochs", f"{facts['epochs']} at most{stopped}"),
         ("passes", f"{count(facts['passes'])} forward and backward, validation included"),
+        *((("asked", NOT_ROBUST),) if facts["ends"] == AT_TARGET else ()),
         (
             "cluster",
             f"{cluster['cpus']:g} CPUs, {cluster['gpus']:g} GPUs, {cluster['nodes']} nodes; "

@@ -13,10 +13,13 @@ import pandas as pd
 from rayat.compare.bootstrap import ONCE, Estimate, Intervals
 from rayat.errors import StudyError, nearest, quoted
 from rayat.ledger.reader import Run
+from rayat.policies.question import AT_END, Question
 
 CHECKPOINTS = ("best", "last")
 VALIDATION = "validation"
 """The source of accuracies where no test is recorded: the split that chose the best epoch."""
+UNASKED = 'not asked, ends="at-target"'
+"""The source of accuracies in a study that asks only for the cost to its target."""
 MEASURED = {"n": "test images", "precision": "precision of the test", "eps": "eps of the test"}
 """Columns of a test evaluation that must be equal where accuracies are compared, by their names."""
 
@@ -46,6 +49,7 @@ class Accuracies:
     Attributes:
         source: where they come from, such as `test, pgd-20`.
         tested: whether that is the test set.
+        asked: whether the study asks how robust trials end (`Question.ends`).
         table: indexed by (trial_id, checkpoint), columns clean and robust, fractions, and those of
             `MEASURED` as far as they are known.
     """
@@ -53,6 +57,7 @@ class Accuracies:
     source: str
     tested: bool
     table: pd.DataFrame
+    asked: bool = True
 
     def of(self, trial_ids: Mapping[int, str], checkpoint: str, kind: str) -> dict[int, float]:
         """Return accuracy by seed; `kind` is clean or robust. Seeds without one are left out."""
@@ -107,12 +112,18 @@ def accuracies(run: Run, suite: str | None = None) -> Accuracies:
     the strongest attack. Of a checkpoint's rows the one is taken whose number of images most
     checkpoints share, so that arms are compared on as many images.
 
+    A study that asks for the cost alone has none, unless a suite is named: its trials may have
+    ended at the target, each at another epoch.
+
     Args:
         suite: take this one, such as `autoattack`; checkpoints that it does not cover have none.
 
     Raises:
         StudyError: the run has no test rows of that suite.
     """
+    asked = Question.of(run.info).ends == AT_END
+    if suite is None and not asked:
+        return Accuracies(UNASKED, False, pd.DataFrame(columns=["clean", "robust"]), False)
     tests = _at_own_radius(run, run.evals[run.evals["split"] == "test"])
     tests = _most_shared(tests)
     if suite is None and tests.empty:
@@ -140,7 +151,7 @@ def accuracies(run: Run, suite: str | None = None) -> Accuracies:
         table[key] = [
             None if pd.isna(v) else round(v, 9) if isinstance(v, float) else v for v in table[key]
         ]
-    return Accuracies(f"test, {suite}", True, table)
+    return Accuracies(f"test, {suite}", True, table, asked)
 
 
 def measured_on(imported: Mapping[str, Any]) -> str:

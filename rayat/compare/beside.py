@@ -22,6 +22,7 @@ from rayat.compare.text import printable
 from rayat.errors import StudyError
 from rayat.ledger.provenance import machines
 from rayat.ledger.reader import Run, require_reports
+from rayat.policies.question import AT_END, AT_TARGET, Question
 
 BESIDE = "beside"
 """The key of the description that says of which runs a comparison is."""
@@ -80,6 +81,7 @@ def beside(runs: Sequence[Run], target: float | None = None) -> Run:
         "baseline": _baseline(runs, renamed),
         "target": shared,
         "nuisance": list(dict.fromkeys(k for r in runs for k in _study(r, "nuisance") or ())),
+        "ends": AT_TARGET if AT_TARGET in [Question.of(run.info).ends for run in runs] else AT_END,
         "protocol": "as-published"
         if "as-published" in [_study(run, "protocol") for run in runs]
         else "honest",

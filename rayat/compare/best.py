@@ -23,6 +23,7 @@ from rayat.layers import flatten
 from rayat.ledger.files import located, replace_file
 from rayat.ledger.reader import Run, require_reports
 from rayat.ledger.status import Status
+from rayat.policies.question import AT_TARGET, Question
 from rayat.resampling import MIN_PAIRS
 
 LENGTH = 60
@@ -175,10 +176,11 @@ def _standing(run: Run, place: int, found: Found, by: Ranking, quality: Accuraci
     if not is_baseline:
         ids = sound(own, found.trial_ids), sound(theirs, base.trial_ids)
         if not quality.differing(*ids):
-            robust = quality.difference(*ids, by=by_)
-        verdict = word(pairs, speeds[HEADLINE], robust, by_.least)
+            robust = quality.difference(*ids, by=by_) if quality.asked else None
+        rest = (by_.least, quality.asked)
+        verdict = word(pairs, speeds[HEADLINE], robust, *rest)
         shown = math.nan if by.target is None else by.target
-        text = sentence(found.arm, base.arm, shown, pairs, speeds, robust, by_.least)
+        text = sentence(found.arm, base.arm, shown, pairs, speeds, robust, *rest)
     mine, other = flatten(found.config), flatten(base.config)
     names = [*mine, *(name for name in other if name not in mine)]
     return Standing(
@@ -248,6 +250,11 @@ def _notes(run: Run, by: Ranking, alike: int) -> list[str]:
     going = sum(not status.is_final for status in statuses)
     if going:
         notes.append(f"the run is not over: {going} of {len(statuses)} trials have no end yet")
+    if Question.of(run.info).ends == AT_TARGET:
+        notes.append(
+            'the study asks for the cost to its target alone (ends="at-target"): trials may have '
+            f"ended there, so the best {run.info['metric']} is not what they would have come to"
+        )
     left = int(run.trials["config_id"].nunique()) - len(by.order)
     if left:
         notes.append(f"{plural(left, 'configuration')} without a sound trial left out")

@@ -101,6 +101,7 @@ class Figures:
         baseline, baseline_origin: the arm compared with, and who named it.
         apart: the settings that split the arms into groups, with their values; empty for one group.
         accuracy_source, tested: where accuracies come from; whether that is the test set.
+        asked: whether the study asks how robust trials end, or for their cost alone.
         level: of each interval: 0.95, in a confirmation higher, so that all hold together.
         method: how the intervals are made.
         headline: the verdict in one sentence.
@@ -120,6 +121,7 @@ class Figures:
     apart: Mapping[str, tuple[Any, ...]]
     accuracy_source: str
     tested: bool
+    asked: bool
     level: float
     method: str
     headline: str

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from rayat.arms import split_arm
 from rayat.compare.comparison import plain
 from rayat.compare.measured import shown
 from rayat.compare.ranking import Found, comparable, ranking
@@ -18,7 +19,6 @@ from rayat.errors import LedgerError, quoted
 from rayat.layers import flatten
 from rayat.ledger.reader import Run, require_reports
 from rayat.ledger.status import Status
-from rayat.search.labels import split_arm
 
 MOST_VALUES = 8
 """Numbers of an axis that are told one by one; more become three groups of equal size."""

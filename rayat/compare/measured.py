@@ -15,10 +15,10 @@ from typing import Any
 
 import pandas as pd
 
+from rayat.arms import split_arm
 from rayat.compare.text import printable
 from rayat.ledger.reader import Run
 from rayat.measurement import Values, flat, key, measurement, measures
-from rayat.search.labels import split_arm
 
 
 def of_trials(run: Run, trial_ids: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -32,24 +32,33 @@ def plain(comparison: Figures) -> str:
         )
         for row in rows
     ]
+    accuracies = comparison.asked or any(row.robust["best"] for row in rows)
+
+    def figures(row: ArmRow) -> tuple[str, ...]:
+        checkpoints = (*(row.robust[c] for c in ("best", "last")), row.clean["best"])
+        return tuple(map(mean_sd, checkpoints))
+
     quality = [
         (
             _mark(names[row.arm], row),
-            *(mean_sd(row.robust[c]) for c in ("best", "last")),
-            mean_sd(row.clean["best"]),
+            *(figures(row) if accuracies else ()),
             statuses(row),
         )
         for row in rows
     ]
     axes = ("reached", "epochs", "passes", "seconds", "in passes", "in seconds")
-    checkpoints = ("robust best", "robust last", "clean best", "trials")
+    checkpoints = ("robust best", "robust last", "clean best") if accuracies else ()
     parts = [
         _wrap(comparison.headline),
         "\n".join(_wrap(line) for line in setting_lines(comparison)),
         f"Cost to the target and speed-up (* the baseline{_legend(rows)})\n"
         + _columns([(heading, *axes), *cost]),
-        f"Accuracy ({printable(comparison.accuracy_source)}), mean ± sd\n"
-        + _columns([(heading, *checkpoints), *quality]),
+        (
+            f"Accuracy ({printable(comparison.accuracy_source)}), mean ± sd\n"
+            if accuracies
+            else f"Trials (accuracy: {printable(comparison.accuracy_source)})\n"
+        )
+        + _columns([(heading, *checkpoints, "trials"), *quality]),
         "Found by the search, and on fresh seeds (value: best "
         f"{printable(comparison.metric)})\n" + _columns(table(comparison.confirmed))
         if comparison.confirmed

@@ -31,7 +31,7 @@ from rayat.compare.text import (
     seconds,
     short_arms,
 )
-from rayat.compare.verdict import robust_interval
+from rayat.compare.verdict import SOONER, robust_interval
 from rayat.errors import LedgerError, RayatError
 from rayat.ledger.files import located
 from rayat.ledger.reader import Run
@@ -47,6 +47,7 @@ MOST_JSON = 60_000
 """Letters of one settings block."""
 TONES = {
     "faster": "good",
+    SOONER: "good",
     "faster but less robust": "unsure",
     "faster, robustness unclear": "unsure",
     "slower": "bad",
@@ -126,11 +127,18 @@ def _facts(run: Run, comparison: Comparison) -> list[dict[str, Any]]:
     facts = [
         ("target", target, comparison.target_origin, not comparison.target_fixed),
         ("baseline", comparison.baseline, comparison.baseline_origin, False),
-        ("accuracies", comparison.accuracy_source, "best checkpoint", not comparison.tested),
+        ("accuracies", comparison.accuracy_source, *_checkpoint(comparison)),
         ("trials", trials, work, False),
         ("protocol", comparison.protocol, decided, published),
     ]
     return [dict(zip(("name", "value", "origin", "warn"), fact, strict=True)) for fact in facts]
+
+
+def _checkpoint(comparison: Comparison) -> tuple[str, bool]:
+    """Return of which checkpoints accuracies are, and whether that weakens the verdict."""
+    if not comparison.asked:
+        return "trials may have ended at the target", False
+    return "best checkpoint", not comparison.tested
 
 
 def _arms(comparison: Comparison) -> list[dict[str, Any]]:
@@ -194,12 +202,15 @@ def _drawings(run: Run, comparison: Comparison) -> list[Drawing]:
             "Learning rates used",
             f"At each epoch's end, one line per seed.{more}",
         ),
-        drawing(
-            plots.draw_pareto(comparison),
-            "Clean against robust accuracy",
-            f"Best checkpoints, mean and sd over seeds; further up and right is better.{more}",
-        ),
     ]
+    if any(row.robust["best"] for row in comparison.rows):
+        drawings.append(
+            drawing(
+                plots.draw_pareto(comparison),
+                "Clean against robust accuracy",
+                f"Best checkpoints, mean and sd over seeds; further up and right is better.{more}",
+            )
+        )
     curves = radii.robustness(run, comparison)
     if curves:
         drawings.append(

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from rayat.arms import matching, split_parts
 from rayat.compare.measured import against, differing, of_trials
 from rayat.compare.text import printable
 from rayat.errors import StudyError, nearest
 from rayat.layers import flatten
 from rayat.ledger.reader import Run
 from rayat.ledger.status import Status
-from rayat.search.labels import matching, split_parts
 
 SOUND = [status for status in Status if status.is_sound]
 """Trials whose best value may choose a configuration; those that broke may not."""

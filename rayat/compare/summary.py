@@ -15,6 +15,7 @@ from rayat.compare.confirmed import confirms, level
 from rayat.compare.measured import Group, differing, shown
 from rayat.compare.speedup import CUT
 from rayat.compare.text import percent, plural, printable
+from rayat.compare.verdict import SOONER
 from rayat.evaluation.masking import said, signs
 from rayat.ledger.merging import merged
 from rayat.ledger.reader import Run
@@ -29,19 +30,25 @@ def apart(groups: Sequence[Group]) -> dict[str, tuple[Any, ...]]:
     return {n: tuple(group.measured.get(n) for group in groups) for n in dict.fromkeys(order)}
 
 
-def headline(rows: Sequence[ArmRow], groups: Sequence[Group], named: str) -> str:
-    """Return what may be said: of each group that was measured alike, one sentence."""
+def headline(
+    rows: Sequence[ArmRow], groups: Sequence[Group], named: str, asked: bool = True
+) -> str:
+    """Return what may be said: of each group that was measured alike, one sentence.
+
+    Args:
+        asked: whether the study asks for final robustness.
+    """
     if len(groups) == 1:
-        return _verdict(rows, named)
+        return _verdict(rows, named, asked)
     split = apart(groups)
     parts = []
     for at, group in enumerate(groups):
         own = [row for row in rows if row.arm in group.arms]
         where = ", ".join(f"{printable(k)} {shown(v[at])}" for k, v in split.items())
         if group.baseline is not None:
-            parts.append(f"At {where}: {_verdict(own, group.baseline)}")
+            parts.append(f"At {where}: {_verdict(own, group.baseline, asked)}")
         else:
-            parts.append(f"At {where}: {_verdict(own, named)}")
+            parts.append(f"At {where}: {_verdict(own, named, asked)}")
     head = (
         f"Arms were measured differently ({', '.join(printable(k) for k in split)}) and are "
         "compared only among those measured alike."
@@ -49,14 +56,14 @@ def headline(rows: Sequence[ArmRow], groups: Sequence[Group], named: str) -> str
     return " ".join([head, *parts])
 
 
-def _verdict(rows: Sequence[ArmRow], baseline: str) -> str:
+def _verdict(rows: Sequence[ArmRow], baseline: str, asked: bool) -> str:
     cut = sum(row.fates.get(CUT, 0) for row in rows)
     first = ""
     if cut:
         among = plural(sum(len(row.trial_ids) for row in rows), "trial")
         first = f"Of the {among} compared, the policy stopped {cut} before the target. "
     for row in rows:  # by speed-up, the largest first
-        if row.verdict == "faster":
+        if row.verdict in ("faster", SOONER):
             return first + row.sentence
     others = [row for row in rows if not row.is_baseline]
     if not others:
@@ -68,8 +75,8 @@ def _verdict(rows: Sequence[ArmRow], baseline: str) -> str:
     counts = Counter(row.verdict for row in others)
     said_ = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
     return first + (
-        f"No arm is shown to reach {goal} sooner than {printable(baseline)} "
-        f"at matched robustness ({said_})."
+        f"No arm is shown to reach {goal} sooner than {printable(baseline)}"
+        f"{' at matched robustness' if asked else ''} ({said_})."
     )
 
 
@@ -87,6 +94,11 @@ def notes(
         found.append(
             f"Evaluations differ in {', '.join(printable(k) for k in apart(groups))}: accuracies "
             "of different groups measure different things. `eval.eps` gives all arms one radius."
+        )
+    if not quality.asked:
+        found.append(
+            'The study asks for the cost to its target alone (ends="at-target"): trials may end '
+            "there, and nothing is said of how robust they would have become."
         )
     statuses = [Status(status) for status in run.trials["status"]]
     imported = run.info.get("imported")
@@ -140,7 +152,7 @@ def notes(
             f"{len(statuses)} early, {among} of them compared above: without the target such a "
             f"trial counts as {CUT}, and its accuracy is in no mean with finished ones."
         )
-    for row in rows:
+    for row in rows if quality.asked else ():
         mixed = [s for s in row.statuses if s.is_final and s is not Status.FINISHED]
         if len(row.statuses) > 1 and Status.FINISHED in row.statuses and mixed:
             found.append(
@@ -162,7 +174,7 @@ def notes(
             f"Each arm is represented by the best of its {many} configurations, chosen by the "
             f"mean best {run.info['metric']} over the same seeds: {flattered}."
         )
-    if not quality.tested and not imported:
+    if not quality.tested and not imported and quality.asked:
         found.append(
             "No test evaluation is recorded: accuracies are those of the validation split that "
             "chose the best epoch, which flatters them."

@@ -114,11 +114,12 @@ def compare(
         apart=apart(groups),
         accuracy_source=quality.source,
         tested=quality.tested,
+        asked=quality.asked,
         level=by.level,
         method=by.method,
         headline=answer(run, everyone, main[0])
         if confirms(run.info) and name == label(BASELINE)
-        else headline(rows, groups, name),
+        else headline(rows, groups, name, quality.asked),
         notes=(*left_out, *notes(run, rows, quality, groups, main[0])),
         rows=tuple(rows),
         confirmed=tuple(lines(run, rows)),
@@ -163,9 +164,9 @@ def _group_rows(
     """Return the rows of arms that were measured alike: compared if one is their baseline."""
     base = choices[group.baseline or named]
     least = math.inf if target is None else target
+    theirs = costs(run, base.trial_ids.values(), least)
     rows = []
     for arm in group.arms:
-        theirs = costs(run, base.trial_ids.values(), least)
         own = costs(run, choices[arm].trial_ids.values(), least)
         differs: Mapping[str, tuple[Any, Any]] = {}
         if group.baseline is None:
@@ -195,7 +196,8 @@ def _row(
     alone = is_baseline or bool(differs)
     speeds = {axis: None if alone else speed_up(pairs, axis, by) for axis in AXES}
     outcomes = sound(own, ids), sound(theirs, baseline.trial_ids)
-    robust = None if alone else quality.difference(*outcomes, by=by)
+    compared = quality.asked and not alone
+    robust = quality.difference(*outcomes, by=by) if compared else None
     everyone = not differs and all(cost.reached for cost in own)
     shown = math.nan if target is None else target
     if is_baseline:
@@ -207,8 +209,9 @@ def _row(
             f"measured differently ({said(differs)})."
         )
     else:
-        verdict = word(pairs, speeds[HEADLINE], robust, by.least)
-        text = sentence(choice.arm, baseline.arm, shown, pairs, speeds, robust, by.least)
+        rest = (by.least, quality.asked)
+        verdict = word(pairs, speeds[HEADLINE], robust, *rest)
+        text = sentence(choice.arm, baseline.arm, shown, pairs, speeds, robust, *rest)
         text += _accidents(own)
     shown_ids = alike(own, ids)
     return ArmRow(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from rayat.search.labels import split_arm
+from rayat.arms import split_arm
 
 UNITS = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 NONE = "-"

@@ -14,6 +14,8 @@ HEADLINE = "passes"
 MARGIN = 0.01
 """Robust accuracy (a fraction) that an arm may lose on average and still count as matched when the
 interval shows no loss; docs/papers.md 9.2 uses one point for "as good as"."""
+SOONER = "faster, robustness not asked"
+"""Sooner at the target in a study that asks for nothing else: no word on how robust it ends."""
 
 
 def word(
@@ -21,6 +23,7 @@ def word(
     speed: Estimate | None,
     robust: Estimate | None,
     least: int = MIN_PAIRS,
+    asked: bool = True,
 ) -> str:
     """Return the verdict on an arm.
 
@@ -29,9 +32,10 @@ def word(
         speed: speed-up on the headline axis.
         robust: robust accuracy above the baseline's.
         least: pairs without which there is no verdict.
+        asked: whether the study asks for it.
 
     Returns:
-        `faster`, `faster but less robust`, `faster, robustness unclear`, `slower`,
+        `faster`, `faster but less robust`, `faster, robustness unclear`, `SOONER`, `slower`,
         `no difference shown`, `not reached`, `stopped before the target`, the same two of the
         baseline, or `no verdict (2 seeds)`.
     """
@@ -47,6 +51,8 @@ def word(
         return "slower"
     if speed.low <= 1:
         return "no difference shown"
+    if not asked:
+        return SOONER
     if robust is None or robust.high is None:
         return "faster, robustness unclear"
     if robust.high < 0:
@@ -62,9 +68,10 @@ def sentence(
     speeds: Mapping[str, Estimate | None],
     robust: Estimate | None,
     least: int = MIN_PAIRS,
+    asked: bool = True,
 ) -> str:
     """Return the verdict with the numbers behind it."""
-    verdict = word(pairs, speeds[HEADLINE], robust, least)
+    verdict = word(pairs, speeds[HEADLINE], robust, least, asked)
     name, other, goal = printable(arm), printable(baseline), fraction(target)
     n, speed, seconds = len(pairs), speeds[HEADLINE], speeds["seconds"]
     reached = sum(cost.reached for _, cost in pairs)
@@ -91,7 +98,7 @@ def sentence(
         said += f", {plural(n, 'seed')}"
         if verdict != "no difference shown" and _opposed(speed, seconds):
             said += "; in seconds it is the other way round"
-    return f"{said}; {_matched(robust, verdict)}."
+    return f"{said}; {_matched(robust, verdict) if asked else 'final robustness was not asked'}."
 
 
 def limited(estimate: Estimate | None) -> str:

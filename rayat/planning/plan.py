@@ -194,7 +194,7 @@ def facts(
     """
     cost = {trial.trial_id: group.cost for group in groups for trial in group.trials}
     seconds = {t.trial_id: cost[t.trial_id].trial_seconds(t.config) for t in trials}
-    tested = study.final_eval
+    tested = study.tested
     final = {
         t.trial_id: final_seconds(g.cost, sum(g.final)) if tested else 0.0
         for g in groups
@@ -225,6 +225,8 @@ def facts(
         "seeds": list(study.seeds),
         "epochs": epochs,
         "policy": study.policy.kind,
+        "ends": study.ends,
+        "target": study.target,
         "configurations": [
             {
                 "example": group.trials[0].arm,

@@ -1,7 +1,8 @@
 """The policy contract: one report in, one decision out; no Ray, no clock, no randomness.
 
-`policies.host.Host` calls a policy in this order: `expect` with every trial of the run before the
-first report; `observe` for each report; `ended` for a trial that ended otherwise than by the policy
+`policies.host.Host` calls a policy in this order: `asked` with what the study compares and `expect`
+with every trial of the run, before the first report; for each report `told`, then `observe` unless
+the trial diverged or collapsed by it; `ended` for a trial that ended otherwise than by the policy
 (it finished, diverged or collapsed; a policy that `pauses` is also told of what failed or was
 lost); and after each `observe` or `ended` `verdicts`, whose `continue` resumes a paused trial from
 its last checkpoint and whose `stop` ends it. Without `expect` nothing is paused.
@@ -12,9 +13,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from rayat.registry import Part
+
+if TYPE_CHECKING:
+    from rayat.policies.question import Question
 
 Action = Literal["continue", "stop", "pause"]
 
@@ -107,6 +111,32 @@ class Policy(Part):
         Asked under `order="successive-seeds"` alone, before a trial gets a worker.
         """
         return ""
+
+    def closed(self, ends: str) -> bool:
+        """Return whether its stops hold for the announced seeds alone: then none can be added.
+
+        Args:
+            ends: what the trials are for (`Question.ends`).
+        """
+        return False
+
+    def asked(self, question: Question) -> None:
+        """Learn what the study compares; called once, before `expect`. Does nothing."""
+
+    def order(self, trials: Sequence[TrialView]) -> Sequence[TrialView]:
+        """Return trials that wait for their start, the next one first; the default: as declared."""
+        return trials
+
+    def told(
+        self, trial: TrialView, epoch: int, metrics: Mapping[str, Any], metric: str, whole: bool
+    ) -> None:
+        """Learn of a report, also of one that `observe` is not asked about. Does nothing.
+
+        Args:
+            trial, epoch, metrics, metric: as for `observe`, which follows.
+            whole: whether the trial has ended by itself with this report: it trained to its end,
+                diverged, or collapsed where that ends it.
+        """
 
     def expect(self, trials: Sequence[TrialView]) -> None:
         """Learn which trials the run has; called once, before the first report. Does nothing."""

@@ -6,7 +6,7 @@ clock. Pure: its state is a function of the calls in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from rayat.collapse import RULE
 from rayat.ledger.status import Status
 from rayat.policies.base import Decision, Policy, TrialView
 from rayat.policies.outcomes import Outcomes
+from rayat.policies.question import Question
 from rayat.policies.spending import Spending
 
 BUDGET = "budget"
@@ -48,6 +49,7 @@ class Host:
         spending: of a search with a budget; the trials of an arm that has spent its share are
             stopped at their next report.
         collapse_rule: the version of the rule for catastrophic overfitting (`collapse.rule_of`).
+        question: what the study compares; None: not known.
     """
 
     def __init__(
@@ -57,15 +59,22 @@ class Host:
         stop_collapsed: bool = True,
         spending: Spending | None = None,
         collapse_rule: int = RULE,
+        question: Question | None = None,
     ) -> None:
         self.policy, self.metric, self.stop_collapsed = policy.fresh(), metric, stop_collapsed
         self.spending = spending
         self._outcomes = Outcomes(metric, collapse_rule)
         self._judged: dict[str, int] = {}
+        if question is not None:
+            self.policy.asked(question)
 
     def expect(self, trials: Iterable[TrialView]) -> None:
         """Announce every trial that is known, before the first report."""
         self.policy.expect(list(trials))
+
+    def order(self, trials: Sequence[TrialView]) -> Sequence[TrialView]:
+        """Return the trials that wait for their start in the order that the policy asks for."""
+        return self.policy.order(trials)
 
     def observe(
         self, trial: TrialView, epoch: int, row: Mapping[str, Any], last: bool = False
@@ -81,9 +90,14 @@ class Host:
         """
         self._judged[trial.trial_id] = epoch
         decision = self._outcomes.observe(trial.trial_id, epoch, row)
-        if decision is None or (decision.rule == Status.COLLAPSED and not self.stop_collapsed):
+        if decision is not None and decision.rule == Status.COLLAPSED and not self.stop_collapsed:
+            decision = None
+        whole = epoch >= trial.epochs or row.get("outcome") == Status.FINISHED
+        broke = decision is not None and decision.action == "stop"
+        self.policy.told(trial, epoch, row, self.metric, whole or broke)
+        if decision is None:
             decision = self.policy.observe(trial, epoch, row, self.metric)
-        over = last or epoch >= trial.epochs or row.get("outcome") == Status.FINISHED
+        over = last or whole
         if self.spending is not None:
             self.spending.pay(trial.arm, row)
             if self.spending.over(trial.arm) and decision.action != "stop" and not over:

@@ -18,6 +18,7 @@ from rayat.errors import LedgerError, nearest
 from rayat.ledger.files import located
 from rayat.ledger.info import RUN
 from rayat.ledger.reader import Run, read_run
+from rayat.ledger.state import PASSES
 from rayat.ledger.status import Status
 from rayat.policies.base import TrialView
 from rayat.registry import SHAPES
@@ -261,14 +262,18 @@ def build(
     return Curve(view, rows, seen, seconds, truth, stop_collapsed, collapse_rule)
 
 
-def _signs(part: pd.DataFrame, at: Iterable[int], length: int) -> list[dict[str, Any]]:
-    """Return per epoch what shows a collapse; of an epoch that was not recorded nothing.
+def _signs(
+    part: pd.DataFrame, at: Iterable[int], length: int, names: Iterable[str] = SIGNS
+) -> list[dict[str, Any]]:
+    """Return per epoch what a report says beside accuracies; nothing where none was recorded.
 
     Args:
         part: a trial's rows in the order of their epochs. at: each row's place among the epochs.
+        names: columns that are told where they are recorded; default: what shows a collapse.
     """
+    at = list(at)
     signs: list[dict[str, Any]] = [{} for _ in range(length)]
-    for name in SIGNS:
+    for name in names:
         if name in part:
             for place, value in zip(at, part[name], strict=True):
                 if pd.notna(value):
@@ -298,10 +303,9 @@ def run_curves(run: Run) -> list[Curve]:
             # Imported: its schedule is known as it was recorded; the rest of it as it ended.
             known = (*rates.tolist(), *[float(rates[-1])] * (planned - len(rates)))
         view = TrialView(trial["trial_id"], config, planned, trial["arm"] or "", known)
-        signs = _signs(part, range(len(part)), len(part)) if metric == METRIC else []
+        signs = _signs(part, range(len(part)), len(part), SIGNS * (metric == METRIC) + PASSES)
         if Status(trial["status"]) is Status.DIVERGED:
             # The tables hold no figure of it: what is not finite is null there.
-            signs = signs or [{} for _ in range(len(part))]
             signs[-1]["outcome"] = Status.DIVERGED
         truth = smooth(robust)
         curves.append(

@@ -14,6 +14,7 @@ from rayat.measurement import flat, key, measurement
 from rayat.policies.base import Decision, Policy
 from rayat.policies.groups import configuration
 from rayat.policies.host import Host
+from rayat.policies.question import Question
 from rayat.replay.curves import METRIC, Curve
 from rayat.search.ordering import SUCCESSIVE, Order
 
@@ -61,8 +62,11 @@ def simulate(
     workers: int,
     start_cost: float = START_COST,
     order: Order = "configurations",
+    question: Question | None = None,
 ) -> Outcome:
     """Run one sweep: trials start in the given order as workers become free.
+
+    A policy may ask for another order (`Policy.order`).
 
     A paused trial gives its worker back; a resumed one waits behind the trials that have not
     started. A trial that is still paused when nothing else is left is ended. Trials that diverge or
@@ -74,14 +78,16 @@ def simulate(
         workers: trials that run at once, at least 1.
         start_cost: median reports that a start or a resume takes.
         order: of successive seeds one never starts whose configuration the policy has stopped.
+        question: what the study compares, where it is known.
     """
     # Curves that an earlier rule cut short have nothing after what it took for a collapse.
     rule = min(curve.collapse_rule for curve in curves)
-    host = Host(policy, METRIC, all(curve.stop_collapsed for curve in curves), collapse_rule=rule)
+    collapsed = all(curve.stop_collapsed for curve in curves)
+    host = Host(policy, METRIC, collapsed, collapse_rule=rule, question=question)
     by_name = {curve.view.trial_id: curve for curve in curves}
     host.expect(curve.view for curve in curves)
     overhead = start_cost * float(np.median(np.concatenate([c.seconds for c in curves])))
-    waiting = deque(by_name)
+    waiting = deque(trial.trial_id for trial in host.order([curve.view for curve in curves]))
     done = dict.fromkeys(by_name, 0)
     paused: set[str] = set()
     cut: set[str] = set(by_name)

@@ -22,6 +22,7 @@ from rayat.own.parts import adopt
 from rayat.policies.base import TrialView
 from rayat.policies.groups import recorded
 from rayat.policies.host import Host, Judged
+from rayat.policies.question import Question
 from rayat.policies.spending import Spending
 
 CLOSE = 1e-6
@@ -113,7 +114,14 @@ class _Again:
         study = info["study"]
         policy, stop = recorded(study["policy"]), bool(study.get("stop_collapsed", True))
         made_by = merged(info)[part - 1] if part else info
-        host = Host(policy, str(info["metric"]), stop, Spending.of(info), rule_of(made_by))
+        host = Host(
+            policy,
+            str(info["metric"]),
+            stop,
+            Spending.of(info),
+            rule_of(made_by),
+            Question.of(info),
+        )
         members = [name for name in self.state.trials if self._parts.get(name, 0) == part]
         host.expect(map(self._view, members))
         return host

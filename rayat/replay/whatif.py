@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from rayat.compare.comparison import plain
 from rayat.compare.ranking import Found, comparable, ranked, ranking
 from rayat.compare.speedup import counts_passes
+from rayat.compare.table import compare
 from rayat.compare.text import count, fraction, percent, plural, printable
-from rayat.errors import LedgerError, StudyError
+from rayat.errors import LedgerError, RayatError, StudyError
 from rayat.ledger.reader import Run, require_reports
 from rayat.ledger.status import Status
+from rayat.policies.question import Question
 from rayat.policies.spending import Budget
 from rayat.registry import POLICIES
 from rayat.replay.curves import Curve, run_curves
@@ -29,6 +31,7 @@ SHIPPED = (
     "median",
     "asha",
     "patience",
+    "verdict",
     "hyperband",
     "first-look",
     "accel:none",
@@ -52,6 +55,7 @@ class Less:
         arm, config_id: the configuration that would have won; None where none had a value.
         same: whether the whole record's winner is the same configuration.
         known: its mean best value of the metric as it would have been known then.
+        verdicts: arms whose verdict would have been the whole record's; None: it has none.
         value, cost: its value and its cost to the target in the whole record; None: not reached in
             every seed.
     """
@@ -67,6 +71,7 @@ class Less:
     known: float | None
     value: float | None
     cost: float | None
+    verdicts: int | None
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,9 @@ class WhatIf:
 
     Attributes:
         study, metric, target, target_origin: what configurations are ranked by.
+        ends: what trials are for, `at-end` or `at-target` (`Question.ends`).
         budget, passes: passes asked for and recorded. trials: of the record.
+        verdicts: arms that the whole record compares with the baseline; None: it cannot.
         arm, config_id, value, cost: the whole record's winner.
         at_once: trials that ran at once in the record, and do so in the replay.
         unknown: what no record can tell.
@@ -85,9 +92,11 @@ class WhatIf:
     metric: str
     target: float | None
     target_origin: str
+    ends: str
     budget: float
     passes: float
     trials: int
+    verdicts: int | None
     at_once: int
     arm: str
     config_id: str
@@ -122,13 +131,19 @@ class WhatIf:
         )
 
 
-def what_if(run: Run, budget: float | str = 0.5, policies: Sequence[str] = SHIPPED) -> WhatIf:
+def what_if(
+    run: Run,
+    budget: float | str = 0.5,
+    policies: Sequence[str] = SHIPPED,
+    ends: Literal["at-end", "at-target"] | None = None,
+) -> WhatIf:
     """Replay a finished run with less: cut after a budget, and under other stopping policies.
 
     Args:
         budget: a share of the recorded passes in (0, 1], or a number of passes above 1; as a text
             also `50%` or `20 Mpasses`, as in a study.
         policies: replayed on the recorded curves in the recorded order of trials, each to its end.
+        ends: what the trials are for; default: what the study says.
 
     Raises:
         StudyError: a budget that is none. ConfigError: no such policy.
@@ -141,14 +156,25 @@ def what_if(run: Run, budget: float | str = 0.5, policies: Sequence[str] = SHIPP
     built = {name: POLICIES.build(name) for name in policies}
     by = ranking(run)
     goal = math.inf if by.target is None else by.target
+    run = asking(run, ends or Question.of(run.info).ends)
+    question = replace(Question.of(run.info), target=by.target)
+    words = verdicts(run, by.target)
     alike = {each.config_id: each for each in by.order if comparable(each, by.baseline)}
     winner = next(iter(alike.values()))
     reports = _reports(run)
     total = float(reports["paid"].sum())
     limit = passes_of(budget, total)
 
+    curves, at_once = _by_passes(run, reports), _at_once(run.trials)
+    # Those that broke before they had a value: no replay holds them, and every verdict counts them.
+    held = {curve.view.trial_id for curve in curves}
+    lengths = run.trials.set_index("trial_id")["epochs_run"].to_dict()
+    unseen = {str(name): int(n) for name, n in lengths.items() if name not in held}
+
     def less(how: str, epochs: Mapping[str, int], passes: float, end: Status) -> Less:
-        order = [f for f in ranked(shortened(run, epochs, end), goal) if f.config_id in alike]
+        left = shortened(run, epochs, end)
+        compared = left if how == CUT else shortened(run, {**unseen, **epochs}, end)
+        order = [f for f in ranked(left, goal) if f.config_id in alike]
         first: Found | None = order[0] if order else None
         full = alike[first.config_id] if first else None
         whole = run.trials.set_index("trial_id")["epochs_run"]
@@ -164,23 +190,25 @@ def what_if(run: Run, budget: float | str = 0.5, policies: Sequence[str] = SHIPP
             first.value if first else None,
             full.value if full else None,
             full.cost if full and full.whole else None,
+            None if words is None else kept_of(words, verdicts(compared, by.target) or {}),
         )
 
     kept = reports[reports["paid"].cumsum() <= limit * (1 + 1e-9)]
     cut = Counter(map(str, kept["trial_id"]))
     rows = [less(CUT, cut, float(kept["paid"].sum()), Status.INTERRUPTED)]
-    curves, at_once = _by_passes(run, reports), _at_once(run.trials)
     for name, policy in built.items():
-        outcome = simulate(policy, curves, at_once, start_cost=0.0)
+        outcome = simulate(policy, curves, at_once, 0.0, question=question)
         rows.append(less(name, outcome.epochs, outcome.compute, Status.STOPPED))
     return WhatIf(
         study=str(run.info["study"]["name"]),
         metric=str(run.info["metric"]),
         target=by.target,
         target_origin=by.origin,
+        ends=question.ends,
         budget=limit,
         passes=total,
         trials=len(run.trials),
+        verdicts=None if words is None else len(words),
         at_once=at_once,
         arm=winner.arm,
         config_id=winner.config_id,
@@ -189,6 +217,25 @@ def what_if(run: Run, budget: float | str = 0.5, policies: Sequence[str] = SHIPP
         rows=tuple(rows),
         unknown=tuple(_unknown(run, len(curves), by.origin)),
     )
+
+
+def asking(run: Run, ends: str) -> Run:
+    """Return a run as if its study had asked for that of its trials (`Question.ends`)."""
+    return replace(run, info={**run.info, "study": {**run.info["study"], "ends": ends}})
+
+
+def verdicts(run: Run, target: float | None) -> dict[str, str] | None:
+    """Return the verdict on each arm but the baseline; None where no comparison can be made."""
+    try:
+        rows = compare(run, target=target).rows
+    except RayatError:  # arms of several measurements, or a baseline that has no report
+        return None
+    return {row.arm: row.verdict for row in rows if not row.is_baseline}
+
+
+def kept_of(words: Mapping[str, str], others: Mapping[str, str]) -> int:
+    """Return how many verdicts are the same, to the letter."""
+    return sum(others.get(arm) == word for arm, word in words.items())
 
 
 def passes_of(budget: float | str, total: float) -> float:

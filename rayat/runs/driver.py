@@ -19,6 +19,7 @@ from rayat.ledger.writer import Ledger
 from rayat.planning.budget import VALIDATION_BUDGET
 from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
 from rayat.policies.host import Host, Judged
+from rayat.policies.question import Question
 from rayat.policies.spending import Spending
 from rayat.search.ordering import SUCCESSIVE
 from rayat.training.messages import Evaluated, Failed, Lost, Report, parse
@@ -98,7 +99,12 @@ class Driver:
         self.ledger, self.metric = ledger, metric
         self.trials = {trial.trial_id: trial for trial in trials}
         self.host = Host(
-            policy, metric, stop_collapsed, Spending.of(ledger.info), rule_of(ledger.info)
+            policy,
+            metric,
+            stop_collapsed,
+            Spending.of(ledger.info),
+            rule_of(ledger.info),
+            Question.of(ledger.info),
         )
         self.interrupted = False
         self.halted = self.warning = ""
@@ -121,13 +127,17 @@ class Driver:
             self._carry_out(self.host.broke(trial_id))
 
     def ready(self) -> list[str]:
-        """Return the trials to run: those that wait for their first start, then the resumed."""
+        """Return the trials to run: those that wait for their first start, then the resumed.
+
+        The policy may order the first; those that run stay among them.
+        """
         self.trials.update({trial.trial_id: trial for trial in self._grow()})
         self._leave_unpaid()
         self._leave_dropped()
         waiting = [t for t in self.ledger.unfinished() if self.ledger.status(t).is_live]
         resumed = [t for t in self._resumed if t in waiting]
-        return [*(t for t in waiting if t not in self._resumed), *resumed]
+        first = [self.trials[t] for t in waiting if t not in self._resumed]
+        return [*(trial.trial_id for trial in self.host.order(first)), *resumed]
 
     def _leave_unpaid(self) -> None:
         """End the trials that have not started where the budget of their search is spent."""

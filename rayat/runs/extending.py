@@ -90,6 +90,12 @@ def growth(folder: Path, held: Mapping[str, Any], study: Study) -> Growth:
         _refuse_search(folder, held["search"], found, study)
     if found:
         refuse_merged(folder, held)
+    if found.seeds and study.policy.closed(study.ends):
+        raise StudyError(
+            f"{folder}: its policy {study.policy.kind!r} has judged which arms can still be called "
+            f"faster by {len(before['seeds'])} seeds, so seeds {found.seeds} cannot be added; run "
+            'all of them into another folder, or ask for the cost alone (ends="at-target")'
+        )
     if found and study.policy.pauses:
         raise StudyError(
             f"{folder}: its policy {study.policy.kind!r} has ranked all trials of the run at once, "

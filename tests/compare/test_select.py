@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rayat.arms import split_arm
 from rayat.compare.select import arms, best_trial, choose, match_arm
 from rayat.compare.text import short_arms
 from rayat.errors import StudyError
-from rayat.search.labels import split_arm
 
 
 @pytest.fixture

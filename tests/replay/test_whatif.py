@@ -34,6 +34,7 @@ def recorded(arms: dict[str, list[float]], order: list[str] | None = None, **stu
                 "epochs_planned": len(values),
                 "epochs_run": len(values),
                 "best_value": max(values),
+                "best_epoch": values.index(max(values)) + 1,
                 "fwd_passes": 10.0 * len(values),
                 **dict.fromkeys(("bwd_passes", "eval_fwd_passes", "eval_bwd_passes"), 0.0),
                 **dict.fromkeys(("started_at", "ended_at"), pd.NaT),
@@ -61,8 +62,9 @@ def recorded(arms: dict[str, list[float]], order: list[str] | None = None, **stu
         "study": {"name": "known", "baseline": "base", "target": 0.5, **study},
         "metric": "val_robust_acc",
     }
-    none = pd.DataFrame()
-    return Run(Path("runs/known"), info, pd.DataFrame(trials), frame, none, none)
+    columns = ["trial_id", "split", "suite", "checkpoint", "clean_acc", "robust_acc", "eps", "n"]
+    evals = pd.DataFrame(columns=columns)
+    return Run(Path("runs/known"), info, pd.DataFrame(trials), frame, pd.DataFrame(), evals)
 
 
 ARMS = {"base": [0.1, 0.2, 0.6], "early": [0.1, 0.5, 0.5], "late": [0.7, 0.7, 0.7]}
@@ -144,3 +146,35 @@ def test_under_its_own_policy_a_recorded_run_costs_what_it_cost():
     run = rayat.open(ROOT / "results" / "policies" / "asha-1")
     own = run.what_if(0.5, "asha").rows[1]
     assert own.share == pytest.approx(1) and own.same and own.whole == len(run.trials)
+
+
+def test_a_verdict_is_kept_or_not_and_the_target_is_an_end_where_it_is_asked_for():
+    arms = {"base": [0.1, 0.5, 0.6, 0.6], "late": [0.1, 0.2, 0.3, 0.6], "never": [0.1] * 4}
+    run = seeds_of(arms)
+    found = what_if(run, 0.5, ["none", "verdict", "patience:1"], ends="at-target")
+    assert (found.ends, found.verdicts) == ("at-target", 2)
+    shares = {row.how: (row.share, row.verdicts) for row in found.rows}
+    assert shares["none"] == (1.0, 2)
+    # Of 36 epochs: two each of the baseline, all of late, one seed of never and an epoch each.
+    assert shares["verdict"] == ((6 + 12 + 6) / 36, 2)
+    assert shares["patience:1"][1] == 1, "never is stopped before the target now"
+    assert what_if(run, 0.5, ["verdict"]).rows[1].share == (12 + 12 + 6) / 36
+
+
+def seeds_of(arms):
+    """Return a run of three seeds of each arm, all alike."""
+    parts = [recorded(arms) for _ in range(3)]
+    for seed, part in enumerate(parts):
+        for frame in (part.trials, part.epochs):
+            frame["trial_id"] = [f"{name}{seed}" for name in frame["trial_id"]]
+        part.trials["seed"], part.trials["trial_index"] = (
+            seed,
+            part.trials["trial_index"] * 3 + seed,
+        )
+        texts = [{**json.loads(text), "seed": seed} for text in part.trials["config_json"]]
+        part.trials["config_json"] = [json.dumps(text) for text in texts]
+    return dataclasses.replace(
+        parts[0],
+        trials=pd.concat([part.trials for part in parts], ignore_index=True),
+        epochs=pd.concat([part.epochs for part in parts], ignore_index=True),
+    )

@@ -175,6 +175,19 @@ def test_imported_runs_and_policies_that_rank_all_at_once_do_not_grow(tiny, tmp_
         growth(tmp_path, info_of(look), look.replace(seeds=(0, 1)))
 
 
+def test_seeds_join_a_run_of_verdict_only_where_the_cost_alone_is_asked(tiny, tmp_path):
+    space = {"lr.shape": tune.grid_search(["constant", "cosine"])}
+    asked = {"space": space, "baseline": "lr.shape=constant", "target": 0.5, "policy": "verdict"}
+    for ends in ("at-end", "at-target"):
+        three = tiny(**asked, ends=ends, seeds=(0, 1, 2))
+        four = three.replace(seeds=(0, 1, 2, 3))
+        if ends == "at-target":
+            assert growth(tmp_path, info_of(three), four).seeds == [3]
+            continue
+        with pytest.raises(StudyError, match=r"by 3 seeds, so seeds \[3\] cannot be added"):
+            growth(tmp_path, info_of(three), four)
+
+
 def test_a_study_of_an_earlier_version_has_the_defaults_of_later_fields(small, tmp_path):
     info = info_of(small)
     for name in ("only", "draw_seed", "order_seed", "stop_collapsed", "max_failures", "search"):

@@ -14,6 +14,7 @@ from typing import Any
 from formulas import shapes
 from formulas._accel import Accel
 from formulas._peers import Asha, FirstLook, Hyperband, Median, Patience, Rule, Trial
+from formulas._verdict import Verdict
 
 Case = dict[str, Any]
 
@@ -87,6 +88,7 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
                 lambda trials: FirstLook(trials, 2),
             ),
         ],
+        "verdict": [compared(seed, ends) for seed in (1, 2, 5) for ends in ("at-end", "at-target")],
         "accel": [
             case({"filter": "none"}, courses(51, 5, 24), Accel),
             case(
@@ -149,6 +151,30 @@ def sweep(
             curve.append(measured(draw, end * rest + draw.gauss(0, 0.02), 100))
         curves.append([{"value": value} for value in curve])
     return {"draw": draw, "trials": trials, "curves": curves, "reports": reports}
+
+
+def compared(seed: int, ends: str) -> Case:
+    """Return a case of a baseline and four arms, three seeds each, before a target of 0.4.
+
+    They pay unequal passes for an epoch; some never get there.
+    """
+    draw, target = random.Random(seed), Fraction(2, 5)
+    trials, curves = [], []
+    for number, arm in enumerate(("base", "soon", "late", "dear", "never")):
+        for s in range(3):
+            i = len(trials)
+            trials.append({**trial_of(i, {"seed": s, "width": number}, 8), "arm": arm})
+            end = 0.38 if arm == "never" else 0.46
+            slow = {"soon": 0.7, "late": 2.2, "base": 1.5}.get(arm, 1.2)
+            rows = []
+            for e in range(1, 9):
+                value = measured(draw, end * (1 - 2 ** (-e / slow)) + draw.gauss(0, 0.015), 200)
+                passes = draw.randrange(90, 110) * (2 if arm == "dear" else 1)
+                rows.append({"value": value, "passes": passes})
+            curves.append(rows)
+    runs = {"draw": draw, "trials": trials, "curves": curves, "reports": 8}
+    found = case({}, runs, lambda trials: Verdict(trials, target, ends == "at-target"))
+    return {**found, "question": {"target": 0.4, "baseline": "base", "ends": ends}}
 
 
 class InOrder(random.Random):
@@ -259,8 +285,8 @@ def measured(draw: random.Random, value: float, images: int, holes: float = 0.06
 def case(given: dict[str, Any], runs: dict[str, Any], make: Any) -> Case:
     """Let drawn trials report until nobody is left, and record what the rule says.
 
-    An event is [trial, epoch, value, clean, lr], or [trial] for a trial that has ended otherwise
-    than by the policy: at its last epoch, or because it diverged.
+    An event is [trial, epoch, value, clean, lr], more columns by name last, or [trial] for a trial
+    that has ended otherwise than by the policy: at its last epoch, or because it diverged.
     """
     draw, trials, curves = runs["draw"], runs["trials"], runs["curves"]
     rule, state = make(trials), ["run"] * len(trials)
@@ -274,6 +300,8 @@ def case(given: dict[str, Any], runs: dict[str, Any], make: Any) -> Case:
         answer = rule.report(trial, at[i], value, row)
         shown = float(row["value"]) if value is not None else row["value"]
         events.append([i, at[i], shown, *(row[key] for key in ("clean", "lr") if key in row)])
+        if "passes" in row:
+            events[-1].append({"fwd_passes": row["passes"]})
         if answer is not None:
             state[i] = answer[0]
             decisions[str(len(events) - 1)] = [*answer[:2], plain(answer[2])]
@@ -289,7 +317,7 @@ def case(given: dict[str, Any], runs: dict[str, Any], make: Any) -> Case:
     return {
         "given": given,
         "trials": [
-            {k: t[k] for k in ("config", "epochs", "rates")[: 2 + t["told"]] if t[k]}
+            {k: t[k] for k in ("arm", "config", "epochs", "rates")[: 3 + t["told"]] if t.get(k)}
             for t in trials
         ],
         "events": events,
