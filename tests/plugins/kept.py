@@ -61,7 +61,7 @@ class Known:
         for arm, base in self.pairs.items():
             pairs = paired(costs[base], costs[arm])
             asked, speed = self.question.ends == AT_END, speed_up(pairs, HEADLINE)
-            found[arm] = word(pairs, speed, None, asked)
+            found[arm] = word(pairs, speed, None, asked=asked)
             if asked and found[arm].startswith("faster"):  # no other word asks for it
                 ours, theirs = (sound(costs[each], by_arm[each]) for each in (arm, base))
                 found[arm] = word(pairs, speed, self._difference(ours, theirs))
