@@ -20,8 +20,8 @@ from rayat.errors import StudyError, nearest
 from rayat.layers import refuse_twice
 from rayat.measurement import refuse_metric, refuse_target, unlike
 from rayat.own.code import Code, use
-from rayat.policies.question import AT_END, AT_TARGET
-from rayat.policies.verdict import Verdict, refuse_unasked
+from rayat.policies.question import AT_END
+from rayat.policies.verdict import refuse_unasked, trains_past
 from rayat.registry import POLICIES, SEARCHERS, explain
 from rayat.search.axes import (
     SEARCHED,
@@ -37,7 +37,7 @@ from rayat.search.axes import (
 )
 from rayat.search.domains import is_domain, is_grid, refuse_empty
 from rayat.search.growing import refuse_unsearchable
-from rayat.search.labels import domain_json, label, names, only
+from rayat.search.labels import domain_json, label, only, refuse_baseline
 from rayat.search.ordering import Order, ordered, refuse_unknown_trials
 from rayat.search.plan import Plan, Trial
 from rayat.search.random import first_seed
@@ -111,9 +111,7 @@ class Study(BaseModel):
         None, description="value of the metric whose time is compared, fixed before the run"
     )
     ends: Literal["at-end", "at-target"] = Field(
-        AT_END,
-        description="what trials are for: their robustness at the end too, or, at-target, their "
-        "cost to the target alone",
+        AT_END, description="what trials are for: their final robustness too, or their cost alone"
     )
     policy: Any = "none"
     search: Any = Field("random", description="how each arm tunes its nuisance axes")
@@ -233,7 +231,8 @@ class Study(BaseModel):
 
     def _ordered(self, trials: list[Trial]) -> list[Trial]:
         trials = ordered(trials, self.seeds, self.order, self.order_seed)
-        self._check_baseline(list(dict.fromkeys(trial.arm for trial in trials)))
+        arms = list(dict.fromkeys(trial.arm for trial in trials))
+        refuse_baseline(self.baseline, arms, [*self.arms, *self.controls], bool(self.only))
         return trials
 
     def replace(self, **changes: Any) -> Study:
@@ -294,15 +293,8 @@ class Study(BaseModel):
             for trial in self.foreseen():
                 first.setdefault(trial.arm, trial.config.flat())
                 idle[self.policy.idle(trial.config.epochs, trial.config.eval.every)] = None
-        measured = unlike(first)
-        past = ""
-        if self.ends == AT_TARGET and self.policy.kind != Verdict.kind:
-            past = (
-                f'ends="at-target" asks for the cost to the target alone, and policy '
-                f"{self.policy.kind!r} trains on all the same; policy 'verdict' ends trials there"
-            )
-        said = (past, uneven(found, arms, "lr.peak"), *half_set(found, arms), measured, *idle)
-        return [text for text in said if text]
+        said = [trains_past(self), uneven(found, arms, "lr.peak"), *half_set(found, arms)]
+        return [text for text in (*said, unlike(first), *idle) if text]
 
     def _axes(self) -> Axes:
         scientific, nuisance = self.axes()
@@ -315,19 +307,6 @@ class Study(BaseModel):
             label=label,
             controls=self.controls,
         )
-
-    def _check_baseline(self, arms: list[str]) -> None:
-        if self.baseline is not None and not any(names(self.baseline, arm) for arm in arms):
-            if self.only:
-                raise StudyError(
-                    f"baseline {self.baseline!r} is not among the arms that are to run "
-                    f"({'; '.join(arms)}); name it too, so that they can be compared with it"
-                )
-            raise StudyError(
-                f"baseline {self.baseline!r} is no arm of the study"
-                f"{nearest(self.baseline, [*self.arms, *self.controls, *arms])}; "
-                f"arms: {'; '.join(arms)}"
-            )
 
     def tree(self) -> dict[str, Any]:
         """Return the JSON form stored in `run.json`; domains as text, the policy as its spec."""

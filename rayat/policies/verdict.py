@@ -308,3 +308,13 @@ def refuse_unasked(study: Study) -> None:
             f"policy 'verdict' keeps verdicts, and fewer than {MIN_PAIRS} seeds give none: got "
             f"seeds {', '.join(map(str, study.seeds))}; add seeds, or use another policy"
         )
+
+
+def trains_past(study: Study) -> str:
+    """Return that a study's policy trains past a target beyond which nothing is asked; or empty."""
+    if study.ends != AT_TARGET or study.policy.kind == Verdict.kind:
+        return ""
+    return (
+        f'ends="at-target" asks for the cost to the target alone, and policy '
+        f"{study.policy.kind!r} trains on all the same; policy 'verdict' ends trials there"
+    )

@@ -190,7 +190,9 @@ def what_if(
             first.value if first else None,
             full.value if full else None,
             full.cost if full and full.whole else None,
-            None if words is None else kept_of(words, verdicts(compared, by.target) or {}),
+            None
+            if words is None
+            else len(words.items() & (verdicts(compared, by.target) or {}).items()),
         )
 
     kept = reports[reports["paid"].cumsum() <= limit * (1 + 1e-9)]
@@ -231,11 +233,6 @@ def verdicts(run: Run, target: float | None) -> dict[str, str] | None:
     except RayatError:  # arms of several measurements, or a baseline that has no report
         return None
     return {row.arm: row.verdict for row in rows if not row.is_baseline}
-
-
-def kept_of(words: Mapping[str, str], others: Mapping[str, str]) -> int:
-    """Return how many verdicts are the same, to the letter."""
-    return sum(others.get(arm) == word for arm, word in words.items())
 
 
 def passes_of(budget: float | str, total: float) -> float:

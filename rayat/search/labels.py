@@ -68,3 +68,28 @@ def only(arms: Mapping[str, A], texts: Sequence[str], named: Sequence[str]) -> d
             )
         chosen |= found
     return {arm: value for arm, value in arms.items() if arm in chosen or not texts}
+
+
+def refuse_baseline(
+    baseline: str | None, arms: Sequence[str], named: Sequence[str], chosen: bool
+) -> None:
+    """Refuse a baseline that is no arm of a study.
+
+    Args:
+        arms: those that run. named: the study's named arms, for the sentence.
+        chosen: whether only some of the study's arms are to run.
+
+    Raises:
+        StudyError: with the nearest.
+    """
+    if baseline is None or any(names(baseline, arm) for arm in arms):
+        return
+    if chosen:
+        raise StudyError(
+            f"baseline {baseline!r} is not among the arms that are to run "
+            f"({'; '.join(arms)}); name it too, so that they can be compared with it"
+        )
+    raise StudyError(
+        f"baseline {baseline!r} is no arm of the study{nearest(baseline, [*named, *arms])}; "
+        f"arms: {'; '.join(arms)}"
+    )

@@ -122,7 +122,7 @@ SURFACE = {
         "--json",
     ],
     "report": ["run", "--out"],
-    "what-if": ["run", "--budget", "--policy", "--json"],
+    "what-if": ["run", "--budget", "--policy", "--ends", "--json"],
     "replay": [
         "curves",
         "--policy",
