@@ -1,5 +1,6 @@
-"""Which of five trainings reaches its target sooner, and what does the answer cost? Digits, 2 minutes.
+"""Which of five trainings reaches its target sooner, and what does the answer cost?
 
+Digits, two minutes.
 Only the cost is asked, so trials end at the target, and an arm of which one seed never got there
 trains no further. The verdicts are those of training everything:
 
