@@ -151,7 +151,7 @@ def confirmed(
     seeds: int = 5,
 ) -> str:
     """Confirm the best of a search, or go on with it; return the answer."""
-    asked, origin = _study(read_run(search), search, top, seeds, None, None)
+    asked, origin = _study(read_run(search), search, folder, top, seeds, None, None)
     said("begin")
     if (folder / RUN).exists():
         _refuse_another(folder, search, asked, origin)
