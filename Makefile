@@ -38,7 +38,7 @@ endif
 quickstart: install  ## search a dozen schedules on digits, confirm the best one, say what to train with
 	@run=runs/quickstart/$$(date -u +%Y%m%d-%H%M%S)-$$$$ && \
 	  (set -x; $(BIN)/rayat run quickstart --out $$run && \
-	  $(BIN)/rayat confirm $$run --out $$run-confirmed --top 2 --seeds 3 --attack none --report)
+	  $(BIN)/rayat confirm $$run --out $$run-confirmed --top 2 --seeds 4 --attack none --report)
 
 test: install  ## everything that CI runs: linters, types, layers, all tests; JOBS=1: no parallel tests
 	@$(MAKE) --no-print-directory -j 2 lint tests

@@ -18,8 +18,8 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from rayat.api.confirming import confirm as confirm
+    from rayat.api.how import How as How
     from rayat.api.run import Run as Run
-    from rayat.api.verbs import How as How
     from rayat.api.verbs import compare as compare
     from rayat.api.verbs import merge as merge
     from rayat.api.verbs import open as open

@@ -4,7 +4,7 @@ Shapes, cheaper attacks, schedules of them and data pruning, drawn together, bes
 with: PGD-10 at a constant rate. Then the two best once more, on seeds the search never saw:
 
     rayat run quickstart --out runs/found
-    rayat confirm runs/found --top 2 --seeds 3 --attack none --out runs/confirmed
+    rayat confirm runs/found --top 2 --seeds 4 --attack none --out runs/confirmed
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ study = Study(
     description=__doc__,
     base={
         # More than the usual tenth judges: with fewer the search would choose by luck.
-        "data": {"name": "digits", "val_size": 300},
+        "data": {"name": "digits", "val_size": 400},
         "model": {"name": "cnn", "norm": "batch"},
         "epochs": 14,
         "batch_size": 64,
@@ -59,8 +59,8 @@ study = Study(
     seeds=(0,),
     draws=12,
     metric="val_robust_acc",
-    # Fixed before the runs, below what the control reached in pilot runs with seeds 17 to 19.
-    target=0.69,
+    # Fixed before the runs, below what the control reached in pilot runs with seeds 100 to 105.
+    target=0.68,
     policy="accel",
     baseline="arm=pgd-10",
     final_eval=False,

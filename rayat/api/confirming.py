@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from rayat.api.given import Positive, checked
+from rayat.api.how import How, known, options_of, where
 from rayat.api.run import Run
 from rayat.api.studies import run_folder
-from rayat.api.verbs import How, known, options_of, where
 from rayat.compare.confirmed import (
     BASELINE,
     CONFIRMS,

@@ -47,8 +47,8 @@ def confirm(
     """
     how = options.how(locals())
     from rayat.api.confirming import confirm as again
+    from rayat.api.how import command_line
     from rayat.api.studies import run_folder
-    from rayat.api.verbs import command_line
     from rayat.ledger.info import read_info
 
     folder = run_folder(f"confirm-{read_info(run)['study']['name']}"[:64], out, None)

@@ -31,7 +31,7 @@ def merge(
     They may differ in seeds, draws and arms. A trial that two of them hold is taken once if its
     counts and accuracies are equal, else the command is refused. The runs stay as they are.
     """
-    from rayat.api.verbs import command_line
+    from rayat.api.how import command_line
     from rayat.ledger.merging import merged
     from rayat.ledger.reader import read_run
     from rayat.runs.merging import merge as merge_runs

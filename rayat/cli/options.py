@@ -164,7 +164,7 @@ Workers = Annotated[
 
 
 def how(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a verb's options that say where and how to run (`api.verbs.How`).
+    """Return those of a verb's options that say where and how to run (`api.how.How`).
 
     Args:
         given: the verb's `locals()` at its beginning: its options by name.
@@ -172,7 +172,7 @@ def how(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: a time budget that is no time.
     """
-    from rayat.api.verbs import How
+    from rayat.api.how import How
 
     found = {name: given[name] for name in How.__annotations__ if name in given}
     if "time_budget" in found:

@@ -68,8 +68,8 @@ def run(
     """
     how = options.how(locals())
     chosen = load(study, changes)
+    from rayat.api.how import command_line
     from rayat.api.studies import replanned, run_folder
-    from rayat.api.verbs import command_line
     from rayat.api.verbs import run as start
 
     chosen = replanned(chosen, policy, numbers(seeds), order_seed, arm)
@@ -165,7 +165,7 @@ def train(
     config = TrialConfig.parse(_read(config_file) if config_file else {}).replace(wanted)
     folder = run_folder("train", out, None)
     from rayat.api import single
-    from rayat.api.verbs import Ray, command_line, where
+    from rayat.api.how import Ray, command_line, where
 
     place = where(Ray(address=address, cpus=cpus, gpus=gpus, allow_open_cluster=allow_open_cluster))
 
@@ -196,7 +196,7 @@ def refit(
     folder = run_folder(f"refit-{name}", out, None)
     wanted = _with_workers(parse_changes(changes), workers)
     from rayat.api import single
-    from rayat.api.verbs import Ray, command_line, where
+    from rayat.api.how import Ray, command_line, where
 
     place = where(Ray(address=address, cpus=cpus, gpus=gpus, allow_open_cluster=allow_open_cluster))
 
