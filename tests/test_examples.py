@@ -175,6 +175,7 @@ def test_the_tables_of_the_documents_are_what_their_commands_print(script, argum
         ("methods_mended", "docs/methods-study.md"),
         ("free_box", "docs/methods-study.md"),
         ("joint/accel-0-confirmed", "README.md"),
+        ("transfer", "docs/joint.md"),
     ],
 )
 def test_the_results_of_the_documents_are_what_compare_prints(folder, page):
