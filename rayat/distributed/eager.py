@@ -8,6 +8,7 @@ nothing where nothing is compiled.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -40,9 +41,23 @@ def _answered() -> Iterator[None]:
     if f"torch.{COMPILER}" in sys.modules:
         yield
         return
-    said = SimpleNamespace(get_optimize_ddp_mode=lambda: DEFAULT)
-    setattr(torch, COMPILER, SimpleNamespace(utils=said))
+    name = f"torch.{COMPILER}"
+    utils = _Answers(f"{name}.utils", get_optimize_ddp_mode=lambda: DEFAULT)
+    answers = _Answers(name, utils=utils)
+    setattr(torch, COMPILER, answers)
     try:
         yield
     finally:
-        delattr(torch, COMPILER)
+        if vars(torch).get(COMPILER) is answers:
+            delattr(torch, COMPILER)
+
+
+class _Answers(SimpleNamespace):
+    """What DDP is known to ask, and the module itself for whatever another torch may ask."""
+
+    def __init__(self, module: str, **known: Any) -> None:
+        super().__init__(**known)
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._module), name)

@@ -51,3 +51,19 @@ def test_numbers_are_torchs_and_the_compiler_is_as_it_was(tmp_path):
         assert all(torch.equal(*pair) for pair in zip(*grads, strict=True))
     finally:
         dist.destroy_process_group()
+
+
+OTHER = """
+import sys, torch
+from rayat.distributed.eager import _answered
+
+with _answered():
+    assert torch._dynamo.utils.get_optimize_ddp_mode() == "ddp_optimizer"
+    assert "torch._dynamo" not in sys.modules
+    assert torch._dynamo.config.cache_size_limit and torch._dynamo.utils.counters is not None
+assert torch._dynamo is sys.modules["torch._dynamo"]
+"""
+
+
+def test_what_another_torch_may_ask_of_the_compiler_it_answers_itself():
+    subprocess.run([sys.executable, "-c", OTHER], check=True)
