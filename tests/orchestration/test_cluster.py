@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -48,7 +49,10 @@ def test_every_port_is_on_loopback(local_ray):
 
 
 def test_nothing_is_started_that_a_local_ray_has_no_use_for(local_ray):
-    scripts = [Path(word).name for p in ray_processes() for word in p.cmdline()[:4]]
+    scripts: list[str] = []
+    for process in ray_processes():
+        with contextlib.suppress(psutil.Error):  # a worker that has just ended
+            scripts += [Path(word).name for word in process.cmdline()[:4]]
     assert "gcs_server" in scripts and "raylet" in scripts
     assert not {"monitor.py", "log_monitor.py"} & set(scripts)
 
