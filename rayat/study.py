@@ -20,8 +20,7 @@ from rayat.errors import StudyError, nearest
 from rayat.layers import refuse_twice
 from rayat.measurement import refuse_metric, refuse_target, unlike
 from rayat.own.code import Code, use
-from rayat.policies.question import AT_END
-from rayat.policies.verdict import refuse_unasked, trains_past
+from rayat.policies.question import AT_END, refuse_unasked, trains_past
 from rayat.registry import POLICIES, SEARCHERS, explain
 from rayat.search.axes import (
     SEARCHED,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import PrivateAttr
 
-from rayat.errors import StudyError
 from rayat.ledger.state import PASSES
 from rayat.measurement import flat, key, measurement
 from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
@@ -21,7 +20,7 @@ from rayat.registry import POLICIES
 from rayat.resampling import LEVEL, MIN_PAIRS, RESAMPLES, compositions
 
 if TYPE_CHECKING:
-    from rayat.study import Study
+    pass
 
 MOST_PAIRS = 5
 """Seeds up to which the order of the seeds alone is drawn by so many resamples that the interval's
@@ -274,47 +273,3 @@ def _below_one(pairs: Sequence[Bounds]) -> bool:
 
 def _seed(trial: TrialView) -> int:
     return int(trial.config.get("seed", 0))
-
-
-def refuse_unasked(study: Study) -> None:
-    """Refuse a study that asks for the cost to no target, or for verdicts that no trial makes.
-
-    Raises:
-        StudyError: `ends="at-target"` or this policy without what they rest on, or with a search.
-    """
-    verdict, at_target = study.policy.kind == Verdict.kind, study.ends == AT_TARGET
-    who = "policy 'verdict'" if verdict else 'ends="at-target"'
-    if not (verdict or at_target):
-        return
-    if study.target is None:
-        raise StudyError(
-            f"{who} rests on a target that is fixed before the run: give the study target=..., a "
-            f"value of {study.metric}"
-        )
-    if study.axes()[1] or study.budget is not None:
-        tuned = ", ".join(study.axes()[1])
-        raise StudyError(
-            f"{who} does not go with a search ({tuned}): the configuration that stands for an arm "
-            "is chosen by how good its trials end, so none of them may stop; fix the values, or "
-            "search first and compare the winners"
-        )
-    if verdict and study.baseline is None:
-        raise StudyError(
-            "policy 'verdict' must know the arm that the others are compared with: give the study "
-            "baseline=..., a name or key=value"
-        )
-    if verdict and len(study.seeds) < MIN_PAIRS:
-        raise StudyError(
-            f"policy 'verdict' keeps verdicts, and fewer than {MIN_PAIRS} seeds give none: got "
-            f"seeds {', '.join(map(str, study.seeds))}; add seeds, or use another policy"
-        )
-
-
-def trains_past(study: Study) -> str:
-    """Return that a study's policy trains past a target beyond which nothing is asked; or empty."""
-    if study.ends != AT_TARGET or study.policy.kind == Verdict.kind:
-        return ""
-    return (
-        f'ends="at-target" asks for the cost to the target alone, and policy '
-        f"{study.policy.kind!r} trains on all the same; policy 'verdict' ends trials there"
-    )
