@@ -7,6 +7,7 @@ many of them came back: to within 0.05 of the median of what their arm's trials 
 """
 
 import sys
+from pathlib import Path
 
 import rayat
 from rayat.collapse import RULE, Watch
@@ -31,7 +32,7 @@ def main(folders):
         arms = run.trials.set_index("trial_id")["arm"]
         usual = run.trials.groupby("arm")["last_value"].median()
         last = run.trials.set_index("trial_id")["last_value"]
-        line = [folder, str(len(run.trials))]
+        line = [Path(folder).name, str(len(run.trials))]
         epochs = run.epochs.sort_values("epoch").astype(object)
         trials = epochs.where(epochs.notna(), None).groupby("trial_id")
         for rule in range(1, RULE + 1):

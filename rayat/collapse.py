@@ -25,7 +25,7 @@ TIE = 1e-9
 
 KEPT = 0.8
 """Share of the clean accuracy before the fall that a collapse leaves: a network that loses its
-clean accuracy too is unstable, at a rate too high for it, and mostly recovers."""
+clean accuracy too is unstable, at a rate too high for it: that is another fault."""
 ALIVE = 0.12
 """Of `CleanWatch`: robust accuracy that was never above this has nothing to lose in a collapse."""
 LEFT = 0.4

@@ -151,6 +151,8 @@ def test_every_shipped_study_expands(path):
         ("scaling_table.py", ["dat", "m1", "m2", "m2-q7-2side", "m4", "m4-q7-2side"], "scaling.md"),
         ("collapse_table.py", ["collapse"], "collapse.md"),
         ("collapse_table.py", ["collapse_mended"], "collapse.md"),
+        ("collapse_rules.py", ["unstable"], "collapse.md"),
+        ("collapse_rules.py", ["policies/none-5"], "collapse.md"),
         ("joint_table.py", ["joint"], "joint.md"),
         ("suites_table.py", ["methods", "pgd-50", "autoattack", "0"], "methods-study.md"),
     ],

@@ -65,12 +65,12 @@ def refuse_unasked(study: Study) -> None:
     Raises:
         StudyError: `ends="at-target"` or this policy without what they rest on, or with a search.
     """
-    from rayat.resampling import MIN_PAIRS  # loads numpy, which a study needs for this alone
-
     verdict, at_target = study.policy.kind == VERDICT, study.ends == AT_TARGET
     who = "policy 'verdict'" if verdict else 'ends="at-target"'
     if not (verdict or at_target):
         return
+    from rayat.resampling import MIN_PAIRS  # loads numpy, which a study needs for this alone
+
     if study.target is None:
         raise StudyError(
             f"{who} rests on a target that is fixed before the run: give the study target=..., a "
