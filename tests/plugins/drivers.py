@@ -8,5 +8,6 @@ class Acknowledge(Observer):
         self.driver = driver
     def changed(self, trial_id, what):
         if what == "report":
-            print(trial_id, self.driver.ledger.reported(trial_id), flush=True)
+            ledger = self.driver.ledger
+            print(ledger.folder.name, trial_id, ledger.reported(trial_id), flush=True)
 """
