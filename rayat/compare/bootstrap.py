@@ -111,7 +111,15 @@ def mean_difference(
 def _interval(
     resampled: NDArray[np.float64], value: float, n: int, level: float
 ) -> tuple[float, float]:
-    """Return the percentile interval, widened for few seeds.
+    """Return the percentile interval, widened by `stretch` for few seeds."""
+    tail = (1 - level) / 2
+    low, high = np.percentile(resampled, [100 * tail, 100 * (1 - tail)])
+    wider = stretch(n, level)
+    return value - wider * (value - float(low)), value + wider * (float(high) - value)
+
+
+def stretch(n: int, level: float = LEVEL) -> float:
+    """Return by how much the percentile interval of n pairs is widened.
 
     The plain percentile interval of three values is little more than their range: two equal arms
     would be told apart in up to one comparison of four. Both arms of the interval are therefore
@@ -122,9 +130,7 @@ def _interval(
     from scipy.special import ndtri, stdtrit  # 0.4 s to import, for those who compare
 
     tail = (1 - level) / 2
-    stretch = math.sqrt(n / (n - 1)) * float(stdtrit(n - 1, tail) / ndtri(tail))
-    low, high = np.percentile(resampled, [100 * tail, 100 * (1 - tail)])
-    return value - stretch * (value - float(low)), value + stretch * (float(high) - value)
+    return math.sqrt(n / (n - 1)) * float(stdtrit(n - 1, tail) / ndtri(tail))
 
 
 def mean_interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float] | None:

@@ -136,16 +136,19 @@ def _what(run: Run, arm: str, was: str) -> str:
     return printable(said or was)
 
 
-def chosen(rows: Sequence[ArmRow]) -> ArmRow | None:
-    """Return what a confirmation recommends: of the arms shown to be faster at matched robustness
-    the one with the largest lower end of its interval; None where nothing was confirmed.
+def chosen(rows: Sequence[ArmRow], verdicts: Sequence[str] = ("faster",)) -> ArmRow | None:
+    """Return what is recommended: of the arms shown to be faster at matched robustness the one
+    with the largest lower end of its interval; None where there is none.
+
+    Args:
+        verdicts: what counts as shown.
     """
 
     def least(row: ArmRow) -> float:
         speed = row.speed_up[HEADLINE]
         return 0.0 if speed is None or speed.low is None else speed.low
 
-    return max((row for row in rows if row.verdict == "faster"), key=least, default=None)
+    return max((row for row in rows if row.verdict in verdicts), key=least, default=None)
 
 
 RECOMMENDED = "train-with.json"

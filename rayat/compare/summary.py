@@ -10,12 +10,12 @@ import pandas as pd
 
 from rayat.compare import intervals
 from rayat.compare.accuracy import Accuracies, measured_on
+from rayat.compare.answer import answer
 from rayat.compare.comparison import ArmRow
 from rayat.compare.confirmed import confirms, level
 from rayat.compare.measured import Group, differing, shown
 from rayat.compare.speedup import CUT
 from rayat.compare.text import percent, plural, printable
-from rayat.compare.verdict import SOONER
 from rayat.evaluation.masking import said, signs
 from rayat.ledger.merging import merged
 from rayat.ledger.reader import Run
@@ -31,53 +31,32 @@ def apart(groups: Sequence[Group]) -> dict[str, tuple[Any, ...]]:
 
 
 def headline(
-    rows: Sequence[ArmRow], groups: Sequence[Group], named: str, asked: bool = True
+    rows: Sequence[ArmRow],
+    groups: Sequence[Group],
+    named: str,
+    metric: str,
+    asked: bool = True,
+    fixed: bool = True,
 ) -> str:
-    """Return what may be said: of each group that was measured alike, one sentence.
+    """Return what may be said: of each group that was measured alike, its answer.
 
     Args:
-        asked: whether the study asks for final robustness.
+        named: the baseline. metric, asked, fixed: see `answer`.
     """
+    rest = (metric, asked, fixed)
     if len(groups) == 1:
-        return _verdict(rows, named, asked)
+        return answer(rows, named, *rest)
     split = apart(groups)
     parts = []
     for at, group in enumerate(groups):
         own = [row for row in rows if row.arm in group.arms]
         where = ", ".join(f"{printable(k)} {shown(v[at])}" for k, v in split.items())
-        if group.baseline is not None:
-            parts.append(f"At {where}: {_verdict(own, group.baseline, asked)}")
-        else:
-            parts.append(f"At {where}: {_verdict(own, named, asked)}")
+        parts.append(f"At {where}: {answer(own, group.baseline or named, *rest)}")
     head = (
         f"Arms were measured differently ({', '.join(printable(k) for k in split)}) and are "
         "compared only among those measured alike."
     )
     return " ".join([head, *parts])
-
-
-def _verdict(rows: Sequence[ArmRow], baseline: str, asked: bool) -> str:
-    cut = sum(row.fates.get(CUT, 0) for row in rows)
-    first = ""
-    if cut:
-        among = plural(sum(len(row.trial_ids) for row in rows), "trial")
-        first = f"Of the {among} compared, the policy stopped {cut} before the target. "
-    for row in rows:  # by speed-up, the largest first
-        if row.verdict in ("faster", SOONER):
-            return first + row.sentence
-    others = [row for row in rows if not row.is_baseline]
-    if not others:
-        return f"{printable(baseline)} is the only arm: there is nothing to compare it with."
-    if all(row.differs for row in others):
-        return " ".join(row.sentence for row in others)
-    target = next(row.target for row in others if not row.differs)
-    goal = "the target" if target is None else f"{target:.3f}"
-    counts = Counter(row.verdict for row in others)
-    said_ = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
-    return first + (
-        f"No arm is shown to reach {goal} sooner than {printable(baseline)}"
-        f"{' at matched robustness' if asked else ''} ({said_})."
-    )
 
 
 def notes(

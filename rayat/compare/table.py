@@ -10,7 +10,7 @@ from typing import Any
 
 from rayat.compare import export, render
 from rayat.compare.accuracy import CHECKPOINTS, Accuracies, MeanSd, accuracies
-from rayat.compare.bootstrap import Intervals
+from rayat.compare.bootstrap import ONCE, Intervals
 from rayat.compare.comparison import ArmRow, Figures
 from rayat.compare.confirmed import (
     BASELINE,
@@ -119,7 +119,9 @@ def compare(
         method=by.method,
         headline=answer(run, everyone, main[0])
         if confirms(run.info) and name == label(BASELINE)
-        else headline(rows, groups, name, quality.asked),
+        else headline(
+            rows, groups, name, str(run.info["metric"]), quality.asked, by.method == ONCE.method
+        ),
         notes=(*left_out, *notes(run, rows, quality, groups, main[0])),
         rows=tuple(rows),
         confirmed=tuple(lines(run, rows)),

@@ -116,7 +116,7 @@ def test_a_study_over_radii_is_compared_within_each(radii, named):
     never = row(comparison, "arm=new,attack.eps=0.2")
     assert never.target == pytest.approx(0.98 * 0.3) and never.verdict == "not reached"
     assert "At eps 0.2: No arm is shown" in comparison.headline
-    assert "At eps 0.1: arm=new,attack.eps=0.1 reaches 0.588 sooner than" in comparison.headline
+    assert "At eps 0.1: Train with new,attack.eps=0.1: it reaches 0.588" in comparison.headline
     for name, text in outputs(radii, comparison, named is None).items():
         assert "only among those measured alike" in text, name
 

@@ -38,11 +38,13 @@ def test_a_known_speed_up_is_found_exactly(known):
     assert cyclic.speed_up["passes"].low == pytest.approx(2.0)
     assert cyclic.verdict == "faster" and cyclic.reached == 3
     assert cyclic.robust_difference.value == pytest.approx(0.01)
-    assert comparison.headline == (
+    assert cyclic.sentence == (
         "lr.shape=cyclic reaches 0.500 sooner than lr.shape=constant: speed-up 2.00 [2.00, 2.00] "
         "in passes, 2.00 [2.00, 2.00] in seconds, 3 seeds; robust accuracy differs by +0.010 "
         "[+0.010, +0.010], no loss shown."
     )
+    assert comparison.headline.startswith("Train with lr.shape=cyclic: it reaches 0.500 robust ")
+    assert "it ends more robust, by +0.010 [+0.010, +0.010]." in comparison.headline
     assert comparison.rows[0].is_baseline and comparison.rows[0].verdict == "baseline"
 
 
@@ -150,7 +152,7 @@ def test_a_faster_arm_that_is_less_robust_is_called_so(builder):
     comparison = compare(builder.build())
     assert row(comparison, "loses").verdict == "faster but less robust"
     assert row(comparison, "noisy").verdict == "faster, robustness unclear"
-    assert comparison.headline.startswith("No arm is shown to reach 0.500 sooner")
+    assert comparison.headline.startswith("No arm is shown to reach 0.500 robust ")
 
 
 def test_accuracy_is_the_strongest_suite_on_the_test_set(builder):
@@ -260,7 +262,7 @@ def test_the_same_run_gives_the_same_numbers(busy):
 
 def test_text_fits_a_terminal_and_says_the_verdict_first(busy):
     text = compare(busy).render()
-    first = "Of the 21 trials compared, the policy stopped 1 before the target. lr.shape=accelat"
+    first = "Of the 21 trials compared, the policy stopped 1 before the target. Train with"
     assert " ".join(text.split()).startswith(first)
     assert "constant *" in text and "chosen after the runs" in text
     assert max(map(len, text.splitlines())) <= 84
