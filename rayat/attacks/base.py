@@ -228,6 +228,14 @@ class Attack(Part):
         return None
 
     @property
+    def reads_length(self) -> bool:
+        """Return whether it reads a moment's `epochs` or `progress`, and not its epoch alone.
+
+        Then trials of different lengths have no epoch in common (docs/sharing.md).
+        """
+        return False
+
+    @property
     def moment(self) -> Moment | None:
         """Return when in a training this is the attack; None outside of one."""
         return self._moment

@@ -67,6 +67,11 @@ class Dynamic(Iterated):
                 "cannot follow; give attack.threshold, or use attack_refresh=online"
             )
 
+    @property
+    def reads_length(self) -> bool:
+        """Return whether the threshold falls with the epochs, to be 0 at a share of them."""
+        return self.threshold is None
+
     def limit(self) -> float:
         """Return the FOSC at which a sample stops now."""
         if self.threshold is not None:

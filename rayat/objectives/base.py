@@ -27,6 +27,14 @@ class Objective(Part):
         """Return whether `loss` takes images without a label, whose `y` is -1."""
         return False
 
+    @property
+    def reads_length(self) -> bool:
+        """Return whether it reads a moment's `epochs` or `progress`, and not its epoch alone.
+
+        Then trials of different lengths have no epoch in common (docs/sharing.md).
+        """
+        return False
+
     def check(self, config: Any) -> None:
         """Refuse images without a label where the loss needs one."""
         if config.unlabelled and not self.label_free:

@@ -16,6 +16,7 @@ from rayat.models.base import Normalised
 from rayat.pruning.base import Pruner, Selection, SelectionContext
 from rayat.pruning.share import shared
 from rayat.training.counters import Counters
+from rayat.training.pace import progress_of
 from rayat.training.setup import Training
 from rayat.training.step import Step, Sums
 from rayat.training.streams import derive, stream
@@ -63,7 +64,7 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
         order = stream(config.seed, "data", epoch)
         plan = training.loader.plan(order, *([] if kept is None else [kept.indices]))
     for number in range(steps):
-        progress = ((epoch - 1) * steps + number + 1) / (config.epochs * steps)
+        progress = progress_of(epoch, number, steps, config.epochs)
         lr = config.rate(progress, history)
         for group in training.optimizer.param_groups:
             group["lr"] = lr

@@ -21,6 +21,7 @@ from rayat.training.average import Average
 from rayat.training.counters import Clock
 from rayat.training.network import build_model
 from rayat.training.once import Fixed, make
+from rayat.training.pace import share_of, steps_of
 from rayat.training.training_attack import TrainingAttack
 
 
@@ -124,7 +125,7 @@ class Training:
         Raises:
             DataError: fewer training images than workers.
         """
-        share = min(self.config.batch_size, self.images) // self.exchange.world_size
+        share = share_of(self.images, self.config.batch_size, self.exchange.world_size)
         if share == 0:
             raise DataError(
                 f"{self.size} training images cannot be split over workers="
@@ -135,7 +136,7 @@ class Training:
     @property
     def steps(self) -> int:
         """Return the optimiser steps of an epoch; an incomplete last batch is dropped."""
-        return self.images // (self.share * self.exchange.world_size)
+        return steps_of(self.images, self.share, self.exchange.world_size)
 
 
 def begin(

@@ -1,0 +1,1 @@
+"""Epochs that trials have in common, trained once (docs/sharing.md)."""

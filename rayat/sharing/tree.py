@@ -1,0 +1,80 @@
+"""The prefix tree of a study's trials: which epochs they have in common, and where they part.
+
+A trial is the chain of its epochs' keys (`training.keys`). A key names the state after its epoch,
+so equal keys are one node of the tree, and every node has to be trained once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+END = ""
+"""In place of the next key, where a chain ends."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Epochs that trials ask for, and those of them that must be trained."""
+
+    asked: int
+    trained: int
+
+    @property
+    def shared(self) -> float:
+        """Return the share of the epochs asked for that need no training, in [0, 1]."""
+        return 1 - self.trained / self.asked if self.asked else 0.0
+
+    def text(self) -> str:
+        """Return such as `1,240 epochs asked, 610 to train (51 % shared)`."""
+        shares = f" ({self.shared:.0%} shared)".replace("%", " %") if self.shared else ""
+        return f"{self.asked:,} epochs asked, {self.trained:,} to train{shares}"
+
+
+class Tree:
+    """The trials' chains; they may grow in number.
+
+    Attributes:
+        chains: the keys of each trial's epochs, by its id, in the order they were added.
+    """
+
+    def __init__(self, chains: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.chains: dict[str, tuple[str, ...]] = {}
+        self._next: dict[str, str] = {}
+        self._forks: dict[str, int] = {}
+        self._marks: dict[str, tuple[tuple[int, str], ...]] = {}
+        self.add(chains or {})
+
+    def add(self, chains: Mapping[str, Sequence[str]]) -> None:
+        """Take in more trials."""
+        for trial_id, chain in chains.items():
+            self.chains[trial_id] = tuple(chain)
+            for epoch, key in enumerate(chain, 1):
+                following = chain[epoch] if epoch < len(chain) else END
+                known = self._next.get(key)
+                if known is None:
+                    self._next[key] = following
+                elif known != following or following == END:
+                    self._forks[key] = epoch
+        self._marks.clear()
+
+    def marks(self, trial_id: str) -> tuple[tuple[int, str], ...]:
+        """Return (epoch, key) where other trials leave this one's way or end on it, by epoch."""
+        if trial_id not in self._marks:
+            chain = self.chains.get(trial_id, ())
+            found = ((e, key) for e, key in enumerate(chain, 1) if key in self._forks)
+            self._marks[trial_id] = tuple(found)
+        return self._marks[trial_id]
+
+    def counts(self) -> Counts:
+        """Return what the trials ask for, and what has to be trained."""
+        return Counts(sum(map(len, self.chains.values())), len(self._next))
+
+    def first_owned(self) -> dict[str, int]:
+        """Return how many epochs each trial would train if they ran one after another."""
+        seen: set[str] = set()
+        owned = {}
+        for trial_id, chain in self.chains.items():
+            owned[trial_id] = len(set(chain) - seen)
+            seen.update(chain)
+        return owned
