@@ -19,6 +19,7 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from rayat.api.confirming import confirm as confirm
     from rayat.api.how import How as How
+    from rayat.api.reproducing import reproduce as reproduce
     from rayat.api.run import Run as Run
     from rayat.api.verbs import compare as compare
     from rayat.api.verbs import merge as merge
@@ -39,6 +40,7 @@ _PLACES = {
     "compare": "rayat.api.verbs",
     "merge": "rayat.api.verbs",
     "confirm": "rayat.api.confirming",
+    "reproduce": "rayat.api.reproducing",
     "How": "rayat.api.verbs",
     "Run": "rayat.api.run",
     "Study": "rayat.study",
@@ -60,6 +62,7 @@ __all__ = [
     "merge",
     "open",
     "plan",
+    "reproduce",
     "resume",
     "run",
 ]

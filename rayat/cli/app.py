@@ -20,6 +20,7 @@ from rayat.cli import (
     merging,
     planning,
     policies,
+    reproducing,
     results,
     running,
 )
@@ -113,6 +114,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "refit": running.refit,
     "best": answers.best,
     "confirm": confirming.confirm,
+    "reproduce": reproducing.reproduce,
     "evaluate": evaluating.evaluate,
     "compare": results.compare,
     "report": results.report,

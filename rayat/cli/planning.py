@@ -87,10 +87,14 @@ def plan(
         gpus=gpus,
         allow_open_cluster=allow_open_cluster,
     )
-    if found["trials"] or json:
-        typer.echo(as_json(found) if json else _table(found))
-    else:
-        typer.echo(f"nothing to train: {printable(str(out))} holds all {found['held']} trials")
+    typer.echo(as_json(found) if json else planned_text(found, out))
+
+
+def planned_text(found: Mapping[str, Any], out: Path | None) -> str:
+    """Return a plan for a person. `out` is the folder that it is of."""
+    if found["trials"]:
+        return _table(found)
+    return f"nothing to train: {printable(str(out))} holds all {found['held']} trials"
 
 
 def _mapped(labels: Sequence[str]) -> str:
@@ -138,7 +142,7 @@ def _table(facts: Mapping[str, Any]) -> str:
     seeds = ", ".join(map(str, facts["seeds"]))
     about = "about " if (facts["search"] or {}).get("budget") else ""
     free, needed = facts["memory_free_bytes"], facts["memory_bytes"]
-    tight = free is not None and needed > free
+    tight = free is not None and needed is not None and needed > free
     advice = f"; only {size(free)} free: lower --concurrency" if tight else ""
     totals = [
         ("study", facts["study"]),
@@ -155,15 +159,7 @@ def _table(facts: Mapping[str, Any]) -> str:
             f"{cluster['cpus']:g} CPUs, {cluster['gpus']:g} GPUs, {cluster['nodes']} nodes; "
             f"{facts['concurrency']} trials at once",
         ),
-        (
-            "time",
-            f"about {duration(facts['wall_seconds'])} ({spoken(facts)})",
-        ),
-        (
-            "memory",
-            f"about {size(facts['memory_bytes'])} "
-            f"({size(facts['memory_bytes_per_process'])} a process){advice}",
-        ),
+        *_measured(facts, advice),
         *(("warning", text) for text in facts["warnings"]),
         *(("note", text) for text in facts["notes"]),
         ("feasible", "yes"),
@@ -172,6 +168,19 @@ def _table(facts: Mapping[str, Any]) -> str:
     if facts["scaling"]:
         parts.insert(1, scaling.table(facts["scaling"], facts["link"]))
     return "\n\n".join(parts)
+
+
+def _measured(facts: Mapping[str, Any], advice: str) -> list[tuple[str, str]]:
+    """Return time and memory; nothing of a machine that was described and not measured."""
+    if facts["wall_seconds"] is None:
+        return []
+    memory = (
+        f"about {size(facts['memory_bytes'])} ({size(facts['memory_bytes_per_process'])} a process)"
+    )
+    return [
+        ("time", f"about {duration(facts['wall_seconds'])} ({spoken(facts)})"),
+        ("memory", f"{memory}{advice}"),
+    ]
 
 
 def _held(trials: int | None) -> list[tuple[str, str]]:

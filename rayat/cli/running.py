@@ -6,7 +6,7 @@ import contextlib
 import json as jsonlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -300,8 +300,12 @@ def verdict(folder: Path, json: bool) -> None:
     typer.echo(f"report: {printable(short(folder / 'report.html'))}", err=json)
 
 
-def conclude(summary: Summary, json: bool) -> None:
-    """Print how the run ended and what to do next; exit with the code that says the same."""
+def conclude(summary: Summary, json: bool, more: Mapping[str, Any] | None = None) -> None:
+    """Print how the run ended and what to do next; exit with the code that says the same.
+
+    Args:
+        more: stands in the JSON besides.
+    """
     place = printable(short(summary.folder))
     statuses = ", ".join(f"{n} {status}" for status, n in sorted(summary.statuses.items()))
     if json:
@@ -314,6 +318,7 @@ def conclude(summary: Summary, json: bool) -> None:
             "unmeasured": list(summary.unmeasured),
             **({"decided": summary.decided} if summary.decided else {}),
             **({} if summary.added is None else {"added": summary.added}),
+            **(more or {}),
         }
         typer.echo(as_json(fields))
     if summary.warning:
