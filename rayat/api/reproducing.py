@@ -1,4 +1,4 @@
-"""`rayat reproduce`: a paper's study to its end, and what it allows to say of the paper's claims."""
+"""`rayat reproduce`: a paper's study to its end, and what it says of the paper's claims."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rayat.api.verbs import run as trained
 from rayat.claims.paper import Paper, load_paper
 from rayat.claims.table import ClaimTable, claim_table
 from rayat.errors import DataError, StudyError, nearest
+from rayat.registry import SOURCES
 from rayat.study import Study
 
 if TYPE_CHECKING:
@@ -134,9 +135,17 @@ def paper_of(name: str) -> Paper[Any]:
 
 
 def study_on(paper: Paper[Any], tier: str, data: str | None) -> Study:
-    """Return a paper's study, on other data where some is named."""
+    """Return a paper's study, on other data where some is named: `cifar100` or `folder:PATH`.
+
+    Raises:
+        StudyError: no such tier. ConfigError: no such source of data.
+    """
     study = paper.study(tier)
-    return study if data is None else changed_study(study, {"data": data})
+    if data is None:
+        return study
+    source = SOURCES.build(data)
+    given = {f"data.{key}": getattr(source, key) for key in source.model_fields_set}
+    return changed_study(study, {"data.name": source.kind, **given})
 
 
 def out_folder(paper: Paper[Any], tier: str, out: str | Path | None) -> Path:

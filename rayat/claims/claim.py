@@ -87,6 +87,8 @@ class Claim:
             honest one.
         honest: with a matched control, decisions on the validation split, every cost counted.
         also: what must hold besides, such as an accuracy that is kept.
+        premises: without which the claim cannot be shown, such as controls of equal passes: where
+            one does not hold there is no other verdict than `not shown`.
         controls: arms without which there is no verdict, besides those of the readings.
         fails: what is said where the claim did not hold.
     """
@@ -97,6 +99,7 @@ class Claim:
     honest: Reading
     faithful: Reading | None = None
     also: tuple[Reading, ...] = ()
+    premises: tuple[Reading, ...] = ()
     controls: tuple[str, ...] = ()
     fails: str = ""
 
@@ -107,7 +110,7 @@ class Claim:
     @property
     def readings(self) -> tuple[Reading, ...]:
         """Return all readings, the faithful one first."""
-        return tuple(filter(None, (self.faithful, self.honest, *self.also)))
+        return tuple(filter(None, (self.faithful, self.honest, *self.also, *self.premises)))
 
     @property
     def arm(self) -> str:

@@ -24,7 +24,7 @@ class Judged:
 
     Attributes:
         faithful: None where the claim has no such reading, or nothing may be said.
-        honest, also: empty figures where nothing may be said.
+        honest, also, premises: empty where nothing may be said.
         passes, seconds: of a whole training of the claim's arm and of its honest control, with
             validation and without the final test.
         verdict: one of `WORDS`. missing: why it is `UNRUN`. why: a sentence with the figures.
@@ -34,6 +34,7 @@ class Judged:
     faithful: Figure | None
     honest: Figure | None
     also: tuple[Figure, ...]
+    premises: tuple[Figure, ...]
     passes: tuple[MeanSd | None, MeanSd | None]
     seconds: tuple[MeanSd | None, MeanSd | None]
     verdict: str
@@ -70,19 +71,24 @@ def _judged(measured: Measured, claim: Claim) -> Judged:
     missing = unrun(measured, claim)
     if missing:
         why = f"{claim.says}: {UNRUN}, {missing}."
-        return Judged(claim, None, None, (), passes, seconds, UNRUN, missing, why)
+        return Judged(claim, None, None, (), (), passes, seconds, UNRUN, missing, why)
     faithful = None if claim.faithful is None else measured.figure(claim.faithful)
     honest = measured.figure(claim.honest)
     also = tuple(measured.figure(reading) for reading in claim.also)
+    premises = tuple(measured.figure(reading) for reading in claim.premises)
     words = [word(figure) for figure in (honest, *also)]
     verdict = REFUTED if REFUTED in words else OPEN if OPEN in words else HELD
+    without = [figure for figure in premises if word(figure) != HELD]
+    if without:
+        verdict = OPEN
     parts = [
+        *(f"its premise does not hold, {said(figure)}" for figure in without),
         *([f"as published {said(faithful)}"] if faithful else []),
         *(said(figure) for figure in (honest, *also)),
         *([claim.fails] if claim.fails and verdict == REFUTED else []),
     ]
     why = f"{claim.says}: {verdict}; {'; '.join(parts)}."
-    return Judged(claim, faithful, honest, also, passes, seconds, verdict, "", why)
+    return Judged(claim, faithful, honest, also, premises, passes, seconds, verdict, "", why)
 
 
 def unrun(measured: Measured, claim: Claim) -> str:

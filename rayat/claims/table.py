@@ -65,7 +65,7 @@ class ClaimTable:
         lines = [f"{self.title}: {self.counts}", ""]
         for row in self.rows:
             lines += [
-                f"{row.said.upper() if not row.missing else row.said}: {row.claim.name}",
+                f"{row.claim.name}: {row.said}",
                 f"  published  {published(row.claim.published)}, {row.claim.published.source}",
                 f"  as published, here  {_figure(row.faithful)}",
                 f"  honest, here        {_figure(row.honest)}",

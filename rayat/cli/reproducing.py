@@ -22,9 +22,7 @@ def reproduce(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="On digits, in a minute: does the command work?")
     ] = False,
-    cpu: Annotated[
-        bool, typer.Option("--cpu", help="On Fashion-MNIST, within an hour of two cores.")
-    ] = False,
+    cpu: Annotated[bool, typer.Option("--cpu", help="On Fashion-MNIST, for two cores.")] = False,
     full: Annotated[
         bool, typer.Option("--full", help="The paper's own setting on CIFAR, on GPUs.")
     ] = False,
@@ -58,7 +56,7 @@ def reproduce(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Train a paper's study with its controls, and judge the paper's claims.
+    """Train a paper's study and judge its claims.
 
     Each claim stands beside the published figure, a recipe as published and an honest one, with
     interval, cost and a verdict; a claim whose control was not run has none (docs/reproduce.md).
@@ -66,11 +64,12 @@ def reproduce(
     """
     how = options.how(locals())
     from rayat.api import reproducing
-    from rayat.claims.table import FILES
     from rayat.api.how import command_line
+    from rayat.claims.table import FILES
     from rayat.errors import ConfigError
 
-    asked = [name for name, given in (("smoke", smoke), ("cpu", cpu), ("full", full)) if given]
+    given: dict[reproducing.Tier, bool] = {"smoke": smoke, "cpu": cpu, "full": full}
+    asked = [name for name, wanted in given.items() if wanted]
     if len(asked) > 1:
         raise ConfigError(f"--{' and --'.join(asked)} are tiers of one study; give one of them")
     tier = asked[0] if asked else "smoke"

@@ -301,11 +301,7 @@ def verdict(folder: Path, json: bool) -> None:
 
 
 def conclude(summary: Summary, json: bool, more: Mapping[str, Any] | None = None) -> None:
-    """Print how the run ended and what to do next; exit with the code that says the same.
-
-    Args:
-        more: stands in the JSON besides.
-    """
+    """Print how it ended (JSON: with `more`) and what is next; exit with the code that says so."""
     place = printable(short(summary.folder))
     statuses = ", ".join(f"{n} {status}" for status, n in sorted(summary.statuses.items()))
     if json:

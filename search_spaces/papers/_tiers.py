@@ -16,7 +16,6 @@ CPU: dict[str, Any] = {
     "model": {"name": "cnn", "norm": "batch"},
     "batch_size": 128,
     "optimizer": {"name": "sgd", "momentum": 0.9, "weight_decay": 5e-4},
-    "precision": "bf16",
     "eval": {"steps": 10, "size": 1_000, "final_steps": 50, "final_size": 1_000},
 }
 

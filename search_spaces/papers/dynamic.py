@@ -110,7 +110,7 @@ def claims_of(size: Size) -> tuple[Claim, ...]:
             "a good attack in the second half alone trains a more robust model than in the first",
             Published(None, words),
             honest=Reading("robust", "well-late", "well-early", 0.0, checkpoint="last"),
-            also=(Reading("cheaper", "well-late", "well-early", least=0.95, most=1.05),),
+            premises=(Reading("cheaper", "well-late", "well-early", least=0.95, most=1.05),),
             controls=("pgd",),
         ),
         Claim(
@@ -141,7 +141,7 @@ def claims_of(size: Size) -> tuple[Claim, ...]:
             "dynamic training is more robust than PGD of as many passes",
             Published(None, "no figure; the control of equal passes (docs/papers.md 4.9)"),
             honest=Reading("robust", "dynamic", "pgd-few", least=0.0),
-            also=(Reading("cheaper", "dynamic", "pgd-few", least=0.9, most=1.1),),
+            premises=(Reading("cheaper", "dynamic", "pgd-few", least=0.9, most=1.1),),
             controls=("pgd",),
             fails="PGD with fewer steps does as well at its price",
         ),
