@@ -22,6 +22,8 @@ FIRST = 4
 """Blocks measured before a forecast may stop a trial."""
 SPAN = 3
 """Blocks ahead over which slopes are taken, and in which the walk's doubt grows to its full."""
+GROWTH = np.arange(1, SPAN + 1) / SPAN
+"""Share of the walk's variance that counts one, two, ... blocks ahead."""
 FALLING = -0.001
 """Robust accuracy per block: a steeper fall with rising clean accuracy is robust overfitting."""
 DOUBT = 0.5
@@ -210,16 +212,16 @@ class Limits:
         phi, set_ = track.plan.phi, self.constants
         mean, covariance = self.model.posterior(track.row)
         seen = phi[np.asarray(track.ends) - 1] @ mean[:FEATURES]
-        later = np.arange(epoch + track.stride, track.trial.epochs + 1, track.stride)
-        rows = phi[later - 1]
+        rows = phi[epoch + track.stride - 1 : track.trial.epochs : track.stride]
         spread = covariance[:FEATURES, :FEATURES]
-        doubt = np.minimum(1.0, (later - epoch) / (SPAN * track.stride)) * set_.tau**2
+        doubt = np.full(len(rows), set_.tau**2)
+        doubt[:SPAN] *= GROWTH[: len(rows)]
         sd = np.sqrt(np.maximum(((rows @ spread) * rows).sum(axis=1), 0.0) + doubt)
         highest = rows @ mean[:FEATURES] + set_.kappa * sd
         best, reach = float(seen.max()), float(highest.max())
         if reach >= best + set_.gain:
             return None
-        ahead = min(SPAN, len(later))
+        ahead = min(SPAN, len(rows))
         step = (rows[ahead - 1] - phi[epoch - 1]) / ahead
         robust, robust_se = _slope(step, mean[:FEATURES], spread)
         clean, clean_se = _slope(step, mean[FEATURES:], covariance[FEATURES:, FEATURES:])

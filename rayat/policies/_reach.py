@@ -12,6 +12,8 @@ the noise. `tests/policies/test_reach.py` holds the slow twin.
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,6 +57,8 @@ class ReachModel:
         self._cross = np.zeros((8, 2, FEATURES))
         self._square = np.zeros((8, 2))
         self._count = np.zeros((8, 2))
+        # What each trial measured where on its schedule, as a digest: equal ones have equal grams.
+        self._paths: list[bytes] = []
         self._prepare()
 
     def add(self, trial: int, phi: Array, robust: float, clean: float | None) -> None:
@@ -64,7 +68,10 @@ class ReachModel:
                 old = getattr(self, name)
                 setattr(self, name, np.concatenate([old, np.zeros_like(old)]))
         self.size = max(self.size, trial + 1)
-        outer = np.outer(phi, phi)
+        self._paths += [b""] * (self.size - len(self._paths))
+        step = self._paths[trial] + phi.tobytes() + bytes([clean is not None])
+        self._paths[trial] = hashlib.blake2b(step, digest_size=16).digest()
+        outer = phi[:, None] * phi
         for which, value in enumerate((robust, clean)):
             if value is not None:
                 self._gram[trial, which] += outer
@@ -74,27 +81,34 @@ class ReachModel:
 
     def posterior(self, trial: int) -> tuple[Array, Array]:
         """Return mean (16,) and covariance (16, 16) of a trial's coefficients, robust first."""
-        means, covariances = self._posteriors(slice(trial, trial + 1))
-        return means[0], covariances[0]
+        covariance = self._covariances(self._gram[trial : trial + 1])
+        return self._means(covariance, slice(trial, trial + 1))[0], covariance[0]
 
     def refit(self) -> None:
         """Do one MAP-EM step over all trials: O(trials), whatever the number of reports."""
-        rows = slice(0, self.size)
-        means, covariances = self._posteriors(rows)
-        n = self.size
+        n, rows = self.size, slice(0, self.size)
+        # Trials that measured alike have one covariance, whatever they measured.
+        places: dict[bytes, int] = {}
+        alike = [places.setdefault(path, len(places)) for path in self._paths]
+        firsts = dict(zip(reversed(alike), range(n - 1, -1, -1), strict=True))
+        order = [firsts[place] for place in range(len(places))]
+        covariances = self._covariances(self._gram[order])[alike]
+        means = self._means(covariances, rows)
         mean = (MEAN_WEIGHT * PRIOR_MEAN + means.sum(axis=0)) / (MEAN_WEIGHT + n)
         off = means - mean
         shift = np.sqrt(MEAN_WEIGHT) * (mean - PRIOR_MEAN)
         scatter = off.T @ off + covariances.sum(axis=0) + np.outer(shift, shift)
         spread = (SPREAD_WEIGHT * np.diag(PRIOR_SD**2) + scatter) / (SPREAD_WEIGHT + n)
+        square, count = self._square[rows].sum(axis=0), self._count[rows].sum(axis=0)
         for which in range(2):
             part = slice(which * FEATURES, (which + 1) * FEATURES)
             m, v = means[:, part], covariances[:, part, part]
             gram, cross = self._gram[rows, which], self._cross[rows, which]
-            second = v + m[:, :, None] * m[:, None, :]
-            misfit = self._square[rows, which].sum() - 2 * (m * cross).sum() + (gram * second).sum()
+            # Squared errors as expected: at the means, and what the doubt about them adds.
+            error = np.vdot(m, np.einsum("nij,nj->ni", gram, m) - 2 * cross)
+            misfit = square[which] + error + np.vdot(gram, v)
             total = NOISE_WEIGHT * PRIOR_NOISE[which] ** 2 + max(float(misfit), 0.0)
-            self.noise[which] = total / (NOISE_WEIGHT + self._count[rows, which].sum())
+            self.noise[which] = total / (NOISE_WEIGHT + count[which])
         self.mean, self.spread = mean, spread
         self._prepare()
 
@@ -102,14 +116,15 @@ class ReachModel:
         self._precision = np.linalg.inv(self.spread)
         self._pull = self._precision @ self.mean
 
-    def _posteriors(self, rows: slice) -> tuple[Array, Array]:
-        gram, cross = self._gram[rows], self._cross[rows]
-        precision = np.repeat(self._precision[None], len(gram), axis=0)
-        precision[:, :FEATURES, :FEATURES] += gram[:, 0] / self.noise[0]
-        precision[:, FEATURES:, FEATURES:] += gram[:, 1] / self.noise[1]
-        covariances: Array = np.linalg.inv(precision).astype(np.float64, copy=False)
-        pull = self._pull + np.concatenate(
-            [cross[:, 0] / self.noise[0], cross[:, 1] / self.noise[1]], axis=1
-        )
+    def _covariances(self, gram: Array) -> Array:
+        told = gram / self.noise[:, None, None]
+        precision = np.empty((len(told), SIZE, SIZE))
+        precision[:] = self._precision
+        precision[:, :FEATURES, :FEATURES] += told[:, 0]
+        precision[:, FEATURES:, FEATURES:] += told[:, 1]
+        return np.linalg.inv(precision)
+
+    def _means(self, covariances: Array, rows: slice) -> Array:
+        pull = (self._cross[rows] / self.noise[:, None]).reshape(-1, SIZE) + self._pull
         means: Array = np.einsum("nij,nj->ni", covariances, pull)
-        return means, covariances
+        return means

@@ -33,13 +33,6 @@ class _Track:
             self.counts[epoch] += 1
             self.best = max(self.best, value)
 
-    def mean(self, first: int, last: int) -> float | None:
-        """Return the mean over epochs first..last; None where nothing was measured or reached."""
-        if last >= len(self.sums) or self.counts[last] == self.counts[first - 1]:
-            return None
-        count = self.counts[last] - self.counts[first - 1]
-        return (self.sums[last] - self.sums[first - 1]) / count
-
 
 @POLICIES.register("median")
 class Median(PeerPolicy):
@@ -63,14 +56,21 @@ class Median(PeerPolicy):
     ) -> Decision:
         """Take one report; see the class."""
         value, grace = measured(metrics, metric), self.grace_of(trial)
-        if trial.trial_id not in self._tracks:
-            self._tracks[trial.trial_id] = _Track(self.group_of(trial))
-        own = self._tracks[trial.trial_id]
+        tracks = self._tracks
+        if trial.trial_id not in tracks:
+            tracks[trial.trial_id] = _Track(self.group_of(trial))
+        own = tracks[trial.trial_id]
         own.add(epoch, value)
         if value is None or epoch < grace or epoch >= trial.epochs:
             return CONTINUE
-        peers = (t for t in self._tracks.values() if t is not own and t.group == own.group)
-        means = [mean for peer in peers if (mean := peer.mean(grace, epoch)) is not None]
+        means = [
+            (peer.sums[epoch] - peer.sums[grace - 1]) / count
+            for peer in tracks.values()
+            if len(peer.sums) > epoch
+            and (count := peer.counts[epoch] - peer.counts[grace - 1])
+            and peer is not own
+            and peer.group == own.group
+        ]
         if len(means) < self.min_samples:
             return CONTINUE
         bar = median(means)
