@@ -122,7 +122,8 @@ class ReachModel:
         precision[:] = self._precision
         precision[:, :FEATURES, :FEATURES] += told[:, 0]
         precision[:, FEATURES:, FEATURES:] += told[:, 1]
-        return np.linalg.inv(precision)
+        covariances: Array = np.linalg.inv(precision).astype(np.float64, copy=False)
+        return covariances
 
     def _means(self, covariances: Array, rows: slice) -> Array:
         pull = (self._cross[rows] / self.noise[:, None]).reshape(-1, SIZE) + self._pull

@@ -12,18 +12,19 @@ from rayat.policies._reach import FEATURES, SIZE, ReachModel
 
 
 def reports(rng, trials):
-    """Return {trial: [(phi, robust, clean or None)]}; some trials have none."""
-    return {
-        trial: [
-            (
-                rng.uniform(0, 1, FEATURES),
-                rng.uniform(0, 0.6),
-                rng.uniform(0, 0.9) if rng.random() < 0.7 else None,
-            )
-            for _ in range(int(rng.integers(0, 7)))
+    """Return {trial: [(phi, robust, clean or None)]}; some trials have none.
+
+    Of two schedules, so that trials measure alike, or nearly.
+    """
+    schedules = rng.uniform(0, 1, (2, 7, FEATURES))
+    data = {}
+    for trial in range(trials):
+        phis = schedules[rng.integers(2)][: rng.integers(0, 7)]
+        data[trial] = [
+            (phi, rng.uniform(0, 0.6), rng.uniform(0, 0.9) if rng.random() < 0.7 else None)
+            for phi in phis
         ]
-        for trial in range(trials)
-    }
+    return data
 
 
 def twin_posterior(seen, mean, spread, noise):
