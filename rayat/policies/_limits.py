@@ -5,7 +5,7 @@ and catastrophic overfitting. Other trials lend their curves to the forecast; ra
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,8 +13,16 @@ import numpy as np
 from rayat.collapse import CleanWatch
 from rayat.policies._reach import ReachModel
 from rayat.policies.base import Decision, TrialView
-from rayat.policies.schedule import FEATURES, WARM, Array, Schedule, known_rates, schedule
-from rayat.registry import SHAPES
+from rayat.policies.schedule import (
+    FEATURES,
+    SAME,
+    WARM,
+    Array,
+    Schedule,
+    known_rates,
+    planned_rates,
+    schedule,
+)
 
 GRID = 64
 """A training is judged about this often: of longer ones the epochs are averaged in blocks."""
@@ -30,10 +38,10 @@ DOUBT = 0.5
 """Standard deviations of a block by which the blocks since the best must lie below it, on mean."""
 HOT = 0.2
 """Share of training that patience takes at a rate that is not annealed."""
-SAME = 1e-6
-"""Rates that differ by less than this share are equal."""
 STEP = 0.954
 """Median absolute difference of two equal normal values, in their standard deviations."""
+OVERFITTING = "catastrophic-overfitting"
+"""The rule of a stop after two reports in a row that look like it."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +81,9 @@ class Track:
     def of(cls, trial: TrialView, row: int) -> Track:
         """Return the track of a trial before its first report."""
         rates = known_rates(trial, (), ())
-        spec = trial.config.get("lr")
-        adaptive = trial.rates is None and isinstance(spec, Mapping) and _feedback(spec)
+        adaptive = rates is not None and planned_rates(trial) is None
         stride = max(1, round(trial.epochs / GRID))
         return cls(trial, row, stride, adaptive, None if rates is None else schedule(rates))
-
-
-def _feedback(spec: Mapping[str, object]) -> bool:
-    return bool(SHAPES.build(spec).feedback)
 
 
 class Limits:
@@ -158,7 +161,7 @@ class Limits:
             return None
         return Decision(
             "stop",
-            "catastrophic-overfitting",
+            OVERFITTING,
             f"catastrophic overfitting: robust accuracy {percent(robust)} at epoch {epoch} after "
             f"{percent(watch.top)}, for the second time in a row, clean accuracy "
             f"{percent(clean or 0.0)}",

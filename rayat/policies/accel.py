@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
-from rayat.policies._limits import Constants, Limits
+from rayat.policies._evidence import Evidence
+from rayat.policies._limits import OVERFITTING, Constants, Limits
 from rayat.policies.asha import ASHA
 from rayat.policies.base import CONTINUE, Decision, TrialView
 from rayat.policies.first_look import FirstLook
@@ -34,6 +35,10 @@ class Accel(PeerPolicy):
     averages of about T / 64 epochs in trainings of more than 96. The filter (`accel:median`, ...)
     is the policy of that name, with `grace` and `compare_within` given to it; `none` is thorough.
 
+    `asha` and `median` are calibrated by the sweep itself: they judge no trial before its rate has
+    reached its peak, and once trials have ended, one whose chance to end above the best of all is
+    below `chance` is stopped too, by what those gained that had as much of their schedule to come.
+
     With `cut_first`, a limit on a trial with a feedback shape (AccelAT) first waits for the shape's
     own next cut and for `patience` blocks after it; only if they bring no `gain` does it stop.
 
@@ -52,6 +57,15 @@ class Accel(PeerPolicy):
     kappa: float = Field(1.3, ge=0, description="standard deviations of optimism in the reach")
     gain: float = Field(0.003, ge=0, le=1, description="robust accuracy worth going on for")
     tau: float = Field(0.006, ge=0, le=1, description="robust accuracy the forecast may miss by")
+    chance: float = Field(
+        0.1,
+        ge=0,
+        lt=0.5,
+        description="of ending as the best, below which evidence stops a trial; 0: the filter only",
+    )
+    doubt: float = Field(
+        0.01, ge=0, le=1, description="robust accuracy added to the spread of what trials gain"
+    )
     cut_first: bool = Field(
         False,
         description="with a feedback shape: stop only after a cut of the rate brought nothing",
@@ -62,14 +76,23 @@ class Accel(PeerPolicy):
     _limits: Limits | None = PrivateAttr(None)
     _peers: PeerPolicy | None = PrivateAttr(None)
 
+    before: ClassVar[Mapping[str, Any]] = {**PeerPolicy.before, "chance": 0.0}
+
     def model_post_init(self, context: Any) -> None:
         """Build the filter."""
         super().model_post_init(context)
         kind = FILTERS.get(self.filter)
         if kind is not None:
-            self._peers = kind(
-                grace=self.grace, compare_within=self.compare_within, peers=self.peers
-            )
+            whom: dict[str, Any] = {
+                "grace": self.grace,
+                "compare_within": self.compare_within,
+                "peers": self.peers,
+            }
+            self._peers = kind(**whom)
+            if self.chance and kind is not FirstLook:
+                self._peers = Evidence(
+                    filter=self._peers, chance=self.chance, doubt=self.doubt, **whom
+                )
 
     @property
     def pauses(self) -> bool:
@@ -140,4 +163,6 @@ class Accel(PeerPolicy):
         ranked = self._peers.observe(trial, epoch, metrics, metric)
         if stop is None and ranked.action == "stop":
             self.limits.ended(trial.trial_id)
+        if stop is not None and stop.rule != OVERFITTING and isinstance(self._peers, Evidence):
+            self._peers.peaked(trial)
         return stop or ranked

@@ -61,6 +61,9 @@ class Policy(Part):
     alone: ClassVar[bool] = False
     """Whether it judges every trial by itself: nothing that others report changes a decision."""
 
+    before: ClassVar[Mapping[str, Any]] = {}
+    """What parameters were in runs whose record does not have them yet."""
+
     @property
     def pauses(self) -> bool:
         """Whether it may pause trials; it then waits for all that were announced to it."""

@@ -6,7 +6,7 @@ import json
 import math
 from abc import ABC
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
 
@@ -44,6 +44,8 @@ class PeerPolicy(Policy, ABC):
         "configurations",
         description="who is ranked: configurations, trials of one seed, or all trials alike",
     )
+
+    before: ClassVar[Mapping[str, Any]] = {"peers": "all"}
 
     _groups_of: dict[str, str] = PrivateAttr(default_factory=dict)
     _names: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -141,11 +143,10 @@ def configuration(trial: TrialView) -> str:
 
 
 def recorded(spec: Mapping[str, Any]) -> Policy:
-    """Return a recorded run's policy: one from before `peers` existed ranked all trials alike."""
+    """Return a recorded run's policy; what it could not say yet is as it was (`Policy.before`)."""
     policy: Policy = POLICIES.build(spec)
-    if isinstance(policy, PeerPolicy) and "peers" not in spec:
-        return policy.model_copy(update={"peers": "all"}).fresh()
-    return policy
+    old: Policy = POLICIES.build({**policy.spec(), **policy.before, **spec})
+    return old
 
 
 def _at(tree: Mapping[str, Any], key: str) -> Any:

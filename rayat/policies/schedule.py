@@ -28,6 +28,11 @@ DECAY = 2.0
 COLD = 0.01
 """... unless the rate has already fallen to this share of its peak."""
 
+FLOOR = 1e-3
+"""A rate below this share of its peak trains nothing more."""
+SAME = 1e-6
+"""Rates that differ by less than this share are equal."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -59,6 +64,32 @@ def schedule(rates: tuple[float, ...]) -> Schedule:
     drift = np.arange(1, n + 1) / n
     phi = np.stack([np.ones(n), *gains, annealed, decades, cold, drift], axis=1)
     return Schedule(phi, _phases(m, peak))
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is still to come of a schedule.
+
+    Attributes:
+        ahead: for each epoch the decades by which the rate will still fall, and rise, below and
+            above what it is; less than a thousandth of the peak counts as that.
+        peak: the first epoch (1-based) at the highest rate of all.
+    """
+
+    ahead: tuple[float, ...]
+    peak: int
+
+
+@lru_cache(maxsize=4096)
+def outlook(rates: tuple[float, ...]) -> Outlook:
+    """Return what is to come of the rates at the end of each epoch; non-negative, any unit."""
+    rate = np.asarray(rates, float)
+    top = float(rate.max()) or 1.0
+    level = np.log10(np.maximum(rate / top, FLOOR))
+    lowest = np.minimum.accumulate(level[::-1])[::-1]
+    highest = np.maximum.accumulate(level[::-1])[::-1]
+    peak = int(np.argmax(rate >= top * (1 - SAME))) + 1
+    return Outlook(tuple((highest - lowest).tolist()), peak)
 
 
 def _phases(m: Array, peak: Array) -> tuple[int, ...]:
@@ -99,6 +130,14 @@ def known_rates(
         return curve
     ratio = past[-1] / curve[len(past) - 1]
     return (*past, *(rate * ratio for rate in curve[len(past) :]))
+
+
+def planned_rates(trial: TrialView) -> tuple[float, ...] | None:
+    """Return the rate at the end of each epoch if no accuracy can change it; None otherwise."""
+    spec = trial.config.get("lr")
+    if trial.rates is None and isinstance(spec, Mapping) and SHAPES.build(spec).feedback:
+        return None
+    return known_rates(trial, (), ())
 
 
 @lru_cache(maxsize=4096)
