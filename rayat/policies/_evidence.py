@@ -58,6 +58,10 @@ class Evidence(PeerPolicy):
         """Return the first epoch at which evidence or filter may stop a trial."""
         return min(self.grace or math.ceil(epochs / LOOKS), self.filter.earliest(epochs))
 
+    def idle(self, epochs: int, every: int) -> str:
+        """Return why neither evidence nor the filter ever acts."""
+        return super().idle(epochs, every) and self.filter.idle(epochs, every)
+
     def rank(
         self, trial: TrialView, epoch: int, metrics: Mapping[str, Any], metric: str
     ) -> Decision:

@@ -13,6 +13,7 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
+from formulas._evidence import Evidence
 from formulas._peers import Answer, Rule, Trial, Value
 from formulas.shapes import accelat
 
@@ -136,6 +137,10 @@ class Accel(Rule):
         answer = self.filter.report(trial, epoch, value, row)
         if answer is not None and answer[0] == "stop":
             self.live.discard(trial["id"])
+        if isinstance(self.filter, Evidence):
+            self.near = min(self.near, self.filter.near)
+            if stop is not None and stop[1] != "catastrophic-overfitting":
+                self.filter.peaked(trial)
         return stop or answer
 
     def lost(self, trial: Trial) -> None:

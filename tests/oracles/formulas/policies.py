@@ -13,6 +13,7 @@ from typing import Any
 
 from formulas import shapes
 from formulas._accel import Accel
+from formulas._evidence import Evidence
 from formulas._peers import Asha, FirstLook, Hyperband, Median, Patience, Rule, Trial
 from formulas._verdict import Verdict
 
@@ -101,11 +102,13 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
                 courses(54, 5, 12),
                 lambda trials: Accel(trials, kappa=0.0, gain=0.05),
             ),
-            case({}, courses(50, 7, 20), lambda trials: Accel(trials, Median())),
+            case({}, courses(50, 7, 20), lambda trials: Accel(trials, Evidence(Median()))),
+            case({}, courses(210, 14, 20), lambda trials: Accel(trials, Evidence(Median()))),
+            case({"chance": 0.0}, courses(50, 7, 20), lambda trials: Accel(trials, Median())),
             case(
                 {"filter": "asha", "grace": 3, "patience": 2, "kappa": 0.5, "gain": 0.02},
                 courses(77, 8, 16, seeds=2),
-                lambda trials: Accel(trials, Asha(grace=3), 2, 0.5, 0.02),
+                lambda trials: Accel(trials, Evidence(Asha(grace=3), grace=3), 2, 0.5, 0.02),
             ),
             case(
                 {"filter": "first-look", "grace": 1, "tau": 0.02},
