@@ -15,10 +15,10 @@ from rayat.compare.confirmed import (
     CONFIRMS,
     RECOMMENDED,
     as_found,
-    chosen,
     configuration,
     confirms,
     label,
+    recommended,
 )
 from rayat.compare.ranking import Found, comparable, ranking
 from rayat.compare.table import compare
@@ -27,6 +27,7 @@ from rayat.ledger.files import located, replace_file, seen_from
 from rayat.ledger.info import RUN, read_info
 from rayat.ledger.reader import Run as Tables
 from rayat.ledger.reader import read_run, require_reports
+from rayat.ledger.status import Status
 from rayat.own.parts import adopt
 from rayat.study import Study
 
@@ -73,7 +74,7 @@ def confirm(
             what of it failed.
 
     Raises:
-        LedgerError: no run there, none that is over, or nothing to confirm.
+        LedgerError: no run there, one that is not over, or nothing to confirm.
         StudyError: configurations that were measured differently, or numbers below 1.
     """
     known(how, How)
@@ -86,6 +87,7 @@ def confirm(
         from rayat.suites.base import suite
 
         origin["suite"] = suite(attack).title
+        origin["images"] = images
     from rayat.api import extending, sweep
 
     options = options_of(how, study.max_failures)
@@ -100,9 +102,11 @@ def confirm(
     if attack is not None:
         _final(place, attack, images, tell, fail)
     done = Run.read(place, summary)
-    best = chosen(compare(done).rows)
+    best = recommended(done, compare(done).rows)
     if best is not None:
         replace_file(place / RECOMMENDED, configuration(done, best.arm).encode())
+    else:  # what an earlier table recommended no longer holds
+        (place / RECOMMENDED).unlink(missing_ok=True)
     return done
 
 
@@ -119,6 +123,12 @@ def _study(
     study = run.info["study"]
     if "imported" in run.info:
         raise LedgerError(f"{folder} was imported: its configurations cannot be trained here")
+    going = sum(not Status(status).is_final for status in run.trials["status"])
+    if going:
+        raise LedgerError(
+            f"{folder} is not over: {going} of {len(run.trials)} trials have no end, and its best "
+            f"may still change; `rayat resume {quoted(str(folder))}` ends it"
+        )
     order = ranking(run, baseline, target)
     base, goal = order.baseline, order.target
     others = [found for found in order.order if found.config_id != base.config_id]
@@ -173,12 +183,15 @@ def _refuse_another(place: Path, folder: Path, study: Study, origin: dict[str, A
         "the seeds": info["study"]["seeds"],
         "the target": info["study"].get("target"),
         "the final suite (--attack)": held.get("suite"),
+        # Earlier versions kept no number of images.
+        "the images of the final table (--n)": held.get("images", origin.get("images")),
     }
     now = {
         "the configurations (--top, --baseline)": origin[CONFIRMS],
         "the seeds": list(study.seeds),
         "the target": study.target,
         "the final suite (--attack)": origin.get("suite"),
+        "the images of the final table (--n)": origin.get("images"),
     }
     for what, before in then.items():
         if before != now[what]:

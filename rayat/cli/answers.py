@@ -106,7 +106,7 @@ def _search(found: Front, front: bool, axes: bool) -> str:
 
 
 def _wrap(text: str) -> str:
-    return textwrap.fill(text, WIDTH, break_long_words=False)
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def what_if(

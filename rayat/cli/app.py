@@ -12,6 +12,7 @@ import rayat
 from rayat.cli import (
     answers,
     catalogue,
+    concluding,
     confirming,
     doctor,
     evaluating,
@@ -27,7 +28,7 @@ from rayat.cli import (
 from rayat.compare.text import printable
 from rayat.errors import ConfigError, LedgerError, RayatError
 
-WRONG_INPUT, LEDGER, TRIALS_LOST, INTERRUPTED = 2, 3, running.TRIALS_LOST, running.INTERRUPTED
+WRONG_INPUT, LEDGER, TRIALS_LOST, INTERRUPTED = 2, 3, concluding.TRIALS_LOST, concluding.INTERRUPTED
 
 EPILOG = """\b
 Exit codes:

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from rayat.cli import options
-from rayat.cli.running import TRIALS_LOST, carefully, conclude, display, ended, verdict
+from rayat.cli.concluding import TRIALS_LOST, conclude, verdict
+from rayat.cli.running import carefully, display, ended
 from rayat.cli.studies import short
 from rayat.compare.text import printable
 

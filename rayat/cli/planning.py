@@ -151,7 +151,7 @@ def _table(facts: Mapping[str, Any]) -> str:
         *_held(facts.get("held")),
         *_until(facts.get("until_decided")),
         *_searched(facts["search"]),
-        ("epochs", f"{facts['epochs']} at most{stopped}"),
+        ("epochs", f"{facts['epochs']}{'' if about else ' at most'}{stopped}"),
         ("passes", f"{count(facts['passes'])} forward and backward, validation included"),
         *((("asked", NOT_ROBUST),) if facts["ends"] == AT_TARGET else ()),
         (

@@ -186,11 +186,26 @@ class Progress:
         parts = [
             f"{over}/{len(states)} trials ended",
             f"{len(self.running)} running{self._starting()}",
-            f"{done} epochs done, at most {left} to go",
+            f"{done} epochs done, at most {left} to go{' in this round' if self.grows else ''}",
+            *self._spent(),
         ]
         if self.best is not None:
             parts.append(f"best {self.driver.metric} {fraction(self.best[0])} ({self.best[1]})")
         eta = self.eta_seconds()
         if left:
-            parts.append("time left unknown" if eta is None else f"about {duration(eta)} left")
+            time = "time left unknown" if eta is None else f"about {duration(eta)} left"
+            parts.append(f"{time} of this round" if self.grows and eta is not None else time)
         return "; ".join(parts)
+
+    @property
+    def grows(self) -> bool:
+        """Whether more trials are proposed when these have ended."""
+        return self.driver is not None and "search" in self.driver.ledger.info
+
+    def _spent(self) -> list[str]:
+        """Return how much of a search's budget is spent."""
+        spending = None if self.driver is None else self.driver.host.spending
+        if spending is None:
+            return []
+        share = sum(map(spending.spent, spending.arms)) / spending.budget.amount
+        return [f"{min(share, 1):.0%} of the budget of {spending.budget.text} spent"]

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from rayat.cli import options, planning
-from rayat.cli.running import carefully, conclude, display, ended
+from rayat.cli.concluding import conclude
+from rayat.cli.running import carefully, display, ended
 from rayat.cli.studies import short
 from rayat.cli.text import as_json
 from rayat.compare.text import printable

@@ -6,24 +6,21 @@ import contextlib
 import json as jsonlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rayat.cli import options
+from rayat.cli.concluding import INTERRUPTED, conclude, verdict
 from rayat.cli.studies import load, numbers, parse_changes, short
-from rayat.cli.text import as_json
-from rayat.compare.text import plural, printable
+from rayat.compare.text import printable
 
 if TYPE_CHECKING:
     from rayat.api.run import Run
     from rayat.runs.driver import Observer
     from rayat.runs.record import Summary
-
-TRIALS_LOST = 4
-INTERRUPTED = 130
 
 
 def run(
@@ -286,65 +283,3 @@ def carefully(folder: Path) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     finally:
         logging.disable(logging.NOTSET)
-
-
-def verdict(folder: Path, json: bool) -> None:
-    """Print the comparison and write the report; to standard error if JSON goes to the other."""
-    from rayat.compare.report import write_report
-    from rayat.compare.table import compare
-    from rayat.ledger.reader import read_run
-
-    result = read_run(folder)
-    typer.echo(compare(result).render(), err=json)
-    write_report(result, folder / "report.html")
-    typer.echo(f"report: {printable(short(folder / 'report.html'))}", err=json)
-
-
-def conclude(summary: Summary, json: bool, more: Mapping[str, Any] | None = None) -> None:
-    """Print how it ended (JSON: with `more`) and what is next; exit with the code that says so."""
-    place = printable(short(summary.folder))
-    statuses = ", ".join(f"{n} {status}" for status, n in sorted(summary.statuses.items()))
-    if json:
-        fields = {
-            "folder": str(summary.folder),
-            "statuses": summary.statuses,
-            "interrupted": summary.interrupted,
-            "halted": summary.halted or None,
-            "warning": summary.warning or None,
-            "unmeasured": list(summary.unmeasured),
-            **({"decided": summary.decided} if summary.decided else {}),
-            **({} if summary.added is None else {"added": summary.added}),
-            **(more or {}),
-        }
-        typer.echo(as_json(fields))
-    if summary.warning:
-        typer.echo(f"warning: {printable(summary.warning)}", err=True)
-    broken = any(status.is_broken for status in summary.statuses)
-    if summary.halted:
-        again = " --retry failed" if broken else ""
-        said = f"{printable(summary.halted)} ({statuses}); go on with: rayat resume {place}{again}"
-        typer.echo(said, err=True)
-        raise typer.Exit(TRIALS_LOST if broken else 0)
-    if summary.interrupted:
-        typer.echo(f"interrupted ({statuses}); go on with: rayat resume {place}", err=True)
-        raise typer.Exit(INTERRUPTED)
-    if not json:
-        if summary.added is not None:
-            new = f"{plural(summary.added, 'trial')} added" if summary.added else "nothing added"
-            typer.echo(f"{place}: {new}; what it held already was not trained again")
-        typer.echo(f"{place}: {statuses}")
-        if summary.decided:
-            typer.echo(f"{place}: {printable(summary.decided)}")
-        typer.echo(f"next: rayat compare {place}\n      rayat report {place}")
-    if broken:
-        typer.echo(
-            f"some trials failed or were lost; see: rayat status {place}; run them again with: "
-            f"rayat resume {place} --retry failed",
-            err=True,
-        )
-    for line in summary.unmeasured:
-        typer.echo(printable(line), err=True)
-    if summary.unmeasured:
-        typer.echo(f"after mending the cause, measure with: rayat resume {place}", err=True)
-    if broken or summary.unmeasured:
-        raise typer.Exit(TRIALS_LOST)

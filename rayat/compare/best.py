@@ -11,7 +11,7 @@ from typing import Any
 from rayat.compare.accuracy import Accuracies, accuracies
 from rayat.compare.bootstrap import Estimate
 from rayat.compare.comparison import plain
-from rayat.compare.confirmed import as_file, chosen, confirms, final_suite
+from rayat.compare.confirmed import as_file, confirms, final_suite, recommended
 from rayat.compare.intervals import intervals
 from rayat.compare.ranking import Found, Ranking, comparable, ranking
 from rayat.compare.speedup import AXES, costs, paired, speed_up
@@ -143,7 +143,7 @@ def best(run: Run, top: int = 1, baseline: str | None = None, target: float | No
     answer, sure = "", ""
     if confirms(run.info):
         rows = compare(run, baseline=baseline, target=target)
-        first = chosen(rows.rows)
+        first = recommended(run, rows.rows)
         if first is not None:
             alike.sort(key=lambda each: each.arm != first.arm)
         sure = rows.headline
@@ -206,7 +206,8 @@ def _answer(row: Standing, by: Ranking, metric: str) -> str:
     named = f"{printable(row.arm)} ({row.config_id})"
     value = f"best {metric} {fraction(row.value)}" + (", mean over seeds" if seeds > 1 else "")
     if by.target is None:
-        return f"{named}: {value}; there is no target, so configurations rank by value alone."
+        why = f"{by.origin}, so" if by.origin else "there is no target, so"
+        return f"{named}: {value}; {why} configurations rank by value alone."
     if row.cost is not None:
         whole = "its one seed" if seeds == 1 else f"all of its {seeds} seeds"
         mean = "" if seeds == 1 else " on average"

@@ -19,6 +19,7 @@ from rayat.compare.ranking import Found
 from rayat.compare.text import factor, fraction, plural, printable
 from rayat.compare.verdict import HEADLINE, interval
 from rayat.ledger.reader import Run
+from rayat.ledger.status import Status
 from rayat.resampling import LEVEL
 from rayat.search.axes import SEARCHED, control
 
@@ -62,12 +63,12 @@ def lines(run: Run, rows: Sequence[ArmRow]) -> list[Line]:
         if was is None:
             continue
         estimate = row.speed_up[HEADLINE]
-        valued = run.trials[run.trials["trial_id"].isin(list(row.trial_ids.values()))]
-        value = valued["best_value"].mean()
+        own = run.trials[run.trials["trial_id"].isin(list(row.trial_ids.values()))]
+        value = own.loc[own["status"] == Status.FINISHED, "best_value"].mean()
         found.append(
             Line(
                 row.arm,
-                str(was["arm"]),
+                was_called(run, row.arm),
                 base["cost"] / was["cost"] if base.get("cost") and was.get("cost") else None,
                 (1.0 if row.reached == len(row.trial_ids) else None)
                 if row.is_baseline
@@ -99,6 +100,9 @@ def answer(run: Run, rows: Sequence[ArmRow], target: float | None) -> str:
     known = confirms(run.info)
     tried = (run.info.get("origin") or {}).get("configurations")
     seeds = len(run.info["study"]["seeds"])
+    left = unfinished(run, rows)
+    if left:
+        return left
     among = f" of the {tried} that were tried" if tried else ""
     best = chosen(rows)
     base = printable(known[label(BASELINE)]["arm"])
@@ -113,19 +117,60 @@ def answer(run: Run, rows: Sequence[ArmRow], target: float | None) -> str:
         return (
             f"Nothing confirmed: {which} shown to reach {goal} sooner than the baseline {base} at "
             f"matched robustness on {plural(seeds, 'fresh seed')} "
-            f"({'; '.join(f'{r.arm}: {r.verdict}' for r in others)})."
+            f"({'; '.join(f'{was_called(run, r.arm)}: {r.verdict}' for r in others)})."
         )
-    file = f" ({RECOMMENDED})" if (run.folder / RECOMMENDED).exists() else ""
-    value, span = interval(best.speed_up[HEADLINE]).split(" ", 1)
-    what = _what(run, best.arm, str(known[best.arm]["arm"]))
+    speed = best.speed_up[HEADLINE]
+    value, span = interval(speed).split(" ", 1)
+    pairs = seeds if speed is None else speed.pairs
+    clock = best.speed_up["seconds"]
+    slower = clock is not None and clock.value < 1
     return (
-        f"Train with this: {what}{file}. It reaches {goal} {value} "
-        f"times sooner than {base} {span}, {plural(seeds, 'fresh seed')}."
+        f"Train with this: {was_called(run, best.arm)}{_file(run, best.arm)}. It reaches {goal} "
+        f"{value} times sooner than {base} {span} in passes, {plural(pairs, 'fresh seed')}"
+        + (f"; in seconds not here: {interval(clock)}." if slower else ".")
     )
 
 
-def _what(run: Run, arm: str, was: str) -> str:
-    """Return what is recommended: its label in the search, or in words where that names nothing."""
+def unfinished(run: Run, rows: Sequence[ArmRow]) -> str:
+    """Return what a confirmation lacks before anything is said of it; "" where it is whole."""
+    trials = plural(len(run.trials), "trial")
+    going = sum(not Status(status).is_final for status in run.trials["status"])
+    if going:
+        return (
+            f"Not over: {going} of {trials} have no end yet, and nothing is said before the last "
+            "one has."
+        )
+    suite = (run.info.get("origin") or {}).get("suite")
+    tests = run.evals[(run.evals["split"] == "test") & (run.evals["suite"] == suite)]
+    ours = {trial_id for row in rows for trial_id in row.trial_ids.values()}
+    whole = set(run.trials.loc[run.trials["status"] == Status.FINISHED, "trial_id"]) & ours
+    missing = whole - set(tests["trial_id"]) if suite else set()
+    if missing:
+        return (
+            f"Not over: {len(missing)} of {trials} are not in the final table by {suite} yet; the "
+            "command that began it goes on."
+        )
+    return ""
+
+
+def recommended(run: Run, rows: Sequence[ArmRow]) -> ArmRow | None:
+    """Return what a whole confirmation recommends; None where nothing was confirmed."""
+    return None if unfinished(run, rows) else chosen(rows)
+
+
+def _file(run: Run, arm: str) -> str:
+    """Return the name of the file that holds an arm's configuration, in brackets; "" without."""
+    try:
+        held = (run.folder / RECOMMENDED).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return f" ({RECOMMENDED})" if held == configuration(run, arm) else ""
+
+
+def was_called(run: Run, arm: str) -> str:
+    """Return what an arm of a confirmation is: its label in the search, in words where that names
+    nothing."""
+    was = str(confirms(run.info)[arm]["arm"])
     if was not in (control(SEARCHED), "all"):
         return printable(was)
     trees = {
@@ -171,13 +216,13 @@ def table(found: Sequence[Line]) -> list[tuple[str, ...]]:
     """Return the rows of the table, the header first."""
     header = (
         "",
-        "in the search",
         "speed-up found",
         "confirmed",
         "left of it",
         "value found",
         "confirmed",
         "verdict",
+        "in the search",
     )
 
     def cell(value: float | None, show: Any) -> str:
@@ -186,13 +231,13 @@ def table(found: Sequence[Line]) -> list[tuple[str, ...]]:
     body = [
         (
             line.arm.removeprefix("arm="),
-            printable(line.was),
             cell(line.found_speed, factor),
             cell(line.speed, factor),
             cell(line.shrinkage, lambda share: f"{share:.0%}"),
             cell(line.found_value, fraction),
             cell(line.value, fraction),
             line.verdict,
+            printable(line.was),
         )
         for line in found
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rayat.errors import ConfigError
@@ -33,6 +33,33 @@ def told_apart(config: Mapping[str, Any], base: Mapping[str, Any]) -> str:
             own, theirs = flatten({head: value}), flatten({head: other})
             found += [f"{k}={_short(v)}" for k, v in own.items() if v != theirs.get(k)]
     return ", ".join(found)
+
+
+def at_axes(config: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:
+    """Return what a configuration has at the axes of a search, those alone that act in it.
+
+    A part that was searched as a whole is told by its method and what of it is not the default:
+    `fgsm-rs(eps=0.1)`. A parameter of another method, or one that moves nothing, is left out.
+
+    Args:
+        config: a tree. axes: dotted keys of it.
+    """
+    flat, found = flatten(config), {}
+    for axis in axes:
+        head, _, field = axis.partition(".")
+        part = config.get(head)
+        if head in PART_KEYS and isinstance(part, Mapping):
+            name = str(part.get(PART_KEYS[head].key))
+            if not field:
+                usual = _defaults(head, name)
+                own = {k: v for k, v in part.items() if k not in usual or v != usual[k]}
+                found[axis] = label(own)
+                continue
+            if field in _inert(head, name):
+                continue
+        if axis in flat:
+            found[axis] = flat[axis]
+    return found
 
 
 def _part(head: str, value: Mapping[str, Any], other: Mapping[str, Any]) -> str:

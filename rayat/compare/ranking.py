@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rayat.compare.select import SOUND, arms, match_arm
-from rayat.compare.speedup import Cost, costs, goal
+from rayat.compare.speedup import Cost, costs, counts_passes, goal
 from rayat.compare.verdict import HEADLINE
 from rayat.errors import LedgerError
 from rayat.ledger.reader import Run
+from rayat.ledger.status import Status
 from rayat.measurement import flat, key, measurement, refuse_target
+from rayat.search.axes import control
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,12 @@ class Found:
 
     Attributes:
         config_id, arm: of its trials. config: its tree, without the seed.
-        trial_ids: its sound trials by seed, at least one.
-        value: mean over seeds of the best value of the study's metric; NaN without any.
+        trial_ids: its trials by seed, at least one of them sound; those that diverged are its own
+            doing and count, as not there if they did so below the target.
+        value: mean over sound trials of the best value of the study's metric.
         reached: in how many seeds it reached the target, also where the policy stopped it later.
         cost: mean cost to the target in passes of single images (`verdict.HEADLINE`), where every
-            seed reached it; else NaN.
+            seed reached it and passes were recorded; else NaN.
     """
 
     config_id: str
@@ -80,13 +83,30 @@ def ranking(run: Run, baseline: str | None = None, target: float | None = None) 
             f"{run.folder}: no trial of the baseline {arm!r} has a value; name another"
         )
     value, origin, _ = goal(run, base.trial_ids.values(), target)
+    if not counts_passes(run):
+        value, origin = None, "passes were not recorded"
     order = ranked(run, math.inf if value is None else value)
     base = next(found for found in order if found.arm == arm)
     return Ranking(base, value, origin, tuple(order))
 
 
+def by_cost(run: Run, target: float | None) -> list[str]:
+    """Return the configurations of a search for speed, best first; [] of any other run.
+
+    Args:
+        target: default: the study's.
+    """
+    study = run.info["study"]
+    goal = study.get("target") if target is None else target
+    if study.get("objective") != "cost" or goal is None:
+        return []
+    return [found.config_id for found in ranked(run, float(goal))]
+
+
 def ranked(run: Run, target: float) -> list[Found]:
     """Return a run's configurations, best first; those without a sound trial are left out.
+
+    Trials of a control stay the control's, also where a search came to the same configuration.
 
     First those that reached the target in every seed, by their mean cost to it; then those that
     reached it in more of their seeds; equals by the mean best value of the study's metric, which
@@ -96,8 +116,14 @@ def ranked(run: Run, target: float) -> list[Found]:
         target: value of the study's metric, `inf` for a rank by value alone.
     """
     found = []
-    sound = run.trials[run.trials["status"].isin(SOUND) & run.trials["best_value"].notna()]
-    for config_id, trials in sound.sort_values("trial_index").groupby("config_id", sort=False):
+    controls = {control(name) for name in run.info["study"].get("controls") or ()}
+    counted = run.trials[run.trials["status"].isin([*SOUND, Status.DIVERGED])]
+    for config_id, trials in counted.sort_values("trial_index").groupby("config_id", sort=False):
+        own = trials[trials["arm"].isin(controls)]
+        trials = (trials if own.empty else own).drop_duplicates("seed")
+        sound = trials[trials["status"].isin(SOUND) & trials["best_value"].notna()]
+        if sound.empty:
+            continue
         ids = {int(s): str(t) for s, t in zip(trials["seed"], trials["trial_id"], strict=True)}
         tree = json.loads(trials["config_json"].iloc[0])
         tree.pop("seed", None)
@@ -109,7 +135,7 @@ def ranked(run: Run, target: float) -> list[Found]:
                 str(trials["arm"].iloc[0]),
                 tree,
                 ids,
-                float(trials["best_value"].mean()),
+                float(sound["best_value"].mean()),
                 reached,
                 _mean_cost(paid) if reached == len(paid) else math.nan,
             )
@@ -118,7 +144,8 @@ def ranked(run: Run, target: float) -> list[Found]:
         found,
         key=lambda each: (
             not each.whole,
-            each.cost if each.whole else 0.0,
+            math.isnan(each.cost),
+            0.0 if math.isnan(each.cost) else each.cost,
             -each.reached / len(each.trial_ids),
             -each.value,
         ),

@@ -114,7 +114,7 @@ def markdown(comparison: Figures) -> str:
     after = [*said, *setting_lines(comparison), *comparison.notes]
     if comparison.confirmed:
         head, *found = table(comparison.confirmed)
-        rule = "| --- | --- |" + " ---: |" * (len(head) - 3) + " --- |"
+        rule = "| --- |" + " ---: |" * (len(head) - 3) + " --- | --- |"
         shown_ = ["| " + " | ".join(_cell(c) for c in line) + " |" for line in found]
         lines += ["", "| " + " | ".join(head) + " |", rule, *shown_]
     return "\n".join([*lines, "", *(f"- {_escaped(line)}" for line in after)])
@@ -194,7 +194,11 @@ def _columns(rows: Iterable[Sequence[str]]) -> str:
 
 def _wrap(text: str, mark: str = "") -> str:
     return textwrap.fill(
-        mark + text, WIDTH, subsequent_indent=" " * len(mark), break_long_words=False
+        mark + text,
+        WIDTH,
+        subsequent_indent=" " * len(mark),
+        break_long_words=False,
+        break_on_hyphens=False,  # of a name or a path, which is pasted
     )
 
 

@@ -17,6 +17,7 @@ from rayat.compare.confirmed import table
 from rayat.compare.front import front, searched
 from rayat.compare.frontplot import draw_front
 from rayat.compare.fronttable import AXES_HEADER, AXES_NOTE, HEADER, axes_cells, cells
+from rayat.compare.measured import shown
 from rayat.compare.page import Drawing, drawing, page, span
 from rayat.compare.render import mean, mean_sd, reached, setting_lines, speed, statuses
 from rayat.compare.speedup import CUT
@@ -156,7 +157,7 @@ def _arms(comparison: Comparison) -> list[dict[str, Any]]:
         {
             "name": names[row.arm],
             "color": looks[row.arm][0],
-            "tuned": ", ".join(f"{key}={value}" for key, value in row.tuned.items()),
+            "tuned": ", ".join(f"{key}={shown(value)}" for key, value in row.tuned.items()),
             "is_baseline": row.is_baseline,
             "verdict": row.verdict,
             "tone": TONES.get(row.verdict, ""),

@@ -11,9 +11,9 @@ import pandas as pd
 
 from rayat.arms import matching, split_parts
 from rayat.compare.measured import against, differing, of_trials
+from rayat.compare.naming import at_axes
 from rayat.compare.text import printable
 from rayat.errors import StudyError, nearest
-from rayat.layers import flatten
 from rayat.ledger.reader import Run
 from rayat.ledger.status import Status
 
@@ -29,10 +29,10 @@ class Choice:
 
     Attributes:
         arm: its label.
-        config_id: the configuration with the best mean of the study's metric over seeds.
+        config_id: the configuration that ranks first among its own.
         trial_ids: its trials by seed.
         tried: configurations that the arm had to choose from: its budget.
-        tuned: the nuisance axes' values that were chosen.
+        tuned: what was chosen at the nuisance axes that act in it (`naming.at_axes`).
     """
 
     arm: str
@@ -102,11 +102,15 @@ def several_arms(run: Run, texts: Sequence[str]) -> list[str]:
     return [arm for arm in known if arm in found]
 
 
-def choose(run: Run) -> dict[str, Choice]:
+def choose(run: Run, order: Sequence[str] = ()) -> dict[str, Choice]:
     """Return each arm's configuration, chosen by its mean best value over seeds.
 
     More sound seeds come before a better mean, so that no configuration wins by its lucky
     survivors. Every arm of a study has the same number of configurations: an equal budget.
+
+    Args:
+        order: configurations, best first, of a search that ranks them otherwise; an arm of which
+            none is there is ranked by its values.
 
     Raises:
         StudyError: an arm's configurations were measured differently (`measured.measurement`).
@@ -116,17 +120,16 @@ def choose(run: Run) -> dict[str, Choice]:
     for arm in arms(run):
         trials = run.trials[run.trials["arm"] == arm]
         _alike(run, trials, f"arm {printable(arm)}")
-        best = _ranked(trials)[0]
+        own = set(trials["config_id"])
+        best = next((each for each in order if each in own), None) or _ranked(trials)[0]
         chosen = trials[trials["config_id"] == best].sort_values("seed")
         first = chosen.iloc[0]
-        # An axis of the space may be a parameter of other arms' methods alone.
-        had = flatten(json.loads(first["config_json"]))
         choices[arm] = Choice(
             arm,
             best,
             {int(s): str(t) for s, t in zip(chosen["seed"], chosen["trial_id"], strict=True)},
             trials["config_id"].nunique(),
-            {key: first[f"cfg.{key}"] for key in nuisance if key in had and f"cfg.{key}" in trials},
+            at_axes(json.loads(first["config_json"]), nuisance),
         )
     return choices
 

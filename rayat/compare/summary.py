@@ -16,11 +16,16 @@ from rayat.compare.confirmed import confirms, level
 from rayat.compare.measured import Group, differing, shown
 from rayat.compare.speedup import CUT
 from rayat.compare.text import percent, plural, printable
+from rayat.errors import quoted
 from rayat.evaluation.masking import said, signs
 from rayat.ledger.merging import merged
 from rayat.ledger.reader import Run
 from rayat.ledger.status import Status
 from rayat.measurement import too_easy
+from rayat.policies.host import BUDGET
+from rayat.policies.spending import NEVER_BUDGET
+from rayat.resampling import LEVEL
+from rayat.search.axes import SEARCHED, control
 
 
 def apart(groups: Sequence[Group]) -> dict[str, tuple[Any, ...]]:
@@ -125,11 +130,17 @@ def notes(
             "their accuracies are in no mean."
         )
     among = sum(row.statuses.get(Status.STOPPED, 0) for row in rows)
-    if ends[Status.STOPPED]:
+    spent = _spent(run)
+    if ends[Status.STOPPED] > spent:
         found.append(
-            f"The policy stopped {plural(ends[Status.STOPPED], 'trial')} of the run's "
+            f"The policy stopped {plural(ends[Status.STOPPED] - spent, 'trial')} of the run's "
             f"{len(statuses)} early, {among} of them compared above: without the target such a "
             f"trial counts as {CUT}, and its accuracy is in no mean with finished ones."
+        )
+    if spent:
+        found.append(
+            f"The spent budget ended {plural(spent, 'trial')} of the run's {len(statuses)}, those "
+            "that never began included."
         )
     for row in rows if quality.asked else ():
         mixed = [s for s in row.statuses if s.is_final and s is not Status.FINISHED]
@@ -149,10 +160,23 @@ def notes(
             if alike
             else "optimistic, and the more so the more an arm had"
         )
+        cost = run.info["study"].get("objective") == "cost" and target is not None
+        by = "cost to the target" if cost else f"mean best {run.info['metric']} over the same seeds"
         found.append(
             f"Each arm is represented by the best of its {many} configurations, chosen by the "
-            f"mean best {run.info['metric']} over the same seeds: {flattered}."
+            f"{by}: {flattered}."
         )
+        found += [
+            f"{printable(row.arm)} is {row.config_id}: {_settings(row)}."
+            for row in rows
+            if row.tuned
+        ]
+        if any(row.arm == control(SEARCHED) for row in rows):
+            place = quoted(run.folder)
+            found.append(
+                f"This is a search: `rayat best {place}` ranks its configurations, and `rayat "
+                f"confirm {place}` trains the best on fresh seeds."
+            )
     if not quality.tested and not imported and quality.asked:
         found.append(
             "No test evaluation is recorded: accuracies are those of the validation split that "
@@ -160,10 +184,12 @@ def notes(
         )
     compared = sum(_has_interval(row) for row in rows)
     if confirms(run.info):
+        several = len(confirms(run.info)) - 1
         found.append(
-            f"Fresh seeds, no early stopping: the intervals hold for all "
-            f"{plural(len(confirms(run.info)) - 1, 'comparison')} together (Bonferroni: each at "
-            f"{percent(level(run.info))})."
+            f"Fresh seeds, no early stopping: one comparison, its intervals at {percent(LEVEL)}."
+            if several == 1
+            else f"Fresh seeds, no early stopping: the intervals hold for all {several} "
+            f"comparisons together (Bonferroni: each at {percent(level(run.info))})."
         )
     elif compared > 2:
         found.append(
@@ -171,6 +197,22 @@ def notes(
             "comparison, not corrected for their number."
         )
     return found
+
+
+def _spent(run: Run) -> int:
+    """Return how many trials ended because the search's budget was spent."""
+    if "budget" not in run.info["study"]:
+        return 0
+    last = run.decisions.sort_values("position").groupby("trial_id")["rule"].last()
+    stopped = run.trials[run.trials["status"] == Status.STOPPED]
+    # One that never began was judged by nobody: it has a reason, and no decision.
+    unbegun = stopped["stop_reason"].astype(str).str.startswith(NEVER_BUDGET)
+    return int(((stopped["trial_id"].map(last) == BUDGET) | unbegun).sum())
+
+
+def _settings(row: ArmRow) -> str:
+    """Return what was chosen for an arm: `lr.peak=0.1, attack=fgsm-rs(eps=0.1)`."""
+    return printable(", ".join(f"{key}={shown(value)}" for key, value in row.tuned.items()))
 
 
 def _has_interval(row: ArmRow) -> bool:

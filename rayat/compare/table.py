@@ -22,6 +22,7 @@ from rayat.compare.confirmed import (
 )
 from rayat.compare.intervals import intervals
 from rayat.compare.measured import Group, against, differing, grouped, of_trials, said
+from rayat.compare.ranking import by_cost
 from rayat.compare.select import Choice, arms, choose, match_arm, match_arms, several_arms
 from rayat.compare.speedup import (
     AXES,
@@ -83,7 +84,7 @@ def compare(
     study = run.info["study"]
     if target is not None:
         refuse_target(run.info["metric"], target)
-    choices = choose(run)
+    choices = choose(run, by_cost(run, target))
     name, name_origin = _baseline(run, baseline, choices)
     quality = accuracies(run, suite or final_suite(run))
     by = intervals(run.info)
@@ -118,7 +119,7 @@ def compare(
         level=by.level,
         method=by.method,
         headline=answer(run, everyone, main[0])
-        if confirms(run.info) and name == label(BASELINE)
+        if confirms(run.info) and name == label(BASELINE) and target in (None, study.get("target"))
         else headline(
             rows, groups, name, str(run.info["metric"]), quality.asked, by.method == ONCE.method
         ),

@@ -29,6 +29,8 @@ UNITS = {
     "h": ("seconds", 3600.0),
 }
 """What a unit measures, and how much of it one is."""
+NEVER_BUDGET = "never started: the search's budget of"
+"""How the reason begins of a trial that had not started when it was spent."""
 FORM = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]+)\s*")
 
 

@@ -115,7 +115,7 @@ class WhatIf:
         cut = self.rows[0]
         head = (
             f"Cut after {count(cut.passes)} of {count(self.passes)} passes "
-            f"({percent(cut.share)}), the search would have begun {cut.begun} of "
+            f"({percent(cut.share)}), the run would have begun {cut.begun} of "
             f"{plural(self.trials, 'trial')}"
         )
         if cut.arm is None:
@@ -227,19 +227,19 @@ def asking(run: Run, ends: str) -> Run:
 
 
 def verdicts(run: Run, target: float | None) -> dict[str, str] | None:
-    """Return the verdict on each arm but the baseline; None where no comparison can be made."""
+    """Return the verdict on each arm that has one; None where none has."""
     try:
         rows = compare(run, target=target).rows
     except RayatError:  # arms of several measurements, or a baseline that has no report
         return None
-    return {row.arm: row.verdict for row in rows if not row.is_baseline}
+    found = {row.arm: row.verdict for row in rows if not row.is_baseline}
+    return {arm: said for arm, said in found.items() if not said.startswith("no verdict")} or None
 
 
 def passes_of(budget: float | str, total: float) -> float:
     """Return a budget as a number of passes, at most `total`.
 
-    Raises:
-        StudyError: it is no share in (0, 1] and no number of passes above 1.
+    Raises: StudyError: it is no share in (0, 1] and no number of passes, which is 2 at least.
     """
     text = str(budget).strip()
     value = math.nan
@@ -251,7 +251,7 @@ def passes_of(budget: float | str, total: float) -> float:
         with contextlib.suppress(StudyError):
             asked = Budget.parse(text)
             value = max(asked.amount, math.nextafter(1, 2)) if asked.what == "passes" else math.nan
-    if not value > 0 or not math.isfinite(value):
+    if not value > 0 or not math.isfinite(value) or 1 < value < 2:
         raise StudyError(
             "a budget is a share of the passes such as 0.5 or 50%, or a number of passes such as "
             f"2e6 or '20 Mpasses', got {text!r}"
@@ -344,7 +344,7 @@ def _unknown(run: Run, curves: int, origin: str) -> list[str]:
             "The target comes from the whole record; with less of it, it would have been another."
         )
     found.append(
-        "This is one search in one order: which configuration wins is partly luck, and the same "
+        "This is one run in one order: which configuration wins is partly luck, and the same "
         "search with another seed may say otherwise."
     )
     return found

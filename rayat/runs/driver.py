@@ -20,7 +20,7 @@ from rayat.planning.budget import VALIDATION_BUDGET
 from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
 from rayat.policies.host import Host, Judged
 from rayat.policies.question import Question
-from rayat.policies.spending import Spending
+from rayat.policies.spending import NEVER_BUDGET, Spending
 from rayat.search.ordering import SUCCESSIVE
 from rayat.training.messages import Evaluated, Failed, Lost, Report, parse
 
@@ -145,7 +145,7 @@ class Driver:
         for trial_id in self.ledger.unfinished() if spending is not None else ():
             waits = self.ledger.status(trial_id) is Status.PENDING
             if waits and spending is not None and spending.over(self.trials[trial_id].arm):
-                text = f"never started: the search's budget of {spending.budget.text} is spent"
+                text = f"{NEVER_BUDGET} {spending.budget.text} is spent"
                 self.end(trial_id, Status.STOPPED, text)
 
     def _leave_dropped(self) -> None:

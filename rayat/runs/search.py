@@ -57,24 +57,33 @@ class Search:
 
     def grow(self) -> list[Trial]:
         """Return the trials that are new in the ledger since the last call."""
-        for arm, proposals in self._known.items():
-            ids = [trial_id for proposal in proposals for trial_id in proposal.trial_ids]
-            if arm in self._over or not all(self.ledger.status(t).is_final for t in ids):
-                continue
-            told = [Told(proposal.point, *self._values(proposal)) for proposal in proposals]
-            points, begun = self._next(arm, told)
-            if not points:
-                self._over.add(arm)
-            else:
-                start = len(self.ledger.trials())
-                payload = {"arm": arm, "draw": len(proposals), "points": points, "start": start}
-                if begun < len(proposals):
-                    payload["round"] = begun
-                # One record for the whole round: half of one would be another round.
-                self.ledger.event(PROPOSED, payload)
-                self._take(payload)
+        for arm in self._known:
+            # A round may hold no new trial: no configuration at all, or a control's own.
+            while self._ended(arm):
+                self._propose(arm)
         new, self._new = self._new, []
         return new
+
+    def _ended(self, arm: str) -> bool:
+        """Return whether an arm waits for its next round."""
+        ids = [trial_id for proposal in self._known[arm] for trial_id in proposal.trial_ids]
+        return arm not in self._over and all(self.ledger.status(t).is_final for t in ids)
+
+    def _propose(self, arm: str) -> None:
+        """Take an arm's next round, or learn that there is none."""
+        proposals = self._known[arm]
+        told = [Told(proposal.point, *self._values(proposal)) for proposal in proposals]
+        points, begun = self._next(arm, told)
+        if not points:
+            self._over.add(arm)
+            return
+        start = len(self.ledger.trials())
+        payload = {"arm": arm, "draw": len(proposals), "points": points, "start": start}
+        if begun < len(proposals):
+            payload["round"] = begun
+        # One record for the whole round: half of one would be another round.
+        self.ledger.event(PROPOSED, payload)
+        self._take(payload)
 
     def _next(self, arm: str, told: list[Told]) -> tuple[list[dict[str, Any]], int]:
         """Return the points to try now, none if the arm's search is over, and their round."""
@@ -107,12 +116,36 @@ class Search:
             except ConfigError:
                 # Some combinations are no configuration: a proposal without trials and value.
                 trials = []
+            same = self._as_control(trials)
+            if same:
+                self._known[arm].append(_Proposal(point, same))
+                continue
             start += len(trials)
             for trial in trials:
                 if trial.trial_id not in self.ledger.state.trials:
                     declare(self.ledger, trial)
                     self._new.append(trial)
             self._known[arm].append(_Proposal(point, tuple(t.trial_id for t in trials)))
+
+    def _of_controls(self) -> dict[tuple[str, int], str]:
+        """Return the controls' trials by configuration and seed."""
+        return {
+            (entry["config_id"], entry["seed"]): trial_id
+            for trial_id, entry in self.ledger.trials().items()
+            if entry["arm"] in self.plan.controls
+        }
+
+    def _as_control(self, trials: Sequence[Trial]) -> tuple[str, ...]:
+        """Return the control's own trials where a point came to its configuration; () elsewhere.
+
+        Nothing is trained twice, and the point is worth what the control is. A version before
+        trained such a point again: what it declared stays.
+        """
+        if any(trial.trial_id in self.ledger.state.trials for trial in trials):
+            return ()
+        controls = self._of_controls()
+        found = [controls.get((t.config.config_id, t.config.seed)) for t in trials]
+        return tuple(each for each in found if each) if all(found) else ()
 
     def _values(self, proposal: _Proposal) -> tuple[float | None, float | None]:
         found = []

@@ -268,6 +268,8 @@ class Plan:
                 if before is None:
                     seen[found[0].config.config_id] = arm, part
                     trials += found
+                elif point and before[0] in self.controls:
+                    continue  # it came to what a control is already
                 elif before != (arm, True) or not part:
                     raise StudyError(
                         f"two points of the space are the same configuration: "

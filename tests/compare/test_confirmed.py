@@ -8,11 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from rayat.compare.confirmed import as_found, chosen, level
+from rayat.compare.best import best
+from rayat.compare.confirmed import as_found, chosen, configuration, level, recommended
 from rayat.compare.ranking import ranked
 from rayat.compare.report import report
 from rayat.compare.table import compare
 from rayat.compare.verdict import HEADLINE
+from rayat.ledger.state import PASSES
 
 TARGET = 0.5
 
@@ -74,7 +76,7 @@ def test_a_real_winner_is_recommended_with_what_is_left_of_it(make_run):
     assert found.headline.startswith(
         "Train with this: a. It reaches 0.500 2.04 times sooner than lr.shape=constant ["
     )
-    assert found.headline.endswith("], 5 fresh seeds.")
+    assert found.headline.endswith("] in passes, 5 fresh seeds.")
     assert chosen(found.rows).arm == "arm=found-1"
     line = next(line for line in found.confirmed if line.arm == "arm=found-1")
     assert line.found_speed == pytest.approx(4.0) and line.speed == pytest.approx(102 / 50)
@@ -84,7 +86,7 @@ def test_a_real_winner_is_recommended_with_what_is_left_of_it(make_run):
     assert "hold for all 2 comparisons together (Bonferroni: each at 97.5 %)" in " ".join(
         text.split()
     )
-    assert "| found-1 | a | 4.00 | 2.04 | 51% |" in found.markdown()
+    assert "| found-1 | 4.00 | 2.04 | 51% |" in found.markdown()
 
 
 def test_a_winner_by_luck_is_called_what_it_is(make_run):
@@ -148,3 +150,92 @@ def test_the_best_alone_is_spoken_of_as_one(builder, make_run):
     assert compare(run).headline.startswith(
         "Nothing confirmed: the best configuration of the 2 that were tried is not shown to reach"
     )
+
+
+def test_the_trials_of_a_control_stay_its_own_where_a_search_came_to_its_point(builder):
+    builder.trial("arm=control", 0, [0.3, 0.5, 0.6], config="same")
+    builder.trial("arm=searched", 0, [0.3], config="same", status="stopped")
+    builder.trial("arm=searched", 0, [0.3, 0.55], config="other")
+    run = builder.build(target=TARGET, baseline="arm=control", controls={"control": {}})
+    base = next(found for found in ranked(run, TARGET) if found.config_id == "same")
+    assert (base.arm, base.value, base.reached, base.cost) == ("arm=control", 0.6, 1, 2000)
+
+
+def test_a_seed_that_diverged_is_the_configurations_own_doing(builder):
+    builder.arm("lr.shape=constant", [curve(4)] * 3)
+    builder.trial("hot", 0, [0.55])
+    builder.trial("hot", 1, [0.2], status="diverged")
+    builder.trial("late", 0, curve(2))
+    builder.trial("late", 1, curve(3)[:4], status="diverged")
+    found = {each.arm: each for each in ranked(builder.build(target=TARGET), TARGET)}
+    assert list(found) == ["late", "lr.shape=constant", "hot"]
+    assert (found["hot"].reached, len(found["hot"].trial_ids), found["hot"].value) == (1, 2, 0.55)
+    assert (found["late"].reached, found["late"].cost) == (2, 2500)
+
+
+def test_without_recorded_passes_configurations_rank_by_value_alone(builder):
+    builder.arm("lr.shape=constant", [curve(2)])
+    builder.arm("better", [[0.4, 0.6, 0.9]])
+    run = builder.build(target=TARGET)
+    run.trials[list(PASSES)] = run.trials[list(PASSES)].astype("float64") * math.nan
+    run.epochs["passes_cum"] = math.nan
+    found = best(run)
+    assert found.rows[0].arm == "better"
+    assert found.answer.endswith("passes were not recorded, so configurations rank by value alone.")
+
+
+FRESH = {"baseline": [20, 21, 19, 20, 22], "found-1": [10, 11, 10, 9, 10]}
+
+
+def whole(make_run):
+    search = searched(make_run(), {"lr.shape=constant": [20], "a": [5]})
+    return confirmation(make_run, search, FRESH, 2)
+
+
+def test_the_file_is_named_only_for_the_arm_that_it_holds(make_run, tmp_path):
+    run = dataclasses.replace(whole(make_run), folder=tmp_path)
+    assert "train-with.json" not in compare(run).headline
+    file = tmp_path / "train-with.json"
+    file.write_text(configuration(run, "arm=found-1"))
+    assert "a (train-with.json). It reaches" in compare(run).headline
+    file.write_text(configuration(run, "arm=baseline"))
+    assert "train-with.json" not in compare(run).headline
+
+
+def test_at_a_target_chosen_afterwards_nothing_is_called_confirmed(make_run):
+    headline = compare(whole(make_run), target=0.4).headline
+    assert "Train with this" not in headline and "confirmed" not in headline
+
+
+def test_a_confirmation_that_is_not_over_says_nothing(make_run):
+    run = whole(make_run)
+    run.trials.loc[3, "status"] = "running"
+    assert compare(run).headline.startswith("Not over: 1 of 10 trials have no end yet")
+    assert recommended(run, compare(run).rows) is None
+    assert "Train with this" not in best(run).sure
+    run = whole(make_run)
+    run = dataclasses.replace(
+        run, info={**run.info, "origin": {**run.info["origin"], "suite": "autoattack"}}
+    )
+    assert "10 of 10 trials are not in the final table by autoattack" in compare(run).headline
+    assert recommended(run, compare(run).rows) is None
+
+
+def test_fresh_seeds_are_those_of_the_pairs_and_what_failed_is_in_no_mean(make_run):
+    run = whole(make_run)
+    broken = run.trials.index[run.trials["arm"] == "arm=found-1"][:2]
+    run.trials.loc[broken, ["status", "best_value"]] = ["failed", 0.3]
+    run.epochs.loc[
+        run.epochs["trial_id"].isin(run.trials.loc[broken, "trial_id"]), "val_robust_acc"
+    ] = 0.3
+    found = compare(run)
+    assert found.headline.endswith("in passes, 3 fresh seeds.")
+    line = next(line for line in found.confirmed if line.arm == "arm=found-1")
+    assert line.value == pytest.approx(0.55)
+
+
+def test_a_clock_that_points_the_other_way_is_said(make_run):
+    run = whole(make_run)
+    slow = run.trials.loc[run.trials["arm"] == "arm=found-1", "trial_id"]
+    run.epochs.loc[run.epochs["trial_id"].isin(slow), "seconds_cum"] *= 4
+    assert "in passes, 5 fresh seeds; in seconds not here: 0.51 [" in compare(run).headline

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rayat.arms import split_arm
+from rayat.compare.report import report
 from rayat.compare.select import arms, best_trial, choose, match_arm
+from rayat.compare.table import compare
 from rayat.compare.text import short_arms
 from rayat.errors import StudyError
 
@@ -114,3 +116,33 @@ def test_labels_are_split_outside_brackets():
     heading, names = short_arms(["lr.shape=a,eps=1", "lr.shape=b,eps=1"])
     assert (heading, names["lr.shape=b,eps=1"]) == ("lr.shape, eps", "b, 1")
     assert short_arms(["all"]) == ("arm", {"all": "all"})
+
+
+def test_a_search_for_speed_is_represented_by_its_soonest_and_told_by_what_acts(builder):
+    trees = {
+        "soon": {
+            "attack": {"name": "fgsm-rs", "eps": 0.1},
+            "pruning": {"name": "none", "fraction": 0.5},
+        },
+        "strong": {
+            "attack": {"name": "pgd", "eps": 0.1},
+            "pruning": {"name": "random", "fraction": 0.5},
+        },
+    }
+    builder.arm("arm=control", [[0.1, 0.1, 0.1, 0.6]])
+    builder.trial("arm=searched", 0, [0.55, 0.55], config="soon", cfg=trees["soon"])
+    builder.trial("arm=searched", 0, [0.1, 0.7], config="strong", cfg=trees["strong"])
+    fields = {
+        "target": 0.5,
+        "baseline": "arm=control",
+        "nuisance": ["attack", "pruning", "pruning.fraction"],
+        "controls": {"control": {}},
+    }
+    run = builder.build(**fields, objective="cost")
+    row = next(row for row in compare(run).rows if row.arm == "arm=searched")
+    assert row.config_id == "soon"
+    assert row.tuned == {"attack": "fgsm-rs(eps=0.1)", "pruning": "none"}
+    assert any("arm=searched is soon: attack=fgsm-rs(eps=0.1), " in n for n in compare(run).notes)
+    assert "attack=fgsm-rs(eps=0.1), pruning=none" in report(run, compare(run))
+    row = next(row for row in compare(builder.build(**fields)).rows if row.arm == "arm=searched")
+    assert (row.config_id, row.tuned["pruning.fraction"]) == ("strong", 0.5)

@@ -121,6 +121,30 @@ def test_random_points_do_not_depend_on_the_budget_and_more_of_it_keeps_them(tmp
     assert len(peaks["6 kpasses"]) > len(peaks["3 kpasses"])
 
 
+@pytest.mark.parametrize("search", ["random", {"name": "optuna", "batch": 2, "startup": 4}])
+def test_a_point_that_is_a_controls_own_is_not_trained_again_and_worth_what_that_is(
+    tmp_path, search
+):
+    if search != "random":
+        pytest.importorskip("optuna", reason="the extra `optuna` is not installed")
+    asked = study(
+        controls={"fixed": {"lr.peak": 0.1}},
+        space={"lr.peak": tune.choice([0.01, 0.1, 1.0])},
+        baseline="arm=fixed",
+        search=search,
+        draws=8,
+    )
+    folder = tmp_path / "run"
+    with begin(asked, folder) as ledger:
+        play(ledger)
+        trials = found(ledger)
+        rounds = [e["payload"]["points"] for e in ledger.events() if e["name"] == "proposed"]
+        assert Search.of(ledger).grow() == []
+    assert {"lr.peak": 0.1} in [point for each in rounds for point in each], "this test's case"
+    assert [arm for arm, peak, _ in trials if peak == 0.1] == ["arm=fixed"]
+    assert verify(folder).difference is None
+
+
 def rows(*values, passes=1_000_000):
     return [
         {"val_robust_acc": value, "passes_cum": passes * (place + 1)}
