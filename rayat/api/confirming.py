@@ -29,6 +29,7 @@ from rayat.ledger.reader import Run as Tables
 from rayat.ledger.reader import read_run, require_reports
 from rayat.ledger.status import Status
 from rayat.own.parts import adopt
+from rayat.search.axes import control
 from rayat.study import Study
 
 if TYPE_CHECKING:
@@ -160,10 +161,16 @@ def _study(
     origin = {
         "run": seen_from(place, folder),
         "study_sha256": run.info.get("study_sha256"),
-        "configurations": int(run.trials["config_id"].nunique()),
+        "configurations": _tried(run),
         CONFIRMS: {label(name): as_found(found) for name, found in named.items()},
     }
     return confirmation, origin
+
+
+def _tried(run: Tables) -> int:
+    """Return how many configurations a search tried; its controls are none of them."""
+    controls = [control(name) for name in run.info["study"].get("controls") or ()]
+    return int(run.trials.loc[~run.trials["arm"].isin(controls), "config_id"].nunique())
 
 
 def _refuse_another(place: Path, folder: Path, study: Study, origin: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import typer
 from rayat.cli.studies import short
 from rayat.cli.text import as_json
 from rayat.compare.text import plural, printable
+from rayat.ledger.status import Status
 
 if TYPE_CHECKING:
     from rayat.runs.record import Summary
@@ -67,6 +68,8 @@ def conclude(summary: Summary, json: bool, more: Mapping[str, Any] | None = None
         typer.echo(said, err=True)
         raise typer.Exit(TRIALS_LOST if broken else 0)
     if summary.interrupted:
+        # Nothing runs any more: what was running has begun, and goes on from its last epoch.
+        statuses = statuses.replace(f" {Status.RUNNING}", " begun")
         typer.echo(f"interrupted ({statuses}); go on with: rayat resume {place}", err=True)
         raise typer.Exit(INTERRUPTED)
     if not json:

@@ -215,7 +215,7 @@ def _searched(search: Mapping[str, Any] | None) -> list[tuple[str, str]]:
             )
         )
     lines += [
-        ("excluded", f"{share:.0%} of the space: {printable(why)}")
+        ("excluded", f"about {share:.0%} of the space: {printable(why)}")
         for why, share in search["excluded"].items()
     ]
     return lines
