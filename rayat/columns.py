@@ -72,7 +72,9 @@ class Declared:
         return cls(Column(**fields), by)
 
 
-KEYS = frozenset({"trial_id", "epoch", "attempt", "reported_at", "outcome"})
+SHARED_FROM = "shared_from"
+"""The trial that trained an epoch for this one too; null where it trained it itself."""
+KEYS = frozenset({"trial_id", "epoch", "attempt", "reported_at", "outcome", SHARED_FROM})
 """What else names a value of a report or a row of the epochs table."""
 
 TRAINED: tuple[Column, ...] = (

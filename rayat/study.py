@@ -30,6 +30,7 @@ from rayat.search.axes import (
     refuse_hidden,
     refuse_lost,
     refuse_nested,
+    refuse_seed,
     refuse_uneven,
     refuse_unknown,
     uneven,
@@ -49,7 +50,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names that become folders: no separators, no leading dot or dash."""
 
 
-OPTIONAL = ("sets", "only", "controls", "exclude", "budget", "objective", "order", "ends")
+OPTIONAL = ("sets", "only", "controls", "exclude", "budget", "objective", "order", "ends", "share")
 """Fields that a study's stored form holds only where they are given: earlier ones keep theirs."""
 
 
@@ -119,6 +120,7 @@ class Study(BaseModel):
     )
     stop_collapsed: bool = Field(True, description="end a trial on catastrophic overfitting")
     max_failures: int = Field(3, ge=0, description="restarts of one trial after its worker died")
+    share: bool = Field(True, description="train an epoch once that trials have in common")
     final_eval: bool = Field(True, description="evaluate best and last on the test set at the end")
     protocol: Literal["honest", "as-published"] = "honest"
     sets: dict[str, Any] = Field(
@@ -175,15 +177,8 @@ class Study(BaseModel):
                     f"axis {axis!r} has one value, {self.space[axis]!r}: a constant is no axis; "
                     "give it tune.grid_search([...]), or take it out of scientific and nuisance"
                 )
-        if "seed" in self.space:
-            raise StudyError("the seed is no axis of the space: give seeds=(0, 1, 2)")
         places = {"base": self.base, "sets": self.sets}
-        for place, layer in (places | {f"arm {n!r}": each for n, each in own.items()}).items():
-            if "seed" in layer:
-                raise StudyError(
-                    f"the seed {layer['seed']!r} in the study's {place} would have no effect: give "
-                    f"the study seeds=({layer['seed']},)"
-                )
+        refuse_seed(self.space, places | {f"arm {name!r}": each for name, each in own.items()})
         both = set(self.scientific or ()) & set(self.nuisance or ())
         if both:
             raise StudyError(f"axis {both.pop()!r} cannot be both scientific and nuisance")

@@ -176,7 +176,7 @@ def _train(
         if search is not None:
             configs |= {trial.trial_id: trial.config for trial in search.grow()}
         summary = carry_out(
-            ledger, study.policy, configs, shared, capacity, options, observer, search
+            ledger, study.policy, configs, shared, data, capacity, options, observer, search
         )
     said = "; ".join(filter(None, (*warnings, others, note, summary.warning)))
     return replace(summary, warning=said, added=len(ledger.trials()) - before)

@@ -81,10 +81,14 @@ def replanned(
     seeds: Sequence[int] | None = None,
     order_seed: int | None = None,
     arms: Sequence[str] | None = None,
+    share: bool = True,
 ) -> Study:
     """Return the study under another policy, with other seeds, in another order, with fewer arms.
 
     Each is as the study has it where it is not given.
+
+    Args:
+        share: False trains every epoch of every trial, also those that trials have in common.
 
     Raises:
         ConfigError: no such policy.
@@ -99,6 +103,8 @@ def replanned(
         changes["order_seed"] = order_seed
     if arms:
         changes["only"] = (arms,) if isinstance(arms, str) else tuple(arms)
+    if not share:
+        changes["share"] = False
     return study.replace(**changes) if changes else study
 
 

@@ -35,7 +35,10 @@ from rayat.runs.record import Summary, beginning, declared, refuse_a_taken, run_
 from rayat.runs.resuming import other_packages, refuse_an_empty, refuse_merged, to_retry
 from rayat.runs.search import Search, identity
 from rayat.search.plan import Trial
+from rayat.sharing.live import Sharing
+from rayat.sharing.tree import Counts
 from rayat.study import Study
+from rayat.training.keys import chains
 
 
 def run(
@@ -84,7 +87,7 @@ def run(
             started = trials if search is None else search.grow()
             configs = {trial.trial_id: trial.config for trial in started}
             summary = carry_out(
-                ledger, study.policy, configs, shared, capacity, options, observer, search
+                ledger, study.policy, configs, shared, data, capacity, options, observer, search
             )
         return replace(summary, warning="; ".join(filter(None, (*warnings, summary.warning))))
 
@@ -135,7 +138,7 @@ def resume(
             ledger.event("resumed", {"environment": describe_environment()})
             ledger.retry(again)
             summary = carry_out(
-                ledger, policy, configs, shared, capacity, options, observer, search
+                ledger, policy, configs, shared, data, capacity, options, observer, search
             )
             return replace(summary, warning="; ".join(filter(None, (warning, summary.warning))))
 
@@ -172,12 +175,15 @@ def carry_out(
     policy: Policy,
     configs: dict[str, TrialConfig],
     shared: SharedData,
+    data: Mapping[str, Mapping[str, Any]],
     capacity: Capacity,
     options: Options,
     observer: Observer | None,
     search: Search | None,
 ) -> Summary:
     """Run what has no end, evaluate what was not evaluated, write the tables.
+
+    `data` is the identity of each data set by its source (`SharedData.put`).
 
     `configs` gains the trials that the search proposes while the run lives. Where seeds are added
     until verdicts are decided, each look comes when all of its trials have ended and were tested.
@@ -190,10 +196,12 @@ def carry_out(
         new = asked.copy() if search is None else search.grow()
         asked.clear()
         configs.update({trial.trial_id: trial.config for trial in new})
+        sharing.add(chains({trial.trial_id: trial.config for trial in new}, data))
         return [view(trial.trial_id, trial.config, trial.arm) for trial in new]
 
     views = [view(trial_id, config, arms.get(trial_id, "")) for trial_id, config in configs.items()]
     observer = observer or Observer()
+    sharing = shares(ledger, configs, data, observer)
     driver = Driver(
         ledger,
         policy,
@@ -203,6 +211,7 @@ def carry_out(
         observer,
         grow,
         options.halts,
+        sharing,
     )
     unmeasured: list[str] = []
 
@@ -240,7 +249,30 @@ def carry_out(
         driver.halted,
         tuple(unmeasured),
         decided="" if looks is None else looks.said(),
+        epochs=Counts(*ledger.epochs()),
     )
+
+
+def shares(
+    ledger: Ledger,
+    configs: Mapping[str, TrialConfig],
+    data: Mapping[str, Mapping[str, Any]],
+    observer: Observer,
+) -> Sharing:
+    """Return what the trials of a run share of their epochs; nothing where the study says so."""
+    study = ledger.info["study"]
+
+    def warn(text: str) -> None:
+        ledger.event("state_lost", {"why": text})
+        observer.phase(f"warning: {text}")
+
+    # Where a policy compares trials, or their order was drawn, each starts in its place.
+    free = study["policy"]["name"] == "none" and "search" not in ledger.info
+    free = free and "order" not in study and study.get("order_seed") is None
+    sharing = Sharing(ledger.folder, ledger, configs, free, warn)
+    if study.get("share", True):
+        sharing.add(chains(configs, data))
+    return sharing
 
 
 def looked(asked: Sequence[Trial]) -> str:

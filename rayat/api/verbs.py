@@ -36,6 +36,7 @@ def run(
     arms: str | Sequence[str] | None = None,
     until_decided: bool = False,
     max_seeds: Positive | None = None,
+    share: bool = True,
     observer: Observer | None = None,
     command: Sequence[str] | None = None,
     **how: Unpack[How],
@@ -54,6 +55,7 @@ def run(
         policy, seeds, order_seed, arms: in place of the study's; fewer arms.
         until_decided: give arms whose verdict is open more seeds, up to `max_seeds` (10), with
             intervals that hold however often one looks (docs/compare.md).
+        share: train an epoch once that trials have in common, if the study does (docs/sharing.md).
         observer: told of every change while it runs; default: nobody.
         command: stands in `run.json` as how it was started.
         how: where and how to run, the keys of `rayat.How`: `address`, `cpus`, `gpus`,
@@ -67,7 +69,7 @@ def run(
     """
     known(how, How)
     chosen = replanned(
-        changed_study(study_of(study), changes or {}), policy, seeds, order_seed, arms
+        changed_study(study_of(study), changes or {}), policy, seeds, order_seed, arms, share
     )
     folder = run_folder(chosen.name, out, name)
     from rayat.api import extending, sweep

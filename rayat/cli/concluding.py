@@ -56,6 +56,8 @@ def conclude(summary: Summary, json: bool, more: Mapping[str, Any] | None = None
             "unmeasured": list(summary.unmeasured),
             **({"decided": summary.decided} if summary.decided else {}),
             **({} if summary.added is None else {"added": summary.added}),
+            "epochs": summary.epochs.asked,
+            "trained": summary.epochs.trained,
             **(more or {}),
         }
         typer.echo(as_json(fields))
@@ -77,6 +79,8 @@ def conclude(summary: Summary, json: bool, more: Mapping[str, Any] | None = None
             new = f"{plural(summary.added, 'trial')} added" if summary.added else "nothing added"
             typer.echo(f"{place}: {new}; what it held already was not trained again")
         typer.echo(f"{place}: {statuses}")
+        if summary.epochs.shared:
+            typer.echo(f"{place}: {summary.epochs.done()}")
         if summary.decided:
             typer.echo(f"{place}: {printable(summary.decided)}")
         typer.echo(f"next: rayat {f'{chr(10)}      rayat '.join(_next(summary, place))}")

@@ -142,6 +142,10 @@ Follow = Annotated[
         help="Show the run there too: tensorboard, mlflow, wandb; repeatable.",
     ),
 ]
+NoShare = Annotated[
+    bool,
+    typer.Option("--no-share", help="Train also those epochs again that trials have in common."),
+]
 FailFast = Annotated[
     bool,
     typer.Option(

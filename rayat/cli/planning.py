@@ -152,6 +152,7 @@ def _table(facts: Mapping[str, Any]) -> str:
         *_until(facts.get("until_decided")),
         *_searched(facts["search"]),
         ("epochs", f"{facts['epochs']}{'' if about else ' at most'}{stopped}"),
+        *((("shared", facts["shared"]),) if facts["shared"] else ()),
         ("passes", f"{count(facts['passes'])} forward and backward, validation included"),
         *((("asked", NOT_ROBUST),) if facts["ends"] == AT_TARGET else ()),
         (

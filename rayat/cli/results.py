@@ -14,8 +14,10 @@ import typer
 from rayat.cli import options
 from rayat.cli.studies import relative, short
 from rayat.cli.text import as_json, columns, duration, size
+from rayat.columns import SHARED_FROM
 from rayat.compare.text import fraction, printable
 from rayat.ledger.status import Status
+from rayat.sharing.tree import Counts
 
 if TYPE_CHECKING:
     from rayat.ledger.reader import Run
@@ -60,9 +62,18 @@ def status(run: options.Run, json: options.Json = False) -> None:
         "begun": found.info.get("created_at"),
         "last_report": _last_report(found),
         "evaluated": int(found.evals["trial_id"].nunique()),
+        "epochs": len(found.epochs),
+        "trained": _trained(found),
         "trials": trials,
     }
     typer.echo(as_json(facts) if json else "\n".join(_status_lines(facts)))
+
+
+def _trained(found: Run) -> int:
+    """Return how many epochs were trained; earlier runs shared none."""
+    if SHARED_FROM not in found.epochs:
+        return len(found.epochs)
+    return int(found.epochs[SHARED_FROM].isna().sum())
 
 
 def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
@@ -74,12 +85,14 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
         driver = "none; every trial has ended"
     else:
         driver = f"none; go on with: rayat resume {short(Path(facts['run']).absolute())}"
+    counts = Counts(facts["epochs"], facts["trained"])
     said = ", ".join(f"{number} {name}" for name, number in sorted(facts["statuses"].items()))
     yield columns(
         [
             ("study", facts["study"]),
             ("driver", driver),
             ("trials", f"{len(facts['trials'])}: {said}; {facts['evaluated']} evaluated"),
+            *((("epochs", counts.done()),) if counts.shared else ()),
         ]
     )
     yield ""

@@ -54,6 +54,7 @@ def run(
     arm: options.Arms = None,
     until_decided: options.UntilDecided = False,
     max_seeds: options.MaxSeeds = None,
+    no_share: options.NoShare = False,
     report: options.Report = False,
     json: options.Json = False,
 ) -> None:
@@ -69,7 +70,7 @@ def run(
     from rayat.api.studies import replanned, run_folder
     from rayat.api.verbs import run as start
 
-    chosen = replanned(chosen, policy, numbers(seeds), order_seed, arm)
+    chosen = replanned(chosen, policy, numbers(seeds), order_seed, arm, not no_share)
     folder = run_folder(chosen.name, out, name)
     watching = display(address is None, follow)
     with carefully(folder):

@@ -39,6 +39,11 @@ class LedgerState:
         """Return the last epoch held for a trial, 0 at first."""
         return self.state.trial(trial_id).last
 
+    def epochs(self) -> tuple[int, int]:
+        """Return how many epochs are held of all trials, and how many of them were trained."""
+        trials = self.state.trials.values()
+        return sum(t.last for t in trials), sum(t.trained for t in trials)
+
     def observations(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
         """Yield (trial_id, epoch, row) in the order in which each was first durable.
 

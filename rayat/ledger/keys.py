@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rayat.columns import COSTS, FIXED, FOSC, LATER, TOTALS, TRAINED
+from rayat.columns import COSTS, FIXED, FOSC, LATER, SHARED_FROM, TOTALS, TRAINED
 
 SCHEMA_VERSION = 1
 TABLE_NAMES = ("trials", "epochs", "decisions", "evals")
@@ -19,5 +19,6 @@ VALUES = (
         if column.name in REPORT_KEYS and column.name not in DERIVED
     ),
     "outcome",
+    SHARED_FROM,
 )
 """The columns of a report besides its epoch, in the order in which the state keeps them."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from rayat.columns import Declared
+from rayat.columns import SHARED_FROM, Declared
 from rayat.errors import LedgerError, nearest
 from rayat.ledger.keys import DERIVED, REPORT_KEYS
 
@@ -26,7 +26,7 @@ def _types(table: str) -> dict[str, str]:
 @cache
 def _report_types() -> dict[str, str]:
     types = _types("epochs")
-    return {**{name: types[name] for name in REPORT_KEYS}, "outcome": TEXT}
+    return {**{name: types[name] for name in REPORT_KEYS}, "outcome": TEXT, SHARED_FROM: TEXT}
 
 
 def report_row(

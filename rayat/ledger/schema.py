@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rayat.columns import COSTS, FOSC, LATER, TOTALS, TRAINED, Column, Declared
+from rayat.columns import COSTS, FOSC, LATER, SHARED_FROM, TOTALS, TRAINED, Column, Declared
 
 f, i, s = pa.float64(), pa.int64(), pa.string()
 utc = pa.timestamp("us", tz="UTC")
@@ -36,6 +36,8 @@ EPOCHS = _schema(
     *map(_field, (*TRAINED, FOSC, *COSTS, *TOTALS)),
     pa.field("reported_at", utc),
     *map(_field, LATER),
+    # whose cost this is, where it was trained once for several trials
+    pa.field(SHARED_FROM, s, metadata={"says": "the trial that trained the epoch; null: itself"}),
 )
 """The columns of every run; those that its trials' methods declare follow (`epochs_schema`)."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from rayat.columns import FIXED, Declared
+from rayat.columns import FIXED, SHARED_FROM, Declared
 from rayat.errors import LedgerError, RayatError, nearest
 from rayat.ledger.keys import VALUES
 from rayat.ledger.status import Status
@@ -53,6 +53,12 @@ class TrialState:
     def last(self) -> int:
         """Return the last epoch held, 0 at first; epochs have no gaps."""
         return len(self.held)
+
+    @property
+    def trained(self) -> int:
+        """Return how many of its epochs it trained itself; others trained the rest for it too."""
+        place = self.names.index(SHARED_FROM)
+        return sum(held.values[place] is None for held in self.held.values())
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -122,8 +122,10 @@ def _fit(
             final_eval=driver.ledger.info["study"]["final_eval"],
             placement=options.placement,
             collective_timeout=options.collective_timeout,
+            keep=driver.launch(trial_id),
         ).payload()
 
+    driver.sharing.reset()
     slots = concurrency(need, capacity)
     at_once = min(slots, options.at_once or slots, len(ready()))
     driver.observer.begin(driver, at_once)

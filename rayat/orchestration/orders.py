@@ -71,9 +71,11 @@ class Orders(Searcher):  # type: ignore[misc]
     ) -> None:
         """Free the trial's place. One that Tune gave up is settled with its reason (`Errors`)."""
         name, driver = self.live.pop(trial_id, None), self.driver
-        if self.judge is not None and driver is not None and name is not None and not error:
+        if self.judge is not None and driver is not None and name is not None:
             with self.judge.keeping_errors():
-                driver.settle([name], {})
+                if not error:
+                    driver.settle([name], {})
+                driver.sharing.left(name)
 
     def save(self, checkpoint_path: str) -> None:
         """Keep nothing: the ledger is the only state."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import resource
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -26,7 +26,9 @@ from rayat.planning.refusal import named
 from rayat.planning.rehearsal import rehearse
 from rayat.planning.searching import notes, searching, weights
 from rayat.search.plan import Trial
+from rayat.sharing.tree import Tree
 from rayat.study import Study
+from rayat.training.keys import chain
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Group:
     """Of the data: its name, the original label of 0, 1, 2, ..., what to know of it and the net."""
     validation: int = 0
     """Validation images of the data."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What the data is (`data.identity.describe`)."""
 
 
 def slots(trials: Sequence[Trial], capacity: Capacity, at_once: int | None) -> dict[str, int]:
@@ -95,7 +99,10 @@ def measure(
         final = final_passes(config, data)
         notes = (*data.notes, *unfolded([(config, describe(data))]))
         named_data = (data.name, data.classes, notes)
-        groups.append(Group(tuple(group), cost, len(data.train), final, *named_data, len(data.val)))
+        about = describe(data)
+        groups.append(
+            Group(tuple(group), cost, len(data.train), final, *named_data, len(data.val), about)
+        )
     return groups
 
 
@@ -174,6 +181,16 @@ def _wide(config: TrialConfig) -> bool:
     return config.threads > 1 or config.cpus_per_worker > 1
 
 
+def common_epochs(study: Study, groups: Sequence[Group]) -> Tree:
+    """Return which epochs the trials have in common; none where the study trains each alone."""
+    found = {}
+    for group in groups:
+        for trial in group.trials:
+            keys = chain(trial.config, group.about)
+            found[trial.trial_id] = keys if study.share else [f"{trial.trial_id} {k}" for k in keys]
+    return Tree(found)
+
+
 def facts(
     study: Study,
     trials: Sequence[Trial],
@@ -200,7 +217,8 @@ def facts(
         for g in groups
         for t in g.trials
     }
-    whole = {trial_id: seconds[trial_id] + final[trial_id] for trial_id in seconds}
+    tree = common_epochs(study, groups)
+    whole = {i: seconds[i] * tree.own_share(i) + final[i] for i in seconds}
     passes = {t.trial_id: cost[t.trial_id].trial_passes(t.config) for t in trials}
     spent = {i: {"passes": passes[i], "seconds": seconds[i]} for i in seconds}
     stands = weights(study, trials, spent)
@@ -224,6 +242,8 @@ def facts(
         "arms": len({trial.arm for trial in trials}),
         "seeds": list(study.seeds),
         "epochs": epochs,
+        "trained": epochs if study.plan().grows else tree.counts().trained,
+        "shared": "" if study.plan().grows or not tree.forks else tree.counts().text(),
         "policy": study.policy.kind,
         "ends": study.ends,
         "target": study.target,
@@ -247,7 +267,7 @@ def facts(
         )
         if tested
         else 0,
-        "trial_seconds": sum(seconds[i] * stands[i] for i in seconds),
+        "trial_seconds": sum(seconds[i] * tree.own_share(i) * stands[i] for i in seconds),
         "final_seconds": sum(final[i] * stands[i] for i in final),
         "ray_seconds": ray,
         "cluster": {"cpus": capacity.cpus, "gpus": capacity.gpus, "nodes": capacity.nodes},

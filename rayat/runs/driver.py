@@ -22,6 +22,7 @@ from rayat.policies.host import Host, Judged
 from rayat.policies.question import Question
 from rayat.policies.spending import NEVER_BUDGET, Spending
 from rayat.search.ordering import SUCCESSIVE
+from rayat.sharing.live import Sharing
 from rayat.training.messages import Evaluated, Failed, Lost, Report, parse
 
 
@@ -78,6 +79,7 @@ class Driver:
         observer: told of every change, for the live table; must not raise.
         grow: returns trials that were declared since it was last asked (adaptive searches).
         halts: what ends the sweep in order before all trials have ended.
+        sharing: what trials share of their epochs; None: nothing.
 
     Attributes:
         interrupted: whether the sweep ends now, in order: by the user, or by `halts`.
@@ -95,6 +97,7 @@ class Driver:
         observer: Observer | None = None,
         grow: Callable[[], Iterable[TrialView]] = tuple,
         halts: Halts = NEVER,
+        sharing: Sharing | None = None,
     ) -> None:
         self.ledger, self.metric = ledger, metric
         self.trials = {trial.trial_id: trial for trial in trials}
@@ -111,6 +114,7 @@ class Driver:
         self.halts, self._begun = halts, halts.clock()
         self.observer = observer or Observer()
         self._grow = grow
+        self.sharing = sharing or Sharing(ledger.folder, ledger, {})
         self._starts: dict[str, tuple[str, int]] = {}
         self._resumed: dict[str, None] = {}
         self.rebuild()
@@ -137,7 +141,12 @@ class Driver:
         waiting = [t for t in self.ledger.unfinished() if self.ledger.status(t).is_live]
         resumed = [t for t in self._resumed if t in waiting]
         first = [self.trials[t] for t in waiting if t not in self._resumed]
-        return [*(trial.trial_id for trial in self.host.order(first)), *resumed]
+        ordered = [*(trial.trial_id for trial in self.host.order(first)), *resumed]
+        return self.sharing.startable(ordered)
+
+    def launch(self, trial_id: str) -> dict[int, str]:
+        """Take in that a trial's process starts; return the states that it keeps for others."""
+        return self.sharing.begin(trial_id)
 
     def _leave_unpaid(self) -> None:
         """End the trials that have not started where the budget of their search is spent."""
@@ -191,6 +200,7 @@ class Driver:
         epoch = int(row["epoch"])
         seen = self.ledger.reported(trial_id)
         self.ledger.report(trial_id, attempt, row)
+        self.sharing.passed(trial_id, epoch)
         decision = CONTINUE
         if epoch > seen:
             judged = self.host.observe(self.trials[trial_id], epoch, row)

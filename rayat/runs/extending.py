@@ -24,7 +24,7 @@ from rayat.study import Study
 
 EXTENSIONS = "extensions"
 """The key of `run.json` that lists what was added to the run, in the order of the commands."""
-FREE = ("description", "max_failures")
+FREE = ("description", "max_failures", "share")
 """Fields of a study that may change: no number depends on them."""
 RULE = "a run grows by seeds, draws and arms alone"
 UNSET = object()

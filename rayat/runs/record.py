@@ -22,7 +22,10 @@ from rayat.own.parts import OwnParts
 from rayat.planning.placement import Capacity
 from rayat.policies.base import TrialView
 from rayat.search.labels import domain_json
+from rayat.sharing.tree import Counts
 from rayat.study import Study
+
+NO_EPOCHS = Counts(0, 0)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Summary:
         unmeasured: a line for each final evaluation that failed.
         decided: what the last look at the verdicts found; empty where seeds are fixed.
         added: trials by which the run was extended; None where it was not asked for.
+        epochs: those that the run holds, and those of them that were trained.
     """
 
     folder: Path
@@ -46,6 +50,7 @@ class Summary:
     unmeasured: tuple[str, ...] = ()
     added: int | None = None
     decided: str = ""
+    epochs: Counts = NO_EPOCHS
 
 
 @contextlib.contextmanager

@@ -138,6 +138,25 @@ def refuse_hidden(arms: Mapping[str, Mapping[str, Any]], space: Mapping[str, Any
                 )
 
 
+def refuse_seed(space: Mapping[str, Any], layers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a seed that the study's own seeds would hide.
+
+    Args:
+        layers: what a study gives its trials, by where it stands.
+
+    Raises:
+        StudyError: with what to give instead.
+    """
+    if "seed" in space:
+        raise StudyError("the seed is no axis of the space: give seeds=(0, 1, 2)")
+    for place, layer in layers.items():
+        if "seed" in layer:
+            raise StudyError(
+                f"the seed {layer['seed']!r} in the study's {place} would have no effect: give "
+                f"the study seeds=({layer['seed']},)"
+            )
+
+
 def refuse_unknown(axes: Axes, arms: Sequence[Arm]) -> None:
     """Refuse parameters that no method of any arm has.
 

@@ -27,8 +27,14 @@ class Counts:
 
     def text(self) -> str:
         """Return such as `1,240 epochs asked, 610 to train (51 % shared)`."""
-        shares = f" ({self.shared:.0%} shared)".replace("%", " %") if self.shared else ""
-        return f"{self.asked:,} epochs asked, {self.trained:,} to train{shares}"
+        return f"{self.asked:,} epochs asked, {self.trained:,} to train{self._share()}"
+
+    def done(self) -> str:
+        """Return such as `1,240 epochs, 610 of them trained (51 % shared)`."""
+        return f"{self.asked:,} epochs, {self.trained:,} of them trained{self._share()}"
+
+    def _share(self) -> str:
+        return f" ({100 * self.shared:.0f} % shared)" if self.shared else ""
 
 
 class Tree:
@@ -36,12 +42,14 @@ class Tree:
 
     Attributes:
         chains: the keys of each trial's epochs, by its id, in the order they were added.
+        forks: the keys after which ways part or end.
     """
 
     def __init__(self, chains: Mapping[str, Sequence[str]] | None = None) -> None:
         self.chains: dict[str, tuple[str, ...]] = {}
         self._next: dict[str, str] = {}
-        self._forks: dict[str, int] = {}
+        self._first: dict[str, str] = {}
+        self.forks: set[str] = set()
         self._marks: dict[str, tuple[tuple[int, str], ...]] = {}
         self.add(chains or {})
 
@@ -53,16 +61,16 @@ class Tree:
                 following = chain[epoch] if epoch < len(chain) else END
                 known = self._next.get(key)
                 if known is None:
-                    self._next[key] = following
+                    self._next[key], self._first[key] = following, trial_id
                 elif known != following or following == END:
-                    self._forks[key] = epoch
+                    self.forks.add(key)
         self._marks.clear()
 
     def marks(self, trial_id: str) -> tuple[tuple[int, str], ...]:
         """Return (epoch, key) where other trials leave this one's way or end on it, by epoch."""
         if trial_id not in self._marks:
             chain = self.chains.get(trial_id, ())
-            found = ((e, key) for e, key in enumerate(chain, 1) if key in self._forks)
+            found = ((e, key) for e, key in enumerate(chain, 1) if key in self.forks)
             self._marks[trial_id] = tuple(found)
         return self._marks[trial_id]
 
@@ -70,11 +78,10 @@ class Tree:
         """Return what the trials ask for, and what has to be trained."""
         return Counts(sum(map(len, self.chains.values())), len(self._next))
 
-    def first_owned(self) -> dict[str, int]:
-        """Return how many epochs each trial would train if they ran one after another."""
-        seen: set[str] = set()
-        owned = {}
-        for trial_id, chain in self.chains.items():
-            owned[trial_id] = len(set(chain) - seen)
-            seen.update(chain)
-        return owned
+    def own_share(self, trial_id: str) -> float:
+        """Return the share of its epochs that a trial trains, in [0, 1].
+
+        An epoch that several have in common counts for the first of them.
+        """
+        chain = self.chains[trial_id]
+        return sum(self._first[key] == trial_id for key in chain) / len(chain)

@@ -10,12 +10,7 @@ pickle that could run code.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-import os
-import secrets
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +22,17 @@ from torch import Tensor
 
 from rayat.config import TrialConfig
 from rayat.errors import ConfigError, LedgerError
-from rayat.ledger.files import naming, sync_folder, write_file
+from rayat.ledger.checkpoint_files import (
+    META,
+    damaged,
+    found,
+    meta_of,
+    place,
+    read_meta,
+    sha256,
+    verified,
+)
+from rayat.ledger.files import write_file
 
 FORMAT = 1
 Name = Literal["best", "last", "teacher"]
@@ -90,30 +95,16 @@ def save(
         "epoch": len(rows),
         "config_sha256": config.sha256(),
         "config": config.tree(),
-        "files": {file: _sha256(content) for file, content in files.items()},
+        "files": {file: sha256(content) for file, content in files.items()},
         "rows": rows,
     }
-    meta = {"sha256": _sha256(_canonical(body)), "body": body}
-    files["meta.json"] = json.dumps(meta, indent=1, allow_nan=False).encode()
+    files[META] = meta_of(body)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    final, old = folder / name, folder / f".{name}.old"
-    for stale in folder.glob(f".{name}.new-*"):  # of a process killed while writing
-        shutil.rmtree(stale)
-    new = folder / f".{name}.new-{secrets.token_hex(4)}"
-    new.mkdir()
-    for file, content in files.items():
-        write_file(new / file, content)
-    sync_folder(new)
-    with naming(final, "replace"):
-        if final.exists():
-            if old.exists():
-                shutil.rmtree(old)
-            os.rename(final, old)
-        os.rename(new, final)
-    sync_folder(folder)
-    if old.exists():
-        shutil.rmtree(old)
+    def fill(new: Path) -> None:
+        for file, content in files.items():
+            write_file(new / file, content)
+
+    place(folder, name, fill)
 
 
 def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkpoint | None:
@@ -126,12 +117,10 @@ def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkp
         LedgerError: a file is missing, damaged, of a newer format or of another configuration. A
             damaged checkpoint is never replaced in silence by training afresh.
     """
-    path = folder / name
-    if not path.exists():
-        path = folder / f".{name}.old"  # killed between the two renames of `save`
-        if not path.exists():
-            return None
-    body = _meta(path)
+    path = found(folder, name)
+    if path is None:
+        return None
+    body = read_meta(path)
     if body["format"] > FORMAT:
         raise LedgerError(
             f"checkpoint {path} has format {body['format']}, this version reads up to {FORMAT}; "
@@ -144,12 +133,10 @@ def load(folder: Path, name: Name, config: TrialConfig, rank: int = 0) -> Checkp
             "give this trial another folder"
         )
     content = {}
-    for file, sha256 in body["files"].items():
+    for file, expected in body["files"].items():
         if file.startswith("exchange-") and file != _exchange(rank):
             continue
-        content[file] = _read(path / file)
-        if _sha256(content[file]) != sha256:
-            raise _damaged(path / file, "its SHA-256 is not the one in meta.json")
+        content[file] = verified(path, file, expected)
     states = {"model": safetensors.torch.load(content["model.safetensors"])}
     if "state.pt" in content:
         states |= _state(path / "state.pt", content["state.pt"])
@@ -172,7 +159,7 @@ def _state(file: Path, content: bytes) -> dict[str, Any]:
     # Its sum was right, so that no disk did this; torch refuses with errors of many kinds.
     except Exception as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise _damaged(file, f"it holds more than a trial's state ({why})") from None
+        raise damaged(file, f"it holds more than a trial's state ({why})") from None
     return state
 
 
@@ -187,7 +174,7 @@ def configuration(path: Path) -> TrialConfig:
         LedgerError: it is damaged, or older than the first version that stored it.
         ConfigError: this version of rayat does not know one of its keys.
     """
-    body = _meta(path)
+    body = read_meta(path)
     if "config" not in body:
         raise LedgerError(
             f"checkpoint {path} does not hold its configuration, as those of earlier versions; "
@@ -223,38 +210,3 @@ def _bytes(state: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _canonical(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from None
-
-
-def _meta(path: Path) -> dict[str, Any]:
-    file = path / "meta.json"
-    try:
-        meta = json.loads(_read(file))
-        body: dict[str, Any] = meta["body"]
-        intact = _sha256(_canonical(body)) == meta["sha256"]
-    except (ValueError, KeyError, TypeError):
-        raise _damaged(file, "it is not the JSON that was written") from None
-    if not intact:
-        raise _damaged(file, "its SHA-256 is not the one it holds")
-    return body
-
-
-def _damaged(file: Path, why: str) -> LedgerError:
-    return LedgerError(
-        f"checkpoint file {file} is damaged: {why}; restore it from a copy, or delete "
-        f"{file.parent} to train this trial again from its first epoch"
-    )

@@ -22,6 +22,7 @@ import torch
 
 from rayat.attacks.base import Moment
 from rayat.config import TrialConfig
+from rayat.data.identity import source_key
 from rayat.training.pace import progress_of, share_of, steps_of
 from rayat.training.validate import evaluation_eps
 
@@ -54,6 +55,18 @@ def chain(config: TrialConfig, data: Mapping[str, Any]) -> tuple[str, ...]:
         key = _hash(key, {"epoch": epoch, **(setting if full else whole)})
         keys.append(key)
     return tuple(keys)
+
+
+def chains(
+    configs: Mapping[str, TrialConfig], data: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[str, ...]]:
+    """Return the keys of trials, by their ids; of those whose data is known.
+
+    Args:
+        data: what each data set is, by its source (`data.identity.source_key`).
+    """
+    known = {trial_id: data.get(source_key(c.data)) for trial_id, c in configs.items()}
+    return {t: chain(configs[t], entry) for t, entry in known.items() if entry is not None}
 
 
 def why_whole(config: TrialConfig) -> str:

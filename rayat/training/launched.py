@@ -37,6 +37,7 @@ class Order:
         final_eval: whether the trial evaluates its checkpoints on the test set at its end.
         placement: of several workers: on few nodes or on many.
         collective_timeout: seconds after which workers that wait for one of them give up.
+        keep: epochs after which its state is kept for other trials, with its key.
     """
 
     trial_id: str
@@ -48,6 +49,7 @@ class Order:
     final_eval: bool
     placement: Placement = "pack"
     collective_timeout: float = COLLECTIVE_TIMEOUT_S
+    keep: Mapping[int, str] = field(default_factory=dict)
 
     def payload(self) -> dict[str, Any]:
         """Return the mapping that travels through Ray."""
@@ -103,7 +105,7 @@ def perform(order: Order, context: LauncherContext) -> bool:
     try:
         if context.world_size > 1:
             limit_collectives(order.collective_timeout)
-        run(order.config, context)
+        run(order.config, context, order.keep)
     except Exception as error:
         if context.world_size > 1 and not isinstance(error, RayatError | ValueError | TypeError):
             raise  # a collective that lost its peer looks like any RuntimeError: let Train restart

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rayat.attacks.base import Moment
@@ -14,6 +15,7 @@ from rayat.data.loader import eval_batches
 from rayat.distributed.exchange import Exchange
 from rayat.errors import LedgerError
 from rayat.registry import ATTACKS
+from rayat.sharing.store import Store
 from rayat.training import checkpoints
 from rayat.training.context import Context
 from rayat.training.counters import PARTS, Clock
@@ -27,7 +29,9 @@ from rayat.training.validate import evaluate, evaluation_eps
 Row = dict[str, Any]
 
 
-def run(config: TrialConfig, context: Context) -> None:
+def run(
+    config: TrialConfig, context: Context, keep: Mapping[int, str] = MappingProxyType({})
+) -> None:
     """Train one trial to its end, reporting one row per epoch; resume where it was left.
 
     From the checkpoint `last` in `context.folder` the weights, the optimiser and the rows come back
@@ -43,6 +47,9 @@ def run(config: TrialConfig, context: Context) -> None:
 
     With `on_collapse="rollback"` an epoch that collapsed is reported as it was measured, with the
     `rollback_epoch` from whose weights the next one starts (see `roll_back`).
+
+    Args:
+        keep: epochs after which the state is kept for other trials, with its key (`sharing.store`).
 
     Raises:
         ConfigError, DataError: the configuration and the data do not fit.
@@ -69,6 +76,7 @@ def run(config: TrialConfig, context: Context) -> None:
             f"the workers read different checkpoints from {context.folder}; "
             "give the trial a folder on storage that all workers share"
         )
+    keep_state(context, len(rows), keep)
     for row in rows:
         watch.add(row["epoch"], row)
         if row["epoch"] > context.reported:
@@ -83,11 +91,13 @@ def run(config: TrialConfig, context: Context) -> None:
         rows.append(row)
         if row.get("outcome") != "diverged":
             with training.clock.part("checkpoint"):
-                states = training.state_dict() if due(config, rows) else None
+                due_now = due(config, rows) or row["epoch"] in keep
+                states = training.state_dict() if due_now else None
                 if states is not None:
                     states["exchange"] = exchange.collect(states["exchange"])
                 if context.rank == 0:
                     write_checkpoints(training, context, rows, states)
+                    keep_state(context, row["epoch"], keep)
                 exchange.barrier()
         if row["epoch"] > context.reported:
             context.report(row)
@@ -98,6 +108,12 @@ def due(config: TrialConfig, rows: list[Row]) -> bool:
     epoch = len(rows)
     over = epoch == config.epochs or "outcome" in rows[-1]
     return over or epoch % config.checkpoint_every == 0
+
+
+def keep_state(context: Context, epoch: int, keep: Mapping[int, str]) -> None:
+    """Keep the state after an epoch where other trials will start from it; once is enough."""
+    if context.rank == 0 and epoch in keep:
+        Store(context.folder.parents[1]).keep(context.folder, keep[epoch], epoch)
 
 
 def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:

@@ -83,7 +83,7 @@ def test_data_bytes_are_those_of_all_arrays():
 
 
 def test_the_benchmarks_of_the_room_are_listed():
-    assert list(ORCHESTRATION) == ["O1", "O2", "O3", "O4", "O5", "R1", "R2"]
+    assert list(ORCHESTRATION) == ["O1", "O2", "O3", "O4", "O5", "O6", "R1", "R2"]
     assert ORCHESTRATION["O4"].extra == "--long"
 
 

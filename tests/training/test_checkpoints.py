@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from rayat.errors import LedgerError
+from rayat.ledger import checkpoint_files
 from rayat.training import checkpoints
 
 FILES = ("model.safetensors", "state.pt", "meta.json")
@@ -116,9 +117,9 @@ def test_killed_before_any_system_call_the_old_or_the_new_one_is_there(
 
         return call
 
-    monkeypatch.setattr(checkpoints.os, "fsync", guard("fsync"))
-    monkeypatch.setattr(checkpoints.os, "rename", guard("rename"))
-    monkeypatch.setattr(checkpoints.shutil, "rmtree", guard("rmtree"))
+    monkeypatch.setattr(checkpoint_files.os, "fsync", guard("fsync"))
+    monkeypatch.setattr(checkpoint_files.os, "rename", guard("rename"))
+    monkeypatch.setattr(checkpoint_files.shutil, "rmtree", guard("rmtree"))
 
     calls["left"] = 10**6
     folder = tmp_path / "trial"
@@ -200,7 +201,7 @@ def rewrite(written, change):
     meta = json.loads((written / "meta.json").read_text())
     change(meta["body"])
     body = json.dumps(meta["body"], sort_keys=True, separators=(",", ":")).encode()
-    meta["sha256"] = checkpoints._sha256(body)
+    meta["sha256"] = checkpoint_files.sha256(body)
     (written / "meta.json").write_text(json.dumps(meta))
 
 
