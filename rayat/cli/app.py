@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 import rayat
 from rayat.cli import (
     answers,
+    caching,
     catalogue,
     concluding,
     confirming,
@@ -127,6 +128,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "repair": results.repair,
     "merge": merging.merge,
     "copy": results.copy,
+    "cache": caching.cache,
     "doctor": doctor.doctor,
     "bench": measuring.bench,
     "profile": measuring.profile,

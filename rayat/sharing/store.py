@@ -113,6 +113,15 @@ class Store:
             pass
         raise LedgerError(f"state {path} is damaged: it is not what its name says")
 
+    def check(self, key: str) -> None:
+        """Read a state, every byte. Raises `LedgerError` where it is damaged."""
+        source = self.source(key)
+        for name in NAMES:
+            path = found(source.folder, name)
+            if path is not None:
+                for file, expected in read_meta(path)["files"].items():
+                    verified(path, file, expected)
+
     def size(self, key: str) -> int:
         """Return the bytes of a state, also where they are still shared with a checkpoint."""
         return sum(p.stat().st_size for p in (self.folder / key).rglob("*") if p.is_file())

@@ -54,6 +54,7 @@ SURFACE = {
         "--arm",
         "--until-decided",
         "--max-seeds",
+        "--no-share",
         "--report",
         "--json",
     ],
@@ -156,6 +157,7 @@ SURFACE = {
     "repair": ["run", "--json"],
     "merge": ["runs", "--out", "--json"],
     "copy": ["run", "to", "--json"],
+    "cache": ["run", "--check", "--prune", "--json"],
     "doctor": ["--json"],
     "bench": [
         "rows",
