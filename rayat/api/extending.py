@@ -94,13 +94,15 @@ def _until(
         return None if most is None else design_of(study, most, first_look(held))
     if most is None or grown.seeds:
         raise StudyError(
-            f"{folder} holds a run whose seeds follow from its verdicts; leave --seeds as they "
-            "were and give --until-decided, or choose another folder with --out"
+            f"{folder} holds a run whose seeds follow from its verdicts; leave the seeds as they "
+            "were and give --until-decided (until_decided=True in Python), or "
+            "choose another folder with --out"
         )
     if most != until["most"]:
         raise StudyError(
-            f"{folder} holds a run whose intervals are made for --max-seeds {until['most']}, got "
-            f"{most}: more looks would make them too narrow; choose another folder with --out"
+            f"{folder} holds a run whose intervals are made for --max-seeds (max_seeds in Python) "
+            f"{until['most']}, got {most}: more looks would make them too narrow; "
+            "choose another folder with --out"
         )
     design_of(study, most)
     return None

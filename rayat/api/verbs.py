@@ -261,6 +261,7 @@ def seeds_at_most(until_decided: bool, max_seeds: int | None) -> int | None:
         return MAX_SEEDS if max_seeds is None else max_seeds
     if max_seeds is not None:
         raise ConfigError(
-            f"--max-seeds {max_seeds} is the most that --until-decided may add; give that too"
+            f"--max-seeds (max_seeds) {max_seeds} is the most that --until-decided "
+            "(until_decided=True) may add; give that too"
         )
     return None

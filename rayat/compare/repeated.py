@@ -189,12 +189,16 @@ def bounds(first: int, most: int) -> tuple[float, ...]:
     return tuple(found)
 
 
+GIVEN = "--max-seeds (max_seeds in Python)"
+"""What the most of seeds is given by."""
+
+
 def refuse_design(first: int, most: int) -> str:
     """Return why there is no design of so many looks; empty where there is."""
     if most < MIN_PAIRS:
-        return f"a verdict needs at least {MIN_PAIRS} seeds, and --max-seeds is {most}"
+        return f"a verdict needs at least {MIN_PAIRS} seeds, and {GIVEN} is {most}"
     if most > MOST:
-        return f"--max-seeds may be {MOST} at most, got {most}"
+        return f"{GIVEN} may be {MOST} at most, got {most}"
     if most < first:
-        return f"the study has {first} seeds already, and --max-seeds is {most}"
+        return f"the study has {first} seeds already, and {GIVEN} is {most}"
     return ""

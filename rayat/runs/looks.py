@@ -53,7 +53,7 @@ def design_of(study: Study, most: int = MAX_SEEDS, first: int | None = None) -> 
     first = max(MIN_PAIRS, len(study.seeds) if first is None else first)
     said = refuse_design(max(first, len(study.seeds)), most)
     if said:
-        raise StudyError(f"--until-decided: {said}; give another --max-seeds")
+        raise StudyError(f"seeds until decided: {said}; give another")
     if study.plan().grows:
         said = f"search {study.search.kind!r} proposes configurations as it goes; confirm its best"
     elif study.draws > 1 or study.axes()[1]:

@@ -15,6 +15,7 @@ from rayat.ledger.provenance import describe_environment, machines
 from rayat.ledger.schema import EPOCHS
 from rayat.ledger.state import PASSES
 from rayat.own.parts import KEY
+from rayat.policies.question import AT_END
 from rayat.registry import POLICIES
 from rayat.runs.extending import EXTENSIONS, FREE, UNSET, complete, first_difference, grid, shown
 
@@ -52,6 +53,7 @@ def merge(folders: Sequence[str | Path], out: str | Path, command: Sequence[str]
             raise StudyError(f"{run.folder} is given twice; name each run once")
         _refuse_unfit(run)
     study = united([complete(run.info["study"]) for run in runs], names)
+    _refuse_closed(runs[0].folder, study)
     parts = _parts(runs, names)
     info = {
         "study": study,
@@ -88,6 +90,16 @@ def _refuse_unfit(run: Held) -> None:
         raise StudyError(
             f"{run.folder} was merged itself, of runs that their policy judged apart; merge its "
             f"parts: {', '.join(quoted(part['run']) for part in merged(run.info))}"
+        )
+
+
+def _refuse_closed(folder: Path, study: Mapping[str, Any]) -> None:
+    policy = POLICIES.build(study["policy"])
+    if policy.closed(study.get("ends", AT_END)):
+        raise StudyError(
+            f"{folder}: its policy {policy.kind!r} has judged which arms can still be called "
+            "faster by the seeds of its own run, so it cannot be a part of another; run all of them "
+            'into one folder, or ask for the cost alone (ends="at-target")'
         )
 
 

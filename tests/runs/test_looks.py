@@ -262,7 +262,7 @@ def test_a_run_with_looks_is_its_study_and_what_they_asked_for(tiny, tmp_path):
     assert _until(folder, info, study, growth(folder, info, study), 8) is None
     with pytest.raises(StudyError, match="give --until-decided"):
         _until(folder, info, study, growth(folder, info, study), None)
-    with pytest.raises(StudyError, match="--max-seeds 8, got 9"):
+    with pytest.raises(StudyError, match=r"--max-seeds \(max_seeds in Python\) 8, got 9"):
         _until(folder, info, study, growth(folder, info, study), 9)
     more = study_of(tiny, ("base", "near"), seeds=(0, 1, 2, 3))
     with pytest.raises(StudyError, match="seeds follow from its verdicts"):

@@ -258,6 +258,18 @@ def test_what_cannot_be_merged_is_said(study, train, tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+def test_verdicts_that_were_spared_for_one_run_are_not_merged(study, train, tmp_path):
+    spared = {"policy": "verdict", "target": 0.45, "baseline": "lr.peak=0.1"}
+    a, b = (train(n, study(s, **spared)) for n, s in (("a", (0, 1, 2)), ("b", (3, 4, 5))))
+    with pytest.raises(StudyError, match="'verdict' has judged which arms can still be called"):
+        merge([a, b], tmp_path / "c", ["test"])
+    spared["ends"] = "at-target"
+    a, b = (train(n, study(s, **spared)) for n, s in (("d", (0, 1, 2)), ("e", (3, 4, 5))))
+    whole = merge([a, b], tmp_path / "c", ["test"])
+    assert len(read_run(whole).trials) == 18
+    assert verify(whole).difference is None
+
+
 def test_a_merge_that_was_killed_is_made_again(study, train, tmp_path, monkeypatch):
     a, b = train("a", study((0,))), train("b", study((1,)))
     monkeypatch.setattr("rayat.ledger.merging.publish", lambda *args: 1 / 0)
