@@ -98,8 +98,8 @@ def _refuse_closed(folder: Path, study: Mapping[str, Any]) -> None:
     if policy.closed(study.get("ends", AT_END)):
         raise StudyError(
             f"{folder}: its policy {policy.kind!r} has judged which arms can still be called "
-            "faster by the seeds of its own run, so it cannot be a part of another; run all of them "
-            'into one folder, or ask for the cost alone (ends="at-target")'
+            "faster by the seeds of its own run, so it cannot be a part of another; run all "
+            'of them into one folder, or ask for the cost alone (ends="at-target")'
         )
 
 
