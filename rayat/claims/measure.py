@@ -119,6 +119,8 @@ class Measured:
         found = speed_up(pairs, "passes", self.by)
         missed = sum(not arm.reached for _, arm in pairs)
         why = f"{missed} of {len(pairs)} seeds of {reading.arm} never reached {self.target:.3f}"
+        if missed and found is None:  # nor did the control in all: nobody is the sooner one
+            return Figure(reading, None, f"{why}, nor did all of {reading.control}")
         return Figure(reading, found, why if missed else "", bool(missed))
 
     def _cheaper(self, reading: Reading) -> Figure:

@@ -43,15 +43,15 @@ SIZES = {
     "cpu": Size(
         merged(
             CPU,
-            data={"train_size": 6_000},
+            data={"train_size": 4_000},
             epochs=30,
             optimizer=SGD,
-            attack={"name": "pgd", "eps": 0.05, "steps": 10},
+            attack={"name": "pgd", "eps": 0.05, "steps": 5},
             # 2.6: a cheap attack on many images leads the rate.
-            eval={"steps": 5, "size": 2_000, "final_size": 250, "suites": ["autoattack"]},
+            eval={"steps": 5, "size": 1_500, "final_size": 100, "suites": ["autoattack"]},
         ),
         start=0.1,
-        target=0.7,
+        target=0.6,
     ),
     # As released (2.4), in PyTorch: the networks pretrained on ImageNet, eps 0.01, 40 steps.
     "full": Size(

@@ -45,7 +45,7 @@ SIZES = {
             data={"train_size": 8_192},
             epochs=12,
             lr=lr(0.1),
-            eval={"final_size": 250, "suites": ["autoattack"]},
+            eval={"size": 500, "final_size": 100, "suites": ["autoattack"]},
         ),
         {"name": "pgd", "eps": EPS["cpu"], "steps": 10},
         small=128,

@@ -20,6 +20,12 @@ NEAR = 0.9
 """A factor has come out where it is no more than a tenth below the published one."""
 
 
+PGD_50 = (
+    "AutoAttack of so many trainings takes longer than the rest: robust accuracy is that of PGD-50 "
+    "until `rayat evaluate RUN` has run; the same command then judges by AutoAttack."
+)
+
+
 @dataclass(frozen=True)
 class Size:
     base: dict[str, Any]
@@ -64,15 +70,16 @@ SIZES = {
     "cpu": Size(
         merged(
             CPU,
+            data={"train_size": 4_400},
             lr={"shape": "onecycle", "peak": 0.1},
-            eval={"final_size": 250, "suites": ["autoattack"], "every": 2},
+            eval={"size": 500, "every": 2},
         ),
         EPS["cpu"],
         steps=10,
         epochs=20,
         every=10,
         mart_rate=0.1,
-        target=0.62,
+        target=0.6,
     ),
     # Fractions, epochs and interval of the paper are not known (5.7): 100 epochs of TRADES as in
     # its authors' setting, chosen every 20 as in CORDS.
@@ -216,6 +223,9 @@ paper = Paper(
         "of equal epochs; honest counts to the same accuracy.",
         "The figures of CIFAR-100 (2.02, 3.67, 3.07) are judged on this run's own data.",
     ),
-    tier_notes={"full": ("The target is chosen after the runs; --data cifar100 for the others.",)},
+    tier_notes={
+        "cpu": (PGD_50,),
+        "full": ("The target is chosen after the runs; --data cifar100 for the others.",),
+    },
 )
 study = paper.study("cpu")

@@ -37,7 +37,7 @@ SIZES = {
             CPU,
             epochs=12,
             lr={"shape": "onecycle", "peak": 0.1},
-            eval={"final_size": 500, "suites": ["autoattack"]},
+            eval={"size": 500, "final_size": 200, "suites": ["autoattack"]},
         ),
         0.2,
         steps=10,

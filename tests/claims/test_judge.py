@@ -117,6 +117,10 @@ def test_an_arm_that_never_gets_there_refutes_and_a_control_that_does_not_holds(
     found = verdict(other.build())
     assert found.verdict == REFUTED
     assert "1 of 3 seeds of new never reached 0.500" in found.why
+    neither = type(runs)().arm("full", reached=never).arm("random").arm("new", reached=never)
+    found = verdict(neither.build())
+    assert (found.verdict, found.honest.estimate) == (OPEN, None)
+    assert "nor did all of full" in found.why
 
 
 def test_a_training_that_broke_is_no_cheaper_one(runs):
