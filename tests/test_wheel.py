@@ -24,6 +24,10 @@ def test_a_study_runs_from_the_built_wheel_in_another_folder(tmp_path):
         held = {Path(name) for name in archive.namelist()}
         templates = [p.relative_to(ROOT) for p in ROOT.glob("rayat/compare/templates/*")]
         assert templates and set(templates) <= held
+        papers = [
+            Path("rayat") / p.relative_to(ROOT) for p in ROOT.glob("search_spaces/papers/*.py")
+        ]
+        assert len(papers) > 5 and set(papers) <= held
         archive.extractall(tmp_path / "site")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

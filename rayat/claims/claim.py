@@ -45,7 +45,6 @@ class Reading:
         counted: of `cheaper`, what is counted: `passes` of training and selection, `seconds` of
             both, `bytes` that one worker sends, `attack_steps` an image. `sooner` counts passes,
             with the validation that drives decisions (docs/compare.md).
-        over: what `cheaper` is divided by: the factor that a formula predicts.
         checkpoint: of `robust`.
         chosen_by: of `robust`, `validation`: the checkpoint was chosen on other images than those
             that it is tested on; `itself`: the figure is that of the images that chose the
@@ -59,7 +58,6 @@ class Reading:
     least: float | None = None
     most: float | None = None
     counted: Counted = "passes"
-    over: float = 1.0
     checkpoint: Literal["best", "last"] = "best"
     chosen_by: Literal["validation", "itself"] = "validation"
     says: str = ""
@@ -71,8 +69,6 @@ class Reading:
             raise StudyError(f"a reading of {self.arm!r} needs least, most or both")
         if self.least is not None and self.most is not None and self.least > self.most:
             raise StudyError(f"least={self.least:g} is above most={self.most:g}: swap them")
-        if self.over <= 0:
-            raise StudyError(f"over is the factor that a formula predicts, got {self.over:g}")
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,6 @@ def said(figure: Figure) -> str:
     else:
         what = reading.counted.replace("_", " ")
         of = f"{what} of {control} over {arm}'s"
-        of += f", of {factor(reading.over)} by the formula" if reading.over != 1 else ""
     why = f" ({figure.why})" if figure.why else ""
     return f"{shown(figure)} {of}, {asked(reading)}{why}"
 

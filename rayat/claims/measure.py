@@ -135,7 +135,7 @@ class Measured:
         seeds = sorted(set(ours) & set(theirs))
         if any(each[seed] <= 0 for each in (ours, theirs) for seed in seeds):
             return Figure(reading, None, f"no {reading.counted} were recorded")
-        found = self.by.ratio([theirs[s] for s in seeds], [reading.over * ours[s] for s in seeds])
+        found = self.by.ratio([theirs[s] for s in seeds], [ours[s] for s in seeds])
         return Figure(reading, found)
 
     def _spent(self, arm: str, seed: int, reading: Reading) -> float:

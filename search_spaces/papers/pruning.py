@@ -164,7 +164,13 @@ def claims_of(size: Size) -> tuple[Claim, ...]:
             f"on {size.fraction(ratio):.3f} of the images {objective} costs what S(f) says, "
             "to a tenth",
             Published(FACTORS[ratio], "the formula at this ratio, derived (docs/papers.md 5.6)"),
-            honest=Reading("cheaper", f"{objective}-{ratio}", objective, 0.9, 1.1, over=predicted),
+            honest=Reading(
+                "cheaper",
+                f"{objective}-{ratio}",
+                objective,
+                least=0.9 * predicted,
+                most=1.1 * predicted,
+            ),
             controls=(f"{objective}-random-{ratio}",),
         )
 

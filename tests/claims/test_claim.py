@@ -14,7 +14,6 @@ NOWHERE = Published(None, "nowhere")
         (lambda: Reading("sooner", "a", "a", least=1.0), "'a' twice"),
         (lambda: Reading("sooner", "a", "b"), "needs least, most or both"),
         (lambda: Reading("cheaper", "a", "b", least=2.0, most=1.0), "above most=1"),
-        (lambda: Reading("cheaper", "a", "b", least=2.0, over=0.0), "got 0"),
         (lambda: Published(2.0, ""), "needs its source"),
         (lambda: Claim("A claim", "", NOWHERE, Reading("sooner", "a", "b", 1.0)), "'A claim'"),
     ],

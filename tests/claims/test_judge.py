@@ -131,11 +131,13 @@ def test_a_training_that_broke_is_no_cheaper_one(runs):
     assert "1 of 3 trainings of new broke" in found.why
 
 
-def test_what_is_counted_and_what_a_formula_predicts(runs):
+def test_what_is_counted_and_how_near_it_must_be(runs):
     runs.arm("full", columns={"comm_bytes": 400}).arm("new", 250, columns={"comm_bytes": 100})
-    reading = Reading("cheaper", "new", "full", least=0.9, most=1.1, over=4.0)
+    reading = Reading("cheaper", "new", "full", least=0.9 * 4, most=1.1 * 4)
     found = verdict(runs.build(), Claim("f", "it is", CLAIM.published, reading))
-    assert (found.verdict, found.honest.estimate.value) == (HELD, 1.0)
+    assert (found.verdict, found.honest.estimate.value) == (HELD, 4.0)
+    few = Reading("cheaper", "new", "full", least=2.0, most=3.0)
+    assert verdict(runs.build(), Claim("f", "", CLAIM.published, few)).verdict == REFUTED
     fewer = Reading("cheaper", "new", "full", least=3.5, counted="bytes")
     found = verdict(runs.build(), Claim("b", "it is", CLAIM.published, fewer))
     assert found.honest.estimate.value == 4.0
