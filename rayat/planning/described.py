@@ -24,8 +24,10 @@ SHAPES = {
     "cifar100": ((32, 32, 3), 50_000, 10_000, 100),
 }
 """Of known data sets: an image's height, width and channels, training and test images, classes."""
-STAND_IN = {"name": "cnn", "norm": "batch"}
+STAND_IN = {"name": "cnn", "norm": "batch", "width": 4, "hidden": 16}
 """The network that passes are counted with: they do not depend on which one it is."""
+VALIDATED = 16
+"""Images of the validation that is counted and scaled up."""
 IMAGES = 512
 """Distinct images of a stand-in, repeated."""
 UNKNOWN = ("trial_seconds", "final_seconds", "ray_seconds", "wall_seconds")
@@ -64,7 +66,7 @@ def described(
             if key not in prepared:
                 prepared[key] = stand_in(group[0].config)
             data = prepared[key]
-            cost = estimate(config, data, steps=1)
+            cost = estimate(config, data)
         final = final_passes(config, data)
         groups.append(
             Group(tuple(group), cost, len(data.train), final, data.name, data.classes, (), 0)
@@ -86,6 +88,7 @@ def stood_in(config: TrialConfig) -> TrialConfig:
             "gpus_per_worker": 0,
             "cpus_per_worker": 1,
             "data.augment": "none",
+            "eval.batch_size": VALIDATED,
         }
     )
 
@@ -104,7 +107,7 @@ def stand_in(config: TrialConfig) -> Prepared:
 
     def split(count: int) -> Arrays:
         rows = np.arange(count)
-        return Arrays(np.ascontiguousarray(x[rows % IMAGES]), rows % classes)
+        return Arrays(x[rows % IMAGES], rows % classes)
 
     mean = (0.5,) * shape[2]
     names = tuple(map(str, range(classes)))
