@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from rayat.columns import SHARED_FROM
 from rayat.compare import intervals
 from rayat.compare.accuracy import Accuracies, measured_on
 from rayat.compare.answer import answer
@@ -118,6 +119,12 @@ def notes(
         if extension.get("note"):
             found.append(f"Extended on {extension['time'][:10]}: {extension['note']}.")
     found += intervals.notes(run.info)
+    taken = 0 if SHARED_FROM not in run.epochs else int(run.epochs[SHARED_FROM].notna().sum())
+    if taken:
+        found.append(
+            f"Of {len(run.epochs):,} epochs {len(run.epochs) - taken:,} were trained, the others "
+            "with another trial that was the same until then; costs are those of a trial alone."
+        )
     going = sum(not status.is_final for status in statuses)
     if going:
         found.append(f"The run is not over: {going} of {len(statuses)} trials have no end yet.")

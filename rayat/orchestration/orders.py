@@ -57,7 +57,9 @@ class Orders(Searcher):  # type: ignore[misc]
         if self.judge is None or driver is None or driver.interrupted:
             return str(self.FINISHED)
         with self.judge.keeping_errors():
-            free = [name for name in self.ready() if name not in self.live.values()]
+            if self.judge.controller is not None:
+                keep_starting(self.judge.controller, lambda: bool(self._free()))
+            free = self._free()
             if free:
                 order = self.order(free[0])
                 self.live[trial_id] = free[0]
@@ -65,6 +67,10 @@ class Orders(Searcher):  # type: ignore[misc]
                 return {"order": order}
         # A living trial's next report may resume others; without one nothing ever will.
         return None if self.live else str(self.FINISHED)
+
+    def _free(self) -> list[str]:
+        """Return the trials that may run and do not."""
+        return [name for name in self.ready() if name not in self.live.values()]
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -82,6 +88,33 @@ class Orders(Searcher):  # type: ignore[misc]
 
     def restore(self, checkpoint_path: str) -> None:
         """Restore nothing."""
+
+
+def keep_starting(controller: Any, more: Callable[[], bool]) -> None:
+    """Let a process that is starting come up, where another trial can take the free one.
+
+    Tune gives a process that has just become free to a trial whose own one is starting, and throws
+    that away. Where trials are shorter than a start, and did not all begin together, a second
+    process would never come up: trials that begin alike wait for the first of them, so the other
+    places are filled later.
+
+    Args:
+        controller: Tune's loop. more: whether another trial waits for an order.
+    """
+    plain = controller._maybe_reuse_cached_actor
+    if getattr(plain, "keeps", False):
+        return
+
+    def reuse(trial: Any) -> bool:
+        owned = controller._trial_to_actor
+        if trial in owned and trial not in controller._resetting_trials:
+            queued = any(t not in owned for t in controller._pending_trials)
+            if queued or more():
+                return False
+        return bool(plain(trial))
+
+    reuse.keeps = True  # type: ignore[attr-defined]
+    controller._maybe_reuse_cached_actor = reuse
 
 
 class Aborted(Callback):  # type: ignore[misc]

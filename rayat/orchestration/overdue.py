@@ -12,6 +12,7 @@ import ray
 from ray.tune import Callback
 
 from rayat.orchestration.scheduler import Judge, our_id
+from rayat.training.messages import shared
 
 PATIENCE = 10
 """Median epochs that a trial may be silent, whatever the time-out."""
@@ -64,7 +65,8 @@ class Overdue(Callback):  # type: ignore[misc]
         """Begin to wait for the next one."""
         now = self.clock()
         before = self.heard.get(trial.trial_id)
-        if before is not None:
+        # An epoch that another trial trained takes no time to report, and is no measure of one.
+        if before is not None and not shared(result.get("message", "")):
             self.epochs.append(now - before)
         self.heard[trial.trial_id] = now
 

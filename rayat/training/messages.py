@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rayat.columns import SHARED_FROM
 from rayat.errors import RayatError
 
 
@@ -70,6 +71,12 @@ KINDS: dict[str, type[Message]] = {
 def to_text(message: Message) -> str:
     """Return a message as JSON, which names its kind."""
     return json.dumps({"kind": type(message).__name__.lower(), "content": vars(message)})
+
+
+def shared(text: str) -> bool:
+    """Return whether a message reports an epoch that another trial trained."""
+    told = parse(text) if text else None
+    return isinstance(told, Report) and told.row.get(SHARED_FROM) is not None
 
 
 def parse(text: str) -> Message:

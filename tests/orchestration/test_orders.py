@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from ray.tune.execution.tune_controller import TuneController
 
 from rayat.host.ray_settings import SETTINGS
 from rayat.ledger.log import LOG, read_log
 from rayat.ledger.reader import read_run
+from rayat.orchestration.orders import keep_starting
 
 STUDY = """
 from ray import tune
@@ -64,3 +68,32 @@ def test_a_process_that_tune_throws_away_costs_no_trial(tmp_path, size):
 
 def test_a_process_has_longer_than_tune_gives_it():
     assert int(SETTINGS["TUNE_FUNCTION_THREAD_TIMEOUT_S"]) >= 60
+
+
+def test_a_process_that_starts_is_kept_where_another_trial_takes_the_free_one():
+    taken: list[str] = []
+    controller = SimpleNamespace(
+        _trial_to_actor={"starting": "process"},
+        _resetting_trials=set(),
+        _pending_trials={"starting"},
+        _maybe_reuse_cached_actor=lambda trial: bool(taken.append(trial) or True),
+    )
+    waits = [True]
+    for _ in range(2):  # asked for at every order
+        keep_starting(controller, lambda: waits[0])
+    assert not controller._maybe_reuse_cached_actor("starting")
+    waits[0] = False
+    controller._pending_trials.add("queued")
+    assert not controller._maybe_reuse_cached_actor("starting")
+    assert controller._maybe_reuse_cached_actor("queued")
+    controller._pending_trials.remove("queued")
+    assert controller._maybe_reuse_cached_actor("starting"), "nobody else wants it"
+    assert taken == ["queued", "starting"]
+
+
+def test_tune_has_what_is_changed_in_it():
+    """Private names of Ray 2.60 on which `keep_starting` rests."""
+    source = inspect.getsource(TuneController)
+    for name in ("_maybe_reuse_cached_actor", "_trial_to_actor", "_resetting_trials"):
+        assert f"self.{name}" in source
+    assert "self._pending_trials" in source

@@ -9,6 +9,7 @@ import pytest
 from rayat.ledger.status import Status
 from rayat.orchestration.overdue import PATIENCE, Overdue
 from rayat.orchestration.scheduler import Judge
+from rayat.training.messages import Report, to_text
 
 
 @pytest.fixture
@@ -30,9 +31,10 @@ def scene():
         watch.on_step_begin(0, [trial])
         return killed
 
-    def report(seconds: float) -> None:
+    def report(seconds: float, **row: object) -> None:
         now[0] = seconds
-        watch.on_trial_result(0, [trial], trial, {})
+        message = to_text(Report({"epoch": 1, **row}, "here"))
+        watch.on_trial_result(0, [trial], trial, {"message": message})
 
     watch.on_trial_start(0, [trial], trial)
     return SimpleNamespace(at=at, report=report, watch=watch, judge=judge, status=status)
@@ -52,6 +54,13 @@ def test_a_report_begins_a_new_wait_and_slow_epochs_a_longer_one(scene):
     assert scene.watch.limit == PATIENCE * 4.0
     assert scene.at(44.0) == []
     assert scene.at(44.1) == ["actor"]
+
+
+def test_epochs_that_another_trial_trained_are_no_measure_of_how_long_one_takes(scene):
+    scene.report(4.0)
+    for moment in range(20):
+        scene.report(4.0 + moment / 100, shared_from="b")
+    assert scene.watch.limit == PATIENCE * 4.0
 
 
 def test_a_trial_that_has_ended_may_take_its_time(scene):

@@ -209,3 +209,15 @@ def test_a_process_killed_at_random_points_ends_with_the_same_rows(alone, tmp_pa
     assert_equal((folder, rows), alone)
     assert trained(rows) == SHARED
     print(f"faults injected {killed}, 1 shared run, rows wrong 0, epochs trained twice 0")
+
+
+def test_a_trial_that_is_added_later_goes_on_from_what_the_run_has(alone, tmp_path):
+    """More arms and more epochs: the deepest state that was kept, or where a trial ended."""
+    folder, first = tmp_path / "run", ("half", "half-less", "constant")
+    shared_run(folder, small_configs({n: shared_runs.ARMS[n] for n in first}))
+    rows = shared_run(folder, small_configs({n: shared_runs.ARMS[n] for n in (*first, *ARMS)}))
+    assert_equal((folder, rows), alone)
+    own = {n: sum(row["shared_from"] is None for row in found) for n, found in rows.items()}
+    assert own["long"] == 2  # from where `constant` ended, after its fourth epoch
+    assert own["late"] == 2  # nothing was kept after epoch 3; from 2 on
+    assert own["other"] == 4
