@@ -29,35 +29,35 @@ POLICIES_SHOWN = [
     *("median", "asha", "first-look", "hyperband", PASHA.kind, "patience"),
     *("accel:none", "accel", "accel:asha", "accel:first-look"),
 ]
-CHANCES = (0.02, 0.05, 0.1, 0.2)
+CHANCES = (0.0, 0.02, 0.05, 0.1, 0.2)  # 0: limits and median alone
 SWEEPS, WORKERS, FRESH = 30, 8, 1000
 LOST, OFTEN = -0.10, 0.05
 
 
-def sweeps(table):
+def sweeps(table, count):
     """Return the sweeps of a table, each the trials in the order in which they start."""
     if table != "fresh":
         curves = read_curves(table)
-        return [draw(curves, number) for number in range(SWEEPS)]
+        return [draw(curves, number) for number in range(count)]
     found = []
-    for seed in range(FRESH, FRESH + SWEEPS):
+    for seed in range(FRESH, FRESH + count):
         curves = table_curves(synthetic(64, 40, seed), {}, table)
         found.append([curves[i] for i in np.random.default_rng(seed).permutation(len(curves))])
     return found
 
 
 @lru_cache
-def trained(table):
+def trained(table, count):
     """Return the sweeps of a table, each with what training everything delivers."""
     none = POLICIES.build("none")
-    return [(curves, simulate(none, curves, WORKERS)) for curves in sweeps(table)]
+    return [(curves, simulate(none, curves, WORKERS)) for curves in sweeps(table, count)]
 
 
-def measured(table, policy, chance=None):
+def measured(table, count, policy, chance=None):
     """Return compute, points gained, share of worse sweeps and rank correlation: means."""
     spec = policy if chance is None else {"name": policy, "chance": chance}
     rows = []
-    for curves, none in trained(table):
+    for curves, none in trained(table, count):
         found = simulate(POLICIES.build(spec), curves, WORKERS)
         gain = found.final - none.final
         ranks = spearman(found.delivered, none.delivered)
@@ -76,11 +76,11 @@ def line(*cells):
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def main(tables):
+def main(tables, policies=POLICIES_SHOWN, chances=CHANCES, count=SWEEPS):
     """Print both tables."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        shown = {p: [pool.submit(measured, t, p) for t in tables] for p in POLICIES_SHOWN}
-        tried = {c: [pool.submit(measured, t, "accel", c) for t in tables] for c in CHANCES}
+        shown = {p: [pool.submit(measured, t, count, p) for t in tables] for p in policies}
+        tried = {c: [pool.submit(measured, t, count, "accel", c) for t in tables] for c in chances}
         names = [Path(table).stem for table in tables]
         for title, rows in (("policy", shown), ("`chance` of accel", tried)):
             line(title, *names)

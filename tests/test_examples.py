@@ -187,3 +187,15 @@ def test_the_results_of_the_documents_are_what_compare_prints(folder, page):
     printed = compare(read_run(ROOT / "results" / folder)).markdown().splitlines()
     missing = set(printed) - set((ROOT / page).read_text().splitlines())
     assert not [line for line in missing if line.startswith("| ")]
+
+
+def test_the_table_of_policies_names_what_each_table_would_choose():
+    code = "import policy_table as t; t.main(['fresh'], ['pasha', 'asha'], [0.1], count=1)"
+    command = [sys.executable, "-c", code]
+    examples = ROOT / "examples"
+    printed = subprocess.run(command, cwd=examples, capture_output=True, text=True, check=True)
+    rows = [line.split(" | ") for line in printed.stdout.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows[2:4]] == ["| pasha", "| asha"]
+    pasha, asha = (float(row[1].split(",")[0]) for row in rows[2:4])
+    assert 0.1 < pasha < asha < 1, "it trains fewer of them on"
+    assert printed.stdout.splitlines()[-1].startswith("chosen without fresh: 0.1, there 0.")
