@@ -96,8 +96,9 @@ class Evidence(PeerPolicy):
     def _judge(
         self, trial: TrialView, epoch: int, ahead: float, best: float, top: float
     ) -> Decision:
+        # A trial that ended before this epoch has gained nothing more.
         gains = [
-            course.best[-1] - course.best[min(epoch, len(course.best)) - 1]
+            course.best[-1] - course.best[epoch - 1] if epoch < len(course.best) else 0.0
             for course in self._ended.get((self.group_of(trial), trial.epochs), ())
             if course.outlook is not None and course.outlook.ahead[epoch - 1] >= ahead - SAME
         ]

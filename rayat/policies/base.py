@@ -69,6 +69,15 @@ class Policy(Part):
         """Whether it may pause trials; it then waits for all that were announced to it."""
         return False
 
+    if not TYPE_CHECKING:  # as in pydantic: a checker knows the attributes by their names
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a private attribute; pydantic's own way takes most of a cheap decision."""
+            held = object.__getattribute__(self, "__pydantic_private__")
+            if held is not None and name in held:
+                return held[name]
+            return super().__getattr__(name)
+
     def fresh(self) -> Self:
         """Return a policy with the same parameters and no state."""
         return type(self)(**self.model_dump())
