@@ -99,8 +99,10 @@ def keep_starting(controller: Any, more: Callable[[], bool]) -> None:
     places are filled later.
 
     Args:
-        controller: Tune's loop. more: whether another trial waits for an order.
+        controller: Tune's loop, or what a scheduler sees of it. more: whether another trial waits
+            for an order.
     """
+    controller = getattr(controller, "_tune_controller", controller)
     plain = controller._maybe_reuse_cached_actor
     if getattr(plain, "keeps", False):
         return

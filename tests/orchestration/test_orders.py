@@ -10,7 +10,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from ray.tune.execution.tune_controller import TuneController
+from ray.tune.execution.tune_controller import TrialRunnerWrapper, TuneController
 
 from rayat.host.ray_settings import SETTINGS
 from rayat.ledger.log import LOG, read_log
@@ -79,8 +79,8 @@ def test_a_process_that_starts_is_kept_where_another_trial_takes_the_free_one():
         _maybe_reuse_cached_actor=lambda trial: bool(taken.append(trial) or True),
     )
     waits = [True]
-    for _ in range(2):  # asked for at every order
-        keep_starting(controller, lambda: waits[0])
+    for _ in range(2):  # asked for at every order, of what a scheduler sees
+        keep_starting(SimpleNamespace(_tune_controller=controller), lambda: waits[0])
     assert not controller._maybe_reuse_cached_actor("starting")
     waits[0] = False
     controller._pending_trials.add("queued")
@@ -97,3 +97,4 @@ def test_tune_has_what_is_changed_in_it():
     for name in ("_maybe_reuse_cached_actor", "_trial_to_actor", "_resetting_trials"):
         assert f"self.{name}" in source
     assert "self._pending_trials" in source
+    assert "self._tune_controller" in inspect.getsource(TrialRunnerWrapper)
