@@ -9,6 +9,7 @@ import numpy as np
 
 from rayat.config import TrialConfig
 from rayat.data.base import Arrays, Prepared
+from rayat.data.identity import describe
 from rayat.planning.estimate import cost_key, estimate
 from rayat.planning.overheads import final_passes
 from rayat.planning.placement import Capacity
@@ -69,7 +70,15 @@ def described(
             cost = estimate(config, data)
         final = final_passes(config, data)
         groups.append(
-            Group(tuple(group), cost, len(data.train), final, data.name, data.classes, (), 0)
+            Group(
+                tuple(group),
+                cost,
+                len(data.train),
+                final,
+                data.name,
+                data.classes,
+                about=describe(data),
+            )
         )
     found = facts(study, trials, groups, capacity, slots, local=True)
     for key in (*UNKNOWN, *MEMORY):
