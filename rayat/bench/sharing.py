@@ -19,6 +19,7 @@ from rayat.columns import SHARED_FROM
 from rayat.data.identity import describe
 from rayat.data.prepare import prepare
 from rayat.ledger.reader import read_run
+from rayat.ledger.status import Status
 from rayat.orchestration.cluster import cluster
 from rayat.planning.estimate import estimate
 from rayat.sharing.tree import Tree
@@ -130,6 +131,8 @@ def _run(study: Study) -> tuple[float, pd.DataFrame]:
     """Return the wall seconds of a run on a Ray that is up, and its epochs."""
     with tempfile.TemporaryDirectory() as folder, cluster(cpus=CORES):
         began = time.perf_counter()
-        sweep.run(study, Path(folder) / "run")
+        summary = sweep.run(study, Path(folder) / "run")
         seconds = time.perf_counter() - began
+        if set(summary.statuses) != {Status.FINISHED}:  # so the work is not the same
+            raise RuntimeError(f"trials of the benchmark did not finish: {summary.statuses}")
         return seconds, read_run(Path(folder) / "run").epochs
