@@ -139,7 +139,7 @@ def test_compare_prints_one_format_and_the_arms_asked_for(rayat, run_folder):
 def test_what_if_says_what_less_would_have_found(rayat, run_folder):
     result = rayat("what-if", run_folder, "--budget", "0.5", "--policy", "none")
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("Cut after 33 k of 66 k passes (50 %), the search would have")
+    assert result.stdout.startswith("Cut after 33 k of 66 k passes (50 %), the run would have")
     assert "the whole record" in result.stdout and "partly luck" in result.stdout
     told = json.loads(rayat("what-if", run_folder, "--json").stdout)
     assert [row["how"] for row in told["rows"]][:2] == ["cut short", "median"]
