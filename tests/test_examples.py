@@ -176,7 +176,7 @@ def test_the_tables_of_the_documents_are_what_their_commands_print(script, argum
         ("methods", "docs/methods-study.md"),
         ("methods_mended", "docs/methods-study.md"),
         ("free_box", "docs/methods-study.md"),
-        ("joint/accel-0-confirmed", "README.md"),
+        ("joint/accel-0-autoattack", "README.md"),
         ("transfer", "docs/joint.md"),
     ],
 )
