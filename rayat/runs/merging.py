@@ -94,7 +94,7 @@ def _refuse_unfit(run: Held) -> None:
 
 
 def _refuse_closed(folder: Path, study: Mapping[str, Any]) -> None:
-    policy = POLICIES.build(study["policy"])
+    policy = POLICIES.build(study.get("policy", "none"))
     if policy.closed(study.get("ends", AT_END)):
         raise StudyError(
             f"{folder}: its policy {policy.kind!r} has judged which arms can still be called "
