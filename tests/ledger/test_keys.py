@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from rayat.columns import SHARED_FROM
 from rayat.ledger.keys import DERIVED, REPORT_KEYS, TABLE_NAMES, VALUES
 from rayat.ledger.schema import EPOCHS, TABLES
 
@@ -14,7 +15,7 @@ HEAVY = ("pyarrow", "numpy", "pandas", "torch", "ray")
 def test_the_names_are_those_of_the_tables():
     assert tuple(TABLES) == TABLE_NAMES
     kept = [n for n in EPOCHS.names if n in REPORT_KEYS and n not in DERIVED and n != "epoch"]
-    assert (*kept, "outcome") == VALUES
+    assert (*kept, "outcome", SHARED_FROM) == VALUES
 
 
 def test_what_a_run_is_loads_nothing_heavy():
