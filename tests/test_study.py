@@ -388,20 +388,3 @@ def test_a_baseline_is_named_as_only_names_an_arm(baseline):
     assert len(chosen.trials()) == 4
     with pytest.raises(StudyError, match=r"is no arm of the study \(did you mean 'madry'\?\)"):
         study(arms=METHODS, seeds=(0,), baseline="madri").trials()
-
-
-def test_a_draw_that_comes_to_a_controls_own_point_is_left_out():
-    found = Study(
-        name="a",
-        seeds=(0, 1),
-        controls={"fixed": {"lr.peak": 0.1}},
-        space={"lr.peak": tune.choice([0.1, 0.2, 0.3])},
-        draws=3,
-        baseline="arm=fixed",
-    ).trials()
-    assert sorted((t.arm, t.config.lr.peak) for t in found if t.config.seed == 0) == [
-        ("arm=fixed", 0.1),
-        ("arm=searched", 0.2),
-        ("arm=searched", 0.3),
-    ]
-    assert [t.index for t in found] == list(range(6))

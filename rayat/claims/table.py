@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,18 @@ from rayat.claims.measure import Figure, Measured
 from rayat.claims.paper import Paper
 from rayat.compare.accuracy import MeanSd
 from rayat.compare.comparison import plain
-from rayat.compare.text import NONE, count, factor, fraction, percent, printable, seconds
+from rayat.compare.text import (
+    NONE,
+    cell,
+    count,
+    escaped,
+    factor,
+    fraction,
+    percent,
+    printable,
+    seconds,
+    wrapped,
+)
 from rayat.ledger.files import replace_file
 from rayat.ledger.publish import parquet
 from rayat.ledger.reader import Run
@@ -72,10 +82,10 @@ class ClaimTable:
                 f"  cost of {row.claim.honest.arm}: {_cost(row.passes[0], count)} passes, "
                 f"{_cost(row.seconds[0], seconds)}; of {row.claim.honest.control}: "
                 f"{_cost(row.passes[1], count)} passes, {_cost(row.seconds[1], seconds)}",
-                textwrap.fill(row.why, 80, initial_indent="  ", subsequent_indent="  "),
+                wrapped(row.why, "  "),
                 "",
             ]
-        lines += [textwrap.fill(f"! {note}", 80, subsequent_indent="  ") for note in self.notes]
+        lines += [wrapped(note, "! ") for note in self.notes]
         return "\n".join(lines)
 
     def markdown(self) -> str:
@@ -95,14 +105,16 @@ class ClaimTable:
             )
             for row in self.rows
         ]
-        lines = ["| " + " | ".join(map(_cell, line)) + " |" for line in (HEADER, *body)]
+        lines = [
+            "| " + " | ".join(map(cell, map(printable, line))) + " |" for line in (HEADER, *body)
+        ]
         lines.insert(1, "| --- |" + " ---: |" * (len(HEADER) - 2) + " --- |")
         said = [
-            f"- **{row.claim.name}**: {_escaped(row.why)} Published: "
-            f"{published(row.claim.published)}, {_escaped(row.claim.published.source)}."
+            f"- **{row.claim.name}**: {escaped(printable(row.why))} Published: "
+            f"{published(row.claim.published)}, {escaped(printable(row.claim.published.source))}."
             for row in self.rows
         ]
-        notes = [f"- {_escaped(note)}" for note in self.notes]
+        notes = [f"- {escaped(printable(note))}" for note in self.notes]
         return "\n".join([f"{self.title}: {self.counts}.", "", *lines, "", *said, "", *notes])
 
     @property
@@ -235,11 +247,3 @@ def _type(key: str) -> Any:
     if key in numbers or key.endswith(ends):
         return pa.float64()
     return pa.int64() if key.endswith("_pairs") else pa.string()
-
-
-def _cell(text: str) -> str:
-    return _escaped(text).replace("|", "\\|")
-
-
-def _escaped(text: str) -> str:
-    return printable(text).replace("<", "&lt;")

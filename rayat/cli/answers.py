@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,12 +10,10 @@ import typer
 from rayat.cli import options
 from rayat.cli.studies import short
 from rayat.cli.text import as_json, columns
-from rayat.compare.text import count, fraction, percent, printable
+from rayat.compare.text import count, fraction, percent, printable, wrapped
 
 if TYPE_CHECKING:
     from rayat.compare.front import Front
-
-WIDTH = 80
 
 
 def best(
@@ -68,11 +65,11 @@ def best(
         return
     goal = f"target: {found.metric} ≥ {fraction(found.target)} ({found.target_origin})"
     lines = [
-        _wrap(found.answer),
-        _wrap(found.sure),
+        wrapped(found.answer),
+        wrapped(found.sure),
         "",
-        _wrap(f"{printable(goal)}; baseline: {printable(found.baseline)}"),
-        *(_wrap(f"! {note}") for note in found.notes),
+        wrapped(f"{printable(goal)}; baseline: {printable(found.baseline)}"),
+        *(wrapped(note, "! ") for note in found.notes),
         "",
         columns(cells(found), header(found.metric)),
     ]
@@ -91,7 +88,7 @@ def _search(found: Front, front: bool, axes: bool) -> str:
     from rayat.compare.fronttable import AXES_HEADER, AXES_NOTE, HEADER, axes_cells, cells
 
     goal = f"target: {found.metric} ≥ {fraction(found.target)} ({found.target_origin})"
-    lines = [_wrap(found.warning), _wrap(f"{printable(goal)}; baseline: {found.baseline}")]
+    lines = [wrapped(found.warning), wrapped(f"{printable(goal)}; baseline: {found.baseline}")]
     if front:
         base = [point for point in found.points if point.is_baseline]
         for text, points in (
@@ -101,12 +98,8 @@ def _search(found: Front, front: bool, axes: bool) -> str:
             more = [point for point in base if point not in points]
             lines += ["", text, columns(cells([*points, *more]), HEADER)]
     if axes:
-        lines += ["", _wrap(AXES_NOTE), "", columns(axes_cells(found.axes), AXES_HEADER)]
+        lines += ["", wrapped(AXES_NOTE), "", columns(axes_cells(found.axes), AXES_HEADER)]
     return "\n".join(lines)
-
-
-def _wrap(text: str) -> str:
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def what_if(
@@ -176,12 +169,12 @@ def what_if(
         "verdicts kept",
     )
     lines = [
-        _wrap(found.answer()),
+        wrapped(found.answer()),
         "",
-        _wrap(f"{printable(goal)}; value and cost: of that configuration in the whole record"),
+        wrapped(f"{printable(goal)}; value and cost: of that configuration in the whole record"),
         "",
         columns(rows, header),
         "",
-        *(_wrap(f"! {line}") for line in found.unknown),
+        *(wrapped(line, "! ") for line in found.unknown),
     ]
     typer.echo("\n".join(lines))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
 from rayat.compare.accuracy import MeanSd
@@ -10,10 +9,19 @@ from rayat.compare.comparison import ArmRow, Figures
 from rayat.compare.confirmed import table
 from rayat.compare.measured import shown
 from rayat.compare.speedup import CUT
-from rayat.compare.text import NONE, count, fraction, percent, printable, seconds, short_arms
+from rayat.compare.text import (
+    NONE,
+    cell,
+    count,
+    escaped,
+    fraction,
+    percent,
+    printable,
+    seconds,
+    short_arms,
+    wrapped,
+)
 from rayat.compare.verdict import interval, robust_interval
-
-WIDTH = 80
 
 
 def plain(comparison: Figures) -> str:
@@ -49,8 +57,8 @@ def plain(comparison: Figures) -> str:
     axes = ("reached", "epochs", "passes", "seconds", "in passes", "in seconds")
     checkpoints = ("robust best", "robust last", "clean best") if accuracies else ()
     parts = [
-        _wrap(comparison.headline),
-        "\n".join(_wrap(line) for line in setting_lines(comparison)),
+        wrapped(comparison.headline),
+        "\n".join(wrapped(line) for line in setting_lines(comparison)),
         f"Cost to the target and speed-up (* the baseline{_legend(rows)})\n"
         + _columns([(heading, *axes), *cost]),
         (
@@ -63,8 +71,8 @@ def plain(comparison: Figures) -> str:
         f"{printable(comparison.metric)})\n" + _columns(table(comparison.confirmed))
         if comparison.confirmed
         else "",
-        "\n".join(_wrap(row.sentence, "- ") for row in rows if row.sentence),
-        "\n".join(_wrap(note, "! ") for note in comparison.notes),
+        "\n".join(wrapped(row.sentence, "- ") for row in rows if row.sentence),
+        "\n".join(wrapped(note, "! ") for note in comparison.notes),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -107,7 +115,7 @@ def table_cells(comparison: Figures) -> tuple[tuple[str, ...], list[tuple[str, .
 def markdown(comparison: Figures) -> str:
     """Return one table of GitHub's Markdown, then the settings and notes as lines."""
     header, body = table_cells(comparison)
-    lines = ["| " + " | ".join(_cell(c) for c in line) + " |" for line in (header, *body)]
+    lines = ["| " + " | ".join(cell(c) for c in line) + " |" for line in (header, *body)]
     lines.insert(1, "| --- |" + " ---: |" * (len(header) - 2) + " --- |")
     said = [row.sentence for row in comparison.rows if row.differs]
     said = [comparison.headline, *said] if comparison.apart or comparison.confirmed else said
@@ -115,9 +123,9 @@ def markdown(comparison: Figures) -> str:
     if comparison.confirmed:
         head, *found = table(comparison.confirmed)
         rule = "| --- |" + " ---: |" * (len(head) - 3) + " --- | --- |"
-        shown_ = ["| " + " | ".join(_cell(c) for c in line) + " |" for line in found]
+        shown_ = ["| " + " | ".join(cell(c) for c in line) + " |" for line in found]
         lines += ["", "| " + " | ".join(head) + " |", rule, *shown_]
-    return "\n".join([*lines, "", *(f"- {_escaped(line)}" for line in after)])
+    return "\n".join([*lines, "", *(f"- {escaped(line)}" for line in after)])
 
 
 def setting_lines(comparison: Figures) -> list[str]:
@@ -190,21 +198,3 @@ def _columns(rows: Iterable[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
-
-
-def _wrap(text: str, mark: str = "") -> str:
-    return textwrap.fill(
-        mark + text,
-        WIDTH,
-        subsequent_indent=" " * len(mark),
-        break_long_words=False,
-        break_on_hyphens=False,  # of a name or a path, which is pasted
-    )
-
-
-def _cell(text: str) -> str:
-    return _escaped(text).replace("|", "\\|")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("<", "&lt;")

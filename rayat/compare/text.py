@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 from rayat.arms import split_arm
 
 UNITS = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
+WIDTH = 80
+"""Columns of a terminal."""
 NONE = "-"
 """What stands where nothing was measured."""
 
@@ -21,6 +24,32 @@ def printable(text: object) -> str:
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
         for c in str(text)
     )
+
+
+def wrapped(text: str, first: str = "", rest: str | None = None) -> str:
+    """Return a text in lines of `WIDTH`, never broken within a word, a name or a path.
+
+    Args:
+        first: what the first line begins with. rest: the others; default: spaces as wide.
+    """
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=" " * len(first) if rest is None else rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def escaped(text: str) -> str:
+    """Return a text for Markdown, in which nothing is HTML."""
+    return text.replace("<", "&lt;")
+
+
+def cell(text: str) -> str:
+    """Return a text for a cell of a table in Markdown."""
+    return escaped(text).replace("|", "\\|")
 
 
 def fraction(value: float | None, sign: bool = False) -> str:

@@ -241,3 +241,20 @@ def test_a_plan_asks_the_searcher_that_will_run():
         Study(name="a", space=space, draws=2, search="optuna").foreseen()
     few = Study(name="a", space={"epochs": tune.choice([1, 2])}, draws=9, search="optuna")
     assert len(few.foreseen()) == 6, "an adaptive search ends when its space is exhausted"
+
+
+def test_a_draw_that_comes_to_a_controls_own_point_is_left_out():
+    found = Study(
+        name="a",
+        seeds=(0, 1),
+        controls={"fixed": {"lr.peak": 0.1}},
+        space={"lr.peak": tune.choice([0.1, 0.2, 0.3])},
+        draws=3,
+        baseline="arm=fixed",
+    ).trials()
+    assert sorted((t.arm, t.config.lr.peak) for t in found if t.config.seed == 0) == [
+        ("arm=fixed", 0.1),
+        ("arm=searched", 0.2),
+        ("arm=searched", 0.3),
+    ]
+    assert [t.index for t in found] == list(range(6))

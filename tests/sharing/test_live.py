@@ -185,30 +185,35 @@ def test_states_that_nobody_needs_are_removed_beyond_their_bound(tmp_path):
 @pytest.mark.slow
 def test_a_process_killed_at_random_points_ends_with_the_same_rows(alone, tmp_path):
     """SIGKILL at random moments of the process that trains, drives and keeps states."""
-    folder, rng, killed, seen = tmp_path / "run", random.Random(5), 0, []
-    script = Path(shared_runs.__file__)
-    wanted = tries(3, 20)
-    for _ in range(wanted + 1):
-        with subprocess.Popen(
-            [sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, text=True
-        ) as process:
+    rng, killed, runs, doubled = random.Random(5), 0, 0, 0
+    script, wanted = Path(shared_runs.__file__), tries(3, 20)
+    while killed < wanted:  # a run that ended is followed by another one
+        runs += 1
+        folder, whole = tmp_path / f"run-{runs}", False
+        seen: list[str] = []
+        while not whole:
             left = rng.randrange(1, 5) if killed < wanted else -1
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.strip() == "whole":
-                    break
-                seen.append(tuple(line.split()))
-                left -= 1
-                if left == 0:
-                    process.send_signal(signal.SIGKILL)
-                    killed += 1
-                    break
-        if process.returncode == 0:
-            break
-    rows = shared_run(folder, small_configs())
-    assert_equal((folder, rows), alone)
-    assert trained(rows) == SHARED
-    print(f"faults injected {killed}, 1 shared run, rows wrong 0, epochs trained twice 0")
+            with subprocess.Popen(
+                [sys.executable, str(script), str(folder)], stdout=subprocess.PIPE, text=True
+            ) as process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    if line.strip() == "whole":
+                        whole = True
+                        break
+                    seen.append(line)
+                    left -= 1
+                    if left == 0:
+                        process.send_signal(signal.SIGKILL)
+                        killed += 1
+                        break
+            assert process.returncode == (0 if whole else -signal.SIGKILL)
+        rows = shared_run(folder, small_configs())
+        assert_equal((folder, rows), alone)
+        assert trained(rows) == SHARED
+        doubled += len(seen) - len(set(seen))
+    print(f"faults injected {killed}, {runs} shared runs, rows wrong 0, reported twice {doubled}")
+    assert (killed, doubled) == (wanted, 0)
 
 
 def test_a_trial_that_is_added_later_goes_on_from_what_the_run_has(alone, tmp_path):
