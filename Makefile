@@ -14,7 +14,7 @@ PARALLEL = $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadgroup --no-loadsco
 # ten seconds of a core to import torch and Ray, with it four.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install quickstart test tests fast torture policies lint lock clean
+.PHONY: help install quickstart test tests fast torture policies lint docs lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,8 +76,12 @@ lint: install  ## formatting, linting, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: install  ## the site, from docs/: build/docs/site/index.html; any warning is an error
+	$(BIN)/python docs/assemble.py build/docs
+	cd build/docs && $(CURDIR)/$(BIN)/zensical build --strict -f mkdocs.yml
+
 lock:  ## pin every package again (needs uv)
-	uv pip compile --universal --python-version 3.11 --extra test --no-header --no-annotate \
+	uv pip compile --universal --python-version 3.11 --extra test --extra docs --no-header --no-annotate \
 	  --no-emit-index-url pyproject.toml -o requirements.txt
 
 clean:  ## remove the environment and the caches
