@@ -31,7 +31,6 @@ study = Study(
         "epochs": 24,
         "batch_size": 128,
         "optimizer": {"name": "sgd", "momentum": 0.9, "weight_decay": 5e-4},
-        "precision": "bf16",
         "eval": {"steps": 3, "eps": EPS},
     },
     arms={"full": {"attack": attack(EPS)}, "weak": {"attack": attack(EPS / 4)}},
@@ -44,4 +43,6 @@ study = Study(
     # The test set is touched for the chosen trial alone, by `rayat evaluate --chosen`: so the time
     # of a sweep is that of its trainings.
     final_eval=False,
+    # What a policy saves is asked here, not what trials have in common.
+    share=False,
 )
