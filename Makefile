@@ -77,6 +77,7 @@ lint: install  ## formatting, linting, types, layers
 	$(BIN)/lint-imports
 
 docs: install  ## the site, from docs/: build/docs/site/index.html; any warning is an error
+	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/assemble.py build/docs
 	cd build/docs && $(CURDIR)/$(BIN)/zensical build --strict -f mkdocs.yml
 

@@ -134,11 +134,15 @@ class ClaimTable:
         """
         import pyarrow as pa
 
+        from rayat.claims.schema import CLAIMS
+
         rows = self.to_json()
-        fields = [(key, _type(key)) for key in rows[0]]
         table = pa.table(
-            {key: pa.array([row[key] for row in rows], kind) for key, kind in fields},
-            schema=pa.schema(fields, {b"notes": "\n".join(self.notes).encode()}),
+            {
+                field.name: pa.array([row[field.name] for row in rows], field.type)
+                for field in CLAIMS
+            },
+            schema=CLAIMS.with_metadata({"notes": "\n".join(self.notes)}),
         )
         replace_file(folder / FILES[0], parquet(table))
         replace_file(folder / FILES[1], (self.markdown() + "\n").encode())
@@ -237,13 +241,3 @@ def _flat(name: str, figure: Figure | None) -> dict[str, Any]:
         f"{name}_most": None if figure is None else figure.reading.most,
         f"{name}_word": None if figure is None else word(figure),
     }
-
-
-def _type(key: str) -> Any:
-    import pyarrow as pa
-
-    numbers = ("published", "difference", "passes", "seconds", "faithful", "honest")
-    ends = ("_low", "_high", "_least", "_most", "_passes", "_seconds")
-    if key in numbers or key.endswith(ends):
-        return pa.float64()
-    return pa.int64() if key.endswith("_pairs") else pa.string()

@@ -12,7 +12,7 @@ import pyarrow as pa
 from rayat.layers import flatten
 from rayat.ledger.files import checkpoint_folder
 from rayat.ledger.keys import SCHEMA_VERSION
-from rayat.ledger.schema import DECISIONS, EVALS, TRIALS, epochs_schema
+from rayat.ledger.schema import DECISIONS, DRIVER, EVALS, TRIALS, epochs_schema
 from rayat.ledger.state import State, TrialState
 
 METADATA = {"rayat.schema_version": str(SCHEMA_VERSION)}
@@ -116,7 +116,9 @@ def _arrow(columns: Mapping[str, list[Any]], schema: pa.Schema) -> pa.Table:
 def _with_config(table: pa.Table, declared: list[dict[str, Any]]) -> pa.Table:
     leaves = [flatten(json.loads(trial["config_json"])) for trial in declared]
     for name in sorted({name for leaf in leaves for name in leaf}):
-        table = table.append_column(f"cfg.{name}", _column([leaf.get(name) for leaf in leaves]))
+        values = _column([leaf.get(name) for leaf in leaves])
+        told = {"unit": "", "says": f"{name} of the configuration", "by": DRIVER}
+        table = table.append_column(pa.field(f"cfg.{name}", values.type, metadata=told), values)
     return table
 
 
