@@ -144,19 +144,23 @@ class Estimate:
 def validations(config: TrialConfig, every: int | None = None) -> int:
     """Return how often a whole training validates: every `eval.every` epochs and at the end.
 
-    Epochs that a warm start skips are not validated.
+    Epochs that a warm start skips are not validated. With one validation of each probe.
 
     Args:
         every: in place of the configuration's own.
     """
     every = every or config.eval.every
-    skipped = (e for e, phase in enumerate(phases(config), 1) if phase == "skip")
-    return math.ceil(config.epochs / every) - sum(epoch % every == 0 for epoch in skipped)
+    own = phases(config)[: config.epochs]
+    skipped = {epoch for epoch, phase in enumerate(own, 1) if phase == "skip"}
+    validated = math.ceil(config.epochs / every) - sum(epoch % every == 0 for epoch in skipped)
+    return validated + sum(epoch not in skipped for epoch in config.probe.at)
 
 
 def phases(config: TrialConfig) -> list[Phase]:
-    """Return what each epoch of a training does (`Pruner.schedule`)."""
-    return [config.pruning.schedule(e, config.epochs) for e in range(1, config.epochs + 1)]
+    """Return what each epoch of a training does (`Pruner.schedule`), then each of its probes."""
+    length, last = config.probe.epochs, config.epochs
+    probes = [epoch for at in config.probe.at for epoch in range(at + 1, at + length + 1)]
+    return [config.pruning.schedule(e, last) for e in (*range(1, last + 1), *probes)]
 
 
 def estimate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -22,7 +22,12 @@ from rayat.training.step import Step, Sums
 from rayat.training.streams import derive, stream
 
 
-def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -> dict[str, Any]:
+def train_epoch(
+    training: Training,
+    epoch: int,
+    history: Sequence[float] = (),
+    rate: Callable[[float], float] | None = None,
+) -> dict[str, Any]:
     """Train one epoch and return its part of the report, reduced over the workers.
 
     The learning rate is set before every batch to the shape's value at `(s + 1) / S`, s being the
@@ -31,6 +36,7 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
 
     Args:
         epoch: 1-based. history: validation robust accuracy of earlier epochs, for feedback shapes.
+        rate: learning rate by progress, in place of the shape's.
     """
     config, exchange = training.config, training.exchange
     rank, device = exchange.rank, exchange.device
@@ -65,7 +71,7 @@ def train_epoch(training: Training, epoch: int, history: Sequence[float] = ()) -
         plan = training.loader.plan(order, *([] if kept is None else [kept.indices]))
     for number in range(steps):
         progress = progress_of(epoch, number, steps, config.epochs)
-        lr = config.rate(progress, history)
+        lr = config.rate(progress, history) if rate is None else rate(progress)
         for group in training.optimizer.param_groups:
             group["lr"] = lr
         with training.clock.part("data"):

@@ -50,8 +50,10 @@ def chain(config: TrialConfig, data: Mapping[str, Any]) -> tuple[str, ...]:
     settings = itertools.repeat({}) if opaque else _settings(config, data["train"])
     keys, full = [], True
     for epoch, setting in zip(range(1, config.epochs + 1), settings, strict=False):
-        # A selection acts on all epochs behind it.
-        full = full and (bool(opaque) or config.pruning.schedule(epoch, config.epochs) == "full")
+        # A selection acts on all epochs behind it, and in a probe on the epoch before it.
+        full = full and (
+            bool(opaque) or all(_full(config, e) for e in (epoch, *ahead(config, epoch)))
+        )
         key = _hash(key, {"epoch": epoch, **(setting if full else whole)})
         keys.append(key)
     return tuple(keys)
@@ -110,9 +112,23 @@ def _settings(config: TrialConfig, images: int) -> Iterator[dict[str, Any]]:
         return
     steps = steps_of(images, share, config.workers)
     last = config.epochs
-    for epoch, (rates, attacks) in enumerate(_acting(Acting.of(config, steps)), 1):
+    acting = _acting(Acting.of(config, steps))
+    for epoch, (rates, attacks) in enumerate(acting, 1):
         validated = epoch == last or epoch % config.eval.every == 0
-        yield {"rates": rates, "attacks": attacks, "validated": validated}
+        setting = {"rates": rates, "attacks": attacks, "validated": validated}
+        # Its rate follows from the epoch's own, its attacks are those of the epochs to come.
+        probe = [acting[later - 1][1] for later in ahead(config, epoch)]
+        yield {**setting, "probe": probe} if probe else setting
+
+
+def ahead(config: TrialConfig, epoch: int) -> range:
+    """Return the epochs whose images and attacks a probe after `epoch` takes; empty without one."""
+    length = config.probe.epochs if epoch in config.probe.at else 0
+    return range(epoch + 1, epoch + length + 1)
+
+
+def _full(config: TrialConfig, epoch: int) -> bool:
+    return config.pruning.schedule(epoch, config.epochs) == "full"
 
 
 @dataclass(frozen=True)

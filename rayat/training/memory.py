@@ -15,7 +15,7 @@ TOO_MANY = 2**63
 
 
 def weights_bytes(config: TrialConfig, prepared: Prepared) -> int:
-    """Return the bytes of weights, gradients, the optimiser's state and a mean of the weights.
+    """Return the bytes of weights, gradients, the optimiser's state, a mean and a probe's copy.
 
     The network is built on torch's `meta` device, whose tensors have a shape and no memory; what
     cannot be built there counts nothing.
@@ -27,7 +27,9 @@ def weights_bytes(config: TrialConfig, prepared: Prepared) -> int:
         # Other errors are the network's own: its first step says them.
         return TOO_MANY if "overflow" in str(error).lower() else 0
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return round(weights * (2 + _state(config) + (config.weights.average != "none")))
+    state = _state(config)
+    kept = (1 + state) * bool(config.probe.at)  # what a probe takes back
+    return round(weights * (2 + state + (config.weights.average != "none") + kept))
 
 
 def _state(config: TrialConfig) -> float:

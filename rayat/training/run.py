@@ -21,6 +21,7 @@ from rayat.training.context import Context
 from rayat.training.counters import PARTS, Clock
 from rayat.training.epoch import train_epoch
 from rayat.training.network import all_finite
+from rayat.training.probe import probe
 from rayat.training.process import prepare_process
 from rayat.training.setup import Training, begin
 from rayat.training.teacher import taught
@@ -143,6 +144,8 @@ def train_and_validate(training: Training, val: Arrays, rows: list[Row]) -> Row:
         with training.clock.part("eval"):
             row.update(validate(training, val))
     row.update(seconds(training))
+    if epoch in config.probe.at and not (diverged or skipped or "outcome" in row):
+        row.update(probed(training, val, row, history))
     before = rows[-1] if rows else {"seconds_cum": 0.0, "passes_cum": 0}
     row["seconds_cum"] = before["seconds_cum"] + sum(row[f"{part}_seconds"] for part in PARTS)
     row["passes_cum"] = before["passes_cum"] + sum(
@@ -192,6 +195,27 @@ def validate(training: Training, val: Arrays) -> Row:
         "val_robust_acc": tally.robust_acc,
         "eval_fwd_passes": tally.forward,
         "eval_bwd_passes": tally.backward,
+    }
+
+
+def probed(training: Training, val: Arrays, row: Row, history: Sequence[float]) -> Row:
+    """Return what a probe after a row's epoch adds to the row and changes of it.
+
+    A probe drives decisions, as a validation does: its cost is among that of the validation.
+    """
+    known = [*history, math.nan if row["val_robust_acc"] is None else row["val_robust_acc"]]
+    found = probe(training, row["epoch"], known, lambda: validate(training, val))
+    spent = seconds(training)
+    taken = sum(spent[f"{part}_seconds"] for part in PARTS)
+    forward, backward = found.pop("fwd_passes"), found.pop("bwd_passes")
+    return {
+        **found,
+        "probe_passes": forward + backward,
+        "probe_seconds": taken,
+        "eval_fwd_passes": row["eval_fwd_passes"] + forward,
+        "eval_bwd_passes": row["eval_bwd_passes"] + backward,
+        "eval_seconds": row["eval_seconds"] + taken,
+        "comm_bytes": row["comm_bytes"] + found["comm_bytes"],
     }
 
 

@@ -128,6 +128,7 @@ OTHERWISE = {
     "eval.size": 32,
     "eval.batch_size": 50,
     "weights.awp": 0.01,
+    "probe.at": [1],
     "weights.average": "ema",
 }
 """What makes another training of `small`, or may."""
