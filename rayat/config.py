@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -24,10 +24,11 @@ from pydantic import (
 )
 
 from rayat.collapse import SPAN
-from rayat.columns import Column, Declared, Reporting, declared
+from rayat.columns import Declared, Reporting, declared
 from rayat.errors import ConfigError
 from rayat.fractions import OptionalNumber, pixels
 from rayat.layers import PART_KEYS, Layer, Merged, flatten, layered
+from rayat.probes import ProbeConfig
 from rayat.registry import (
     ATTACKS,
     EXCHANGES,
@@ -130,23 +131,6 @@ class TeacherConfig(BaseModel):
     )
 
 
-class ProbeConfig(BaseModel):
-    """Cool-down probes: what the trial would be worth if its rate fell now (docs/probe.md)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    at: tuple[int, ...] = Field((), description="epochs after which a probe is trained; (): none")
-    epochs: int = Field(2, ge=1, description="length of a probe, in which the rate falls to 0")
-
-    kind: ClassVar[str] = "cool-down"
-    columns: ClassVar[tuple[Column, ...]] = (
-        Column("probe_clean_acc", "float", "share", "clean accuracy on the validation split"),
-        Column("probe_robust_acc", "float", "share", "the same under the validation attack"),
-        Column("probe_passes", "int", "passes", "of the probe, among those of validation"),
-        Column("probe_seconds", "float", "s", "of the probe, among those of validation"),
-    )
-
-
 GROUPS: dict[str, type[BaseModel]] = {
     "eval": EvalConfig,
     "weights": WeightsConfig,
@@ -221,7 +205,7 @@ class TrialConfig(BaseModel):
                 "teacher.epochs must be 0 where every image has its label (data.labelled=1), got "
                 f"{self.teacher.epochs}"
             )
-        self._check_probe()
+        self.probe.check(self.epochs, self.weights.average)
         for key in PART_KEYS:
             getattr(self, key).check(self)
         self.declared_columns()
@@ -235,19 +219,6 @@ class TrialConfig(BaseModel):
         if self.teacher.epochs:
             self.of_teacher()
         return self
-
-    def _check_probe(self) -> None:
-        at, last = self.probe.at, self.epochs - self.probe.epochs
-        if list(at) != sorted({epoch for epoch in at if 1 <= epoch <= last}):
-            raise ValueError(
-                f"probe.at must be rising epochs from 1 to {last}, so that probe.epochs="
-                f"{self.probe.epochs} are left of epochs={self.epochs}, got {list(at)}"
-            )
-        if at and self.weights.average != "none":
-            raise ValueError(
-                "probe.at must be empty with a mean of the weights, which is a cool-down itself, "
-                f"got weights.average={self.weights.average!r}"
-            )
 
     @property
     def unlabelled(self) -> bool:

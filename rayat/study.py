@@ -287,6 +287,11 @@ class Study(BaseModel):
             for trial in self.foreseen():
                 first.setdefault(trial.arm, trial.config.flat())
                 idle[self.policy.idle(trial.config.epochs, trial.config.eval.every)] = None
+                if self.policy.asks_probes and not trial.config.probe.at:
+                    idle[
+                        f"policy {self.policy.kind} judges by cool-down probes and trials of "
+                        f"{trial.arm} have none, so it never compares them; give probe.at epochs"
+                    ] = None
         said = [trains_past(self), uneven(found, arms, "lr.peak"), *half_set(found, arms)]
         return [text for text in (*said, unlike(first), *idle) if text]
 

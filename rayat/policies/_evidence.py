@@ -54,6 +54,11 @@ class Evidence(PeerPolicy):
     _ended: dict[tuple[str, int], list[_Course]] = PrivateAttr(default_factory=dict)
     _tops: dict[tuple[str, int], float] = PrivateAttr(default_factory=dict)
 
+    @property
+    def asks_probes(self) -> bool:
+        """Return whether the filter does."""
+        return self.filter.asks_probes
+
     def earliest(self, epochs: int) -> int:
         """Return the first epoch at which evidence or filter may stop a trial."""
         return min(self.grace or math.ceil(epochs / LOOKS), self.filter.earliest(epochs))

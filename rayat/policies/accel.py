@@ -14,11 +14,17 @@ from rayat.policies.base import CONTINUE, Decision, TrialView
 from rayat.policies.first_look import FirstLook
 from rayat.policies.groups import PeerPolicy, measured
 from rayat.policies.median import Median
+from rayat.policies.probe import Probe
 from rayat.registry import POLICIES
 
 CLEAN = ("val_clean_acc", "clean_acc")
 """Keys of a report that may hold clean accuracy, the first measured one counts."""
-FILTERS: Mapping[str, type[PeerPolicy]] = {"asha": ASHA, "median": Median, "first-look": FirstLook}
+FILTERS: Mapping[str, type[PeerPolicy]] = {
+    "asha": ASHA,
+    "median": Median,
+    "first-look": FirstLook,
+    "probe": Probe,
+}
 ALONE, TOGETHER = 3, 5
 """Blocks of patience without and with a filter (the filter has already ended the worst)."""
 
@@ -35,9 +41,10 @@ class Accel(PeerPolicy):
     averages of about T / 64 epochs in trainings of more than 96. The filter (`accel:median`, ...)
     is the policy of that name, with `grace` and `compare_within` given to it; `none` is thorough.
 
-    `asha` and `median` are calibrated by the sweep itself: they judge no trial before its rate has
-    reached its peak, and once trials have ended, one whose chance to end above the best of all is
-    below `chance` is stopped too, by what those gained that had as much of their schedule to come.
+    `asha`, `median` and `probe` are calibrated by the sweep itself: they judge no trial before its
+    rate has reached its peak, and once trials have ended, one whose chance to end above the best of
+    all is below `chance` is stopped too, by what those gained that had as much of their schedule to
+    come.
 
     With `cut_first`, a limit on a trial with a feedback shape (AccelAT) first waits for the shape's
     own next cut and for `patience` blocks after it; only if they bring no `gain` does it stop.
@@ -48,7 +55,7 @@ class Accel(PeerPolicy):
     Source: docs/policy.md.
     """
 
-    filter: Literal["none", "asha", "median", "first-look"] = Field(
+    filter: Literal["none", "asha", "median", "first-look", "probe"] = Field(
         "median", description="what compares trials with each other"
     )
     patience: int | None = Field(
@@ -98,6 +105,11 @@ class Accel(PeerPolicy):
     def pauses(self) -> bool:
         """Return whether the filter does."""
         return self._peers is not None and self._peers.pauses
+
+    @property
+    def asks_probes(self) -> bool:
+        """Return whether the filter does."""
+        return self._peers is not None and self._peers.asks_probes
 
     @property
     def limits(self) -> Limits:

@@ -60,7 +60,7 @@ class ASHA(PeerPolicy):
             return CONTINUE
         return Decision(
             "stop",
-            "asha",
+            self.kind,
             f"{metric} {value:.4f} at epoch {epoch} is below {cutoff:.4f}, the bar for the best "
             f"1/{self.eta} of the {compared} earlier trials at the rung of epoch {rung}",
             {

@@ -65,6 +65,11 @@ class Policy(Part):
     """What parameters were in runs whose record does not have them yet."""
 
     @property
+    def asks_probes(self) -> bool:
+        """Whether it judges by cool-down probes, which trials then need (`probe.at`)."""
+        return False
+
+    @property
     def pauses(self) -> bool:
         """Whether it may pause trials; it then waits for all that were announced to it."""
         return False

@@ -21,6 +21,7 @@ from rayat.ledger.reader import Run, read_run
 from rayat.ledger.state import PASSES
 from rayat.ledger.status import Status
 from rayat.policies.base import TrialView
+from rayat.policies.probe import PROBED
 from rayat.registry import SHAPES
 
 Array = NDArray[np.float64]
@@ -46,8 +47,8 @@ FIRST = 1000
 """How many times longer than any later one a first epoch by a clock may be: loading is slow."""
 CLOCK, CLOCK_COLUMN = "seconds_cum", "seconds of each epoch"
 NEEDED = ("trial", "epoch", "seconds", "robust_acc")
-SIGNS = ("train_robust_acc", "rollback_epoch")
-"""Columns of a record that a collapse is told by, beside robust accuracy."""
+SIGNS = ("train_robust_acc", "rollback_epoch", PROBED)
+"""Columns of a record that a collapse or a probe is told by, beside robust accuracy."""
 SMOOTH = 3
 """Epochs of the centred mean that stands for the truth where none was measured apart."""
 

@@ -45,6 +45,7 @@ class Outcome:
         epochs: epochs run, by trial.
         delivered: truth of each trial's best observed checkpoint.
         log: every decision that was more than `continue`.
+        reports: when each report came, in seconds, and of which trial.
     """
 
     compute: float = 0.0
@@ -54,6 +55,7 @@ class Outcome:
     epochs: dict[str, int] = field(default_factory=dict)
     delivered: dict[str, float] = field(default_factory=dict)
     log: list[Logged] = field(default_factory=list)
+    reports: list[tuple[float, str]] = field(default_factory=list)
 
 
 def simulate(
@@ -108,6 +110,7 @@ def simulate(
         now, _, name = heapq.heappop(events)
         curve = by_name[name]
         done[name] += 1
+        outcome.reports.append((now, name))
         epoch = done[name]
         last = epoch >= len(curve.rows)
         own, *verdicts = host.observe(curve.view, epoch, curve.rows[epoch - 1], last)

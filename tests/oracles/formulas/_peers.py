@@ -98,6 +98,8 @@ class Peers(Rule):
 class Asha(Peers):
     """Rungs at grace * eta^k; stopped below the 1 - 1/eta quantile of what the rung holds."""
 
+    name = "asha"
+
     def __init__(self, eta: int = 3, **given: Any) -> None:
         super().__init__(**given)
         self.eta, self.rungs, self.entered = eta, {}, set()
@@ -106,7 +108,9 @@ class Asha(Peers):
         reached = [k for k in range(64) if self.first(trial) * self.eta**k <= epoch]
         if value is None or not reached or epoch == trial["epochs"]:
             return None
-        rung = self.first(trial) * self.eta ** reached[-1]
+        return self.enter(trial, self.first(trial) * self.eta ** reached[-1], value)
+
+    def enter(self, trial: Trial, rung: int, value: Fraction) -> Answer:
         if (trial["id"], rung) in self.entered:
             return None
         self.entered.add((trial["id"], rung))
@@ -116,7 +120,23 @@ class Asha(Peers):
         held.append(value)
         if value >= bar:
             return None
-        return "stop", "asha", {"value": value, "cutoff": bar, "rung": rung, "compared": compared}
+        by = {"value": value, "cutoff": bar, "rung": rung, "compared": compared}
+        return "stop", self.name, by
+
+
+class Probe(Asha):
+    """The same with what a probe after an epoch has reached; every probe is a rung of its own."""
+
+    name = "probe"
+
+    def report(self, trial: Trial, epoch: int, value: Value, row: dict[str, Any]) -> Answer:
+        self.probe = row.get("probe")
+        return super().report(trial, epoch, value, row)
+
+    def rank(self, trial: Trial, epoch: int, value: Value) -> Answer:
+        if self.probe is None or epoch < (self.grace or 1) or epoch == trial["epochs"]:
+            return None
+        return self.enter(trial, epoch, self.probe)
 
 
 def quantile(values: list[Fraction], share: Fraction) -> Fraction:

@@ -14,7 +14,7 @@ from typing import Any
 from formulas import shapes
 from formulas._accel import Accel
 from formulas._evidence import Evidence
-from formulas._peers import Asha, FirstLook, Hyperband, Median, Patience, Rule, Trial
+from formulas._peers import Asha, FirstLook, Hyperband, Median, Patience, Probe, Rule, Trial
 from formulas._verdict import Verdict
 
 Case = dict[str, Any]
@@ -46,6 +46,14 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
                 {"eta": 4, "compare_within": ["lr.shape"], **small},
                 sweep(8, 12, 9, within=True),
                 lambda trials: Asha(4, grace=2),
+            ),
+        ],
+        "probe": [
+            case({}, probed(61, 14, 10, (2, 5)), lambda trials: Probe()),
+            case(
+                {"eta": 2, "grace": 3},
+                probed(62, 15, 8, (2, 4), seeds=3),
+                lambda trials: Probe(2, grace=3),
             ),
         ],
         "median": [
@@ -111,6 +119,11 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
                 lambda trials: Accel(trials, Evidence(Asha(grace=3), grace=3), 2, 0.5, 0.02),
             ),
             case(
+                {"filter": "probe", "chance": 0.0},
+                probed(63, 9, 16, (4, 8), courses),
+                lambda trials: Accel(trials, Probe()),
+            ),
+            case(
                 {"filter": "first-look", "grace": 1, "tau": 0.02},
                 courses(33, 6, 16),
                 lambda trials: Accel(trials, FirstLook(trials, grace=1), tau=0.02),
@@ -154,6 +167,18 @@ def sweep(
             curve.append(measured(draw, end * rest + draw.gauss(0, 0.02), 100))
         curves.append([{"value": value} for value in curve])
     return {"draw": draw, "trials": trials, "curves": curves, "reports": reports}
+
+
+def probed(
+    seed: int, count: int, epochs: int, at: tuple[int, ...], make: Any = sweep, **given: Any
+) -> dict[str, Any]:
+    """Return drawn trials with probes after some epochs: now and then one tells nothing."""
+    runs, draw = make(seed, count, epochs, **given), random.Random(-seed)
+    for rows in runs["curves"]:
+        for epoch in at:
+            value = measured(draw, draw.uniform(0.3, 0.6), 50, 0.1)
+            rows[epoch - 1]["probe"] = value if isinstance(value, Fraction) else None
+    return runs
 
 
 def compared(seed: int, ends: str) -> Case:
@@ -305,6 +330,9 @@ def case(given: dict[str, Any], runs: dict[str, Any], make: Any) -> Case:
         events.append([i, at[i], shown, *(row[key] for key in ("clean", "lr") if key in row)])
         if "passes" in row:
             events[-1].append({"fwd_passes": row["passes"]})
+        if "probe" in row:
+            told = row["probe"]
+            events[-1].append({"probe_robust_acc": None if told is None else float(told)})
         if answer is not None:
             state[i] = answer[0]
             decisions[str(len(events) - 1)] = [*answer[:2], plain(answer[2])]
