@@ -49,6 +49,9 @@ class Accel(PeerPolicy):
     With `cut_first`, a limit on a trial with a feedback shape (AccelAT) first waits for the shape's
     own next cut and for `patience` blocks after it; only if they bring no `gain` does it stop.
 
+    With `keep_best` plateau and patience end no trial whose best is within `gain` of the best that
+    any other has had: what such a trial still gains is what the sweep delivers, and there are few.
+
     A trial whose schedule is not known in advance is watched for a collapse only. Cost per report:
     one 16 x 16 inverse, and the model's refit, O(trials) once per report of every live trial.
 
@@ -77,13 +80,17 @@ class Accel(PeerPolicy):
         False,
         description="with a feedback shape: stop only after a cut of the rate brought nothing",
     )
+    keep_best: bool = Field(
+        True, description="limits end no trial within `gain` of the best of the others"
+    )
 
     shorthand = "filter"
 
     _limits: Limits | None = PrivateAttr(None)
     _peers: PeerPolicy | None = PrivateAttr(None)
+    _bests: dict[str, dict[str, float]] = PrivateAttr(default_factory=dict)
 
-    before: ClassVar[Mapping[str, Any]] = {**PeerPolicy.before, "chance": 0.0}
+    before: ClassVar[Mapping[str, Any]] = {**PeerPolicy.before, "chance": 0.0, "keep_best": False}
 
     def model_post_init(self, context: Any) -> None:
         """Build the filter."""
@@ -167,6 +174,8 @@ class Accel(PeerPolicy):
             sound, stop = self.limits.observe(trial, epoch, value, clean, rate)
             if not sound and stop is None:
                 return CONTINUE
+            if self._leads(trial, value) and stop is not None and stop.rule != OVERFITTING:
+                stop = None
         if stop is not None:
             self.ended(trial.trial_id)
         if self._peers is None:
@@ -178,3 +187,11 @@ class Accel(PeerPolicy):
         if stop is not None and stop.rule != OVERFITTING and isinstance(self._peers, Evidence):
             self._peers.peaked(trial)
         return stop or ranked
+
+    def _leads(self, trial: TrialView, value: float) -> bool:
+        """Note a value, and return whether its trial is among the best of several."""
+        bests = self._bests.setdefault(self.group_of(trial), {})
+        own = bests[trial.trial_id] = max(value, bests.get(trial.trial_id, value))
+        if not self.keep_best or len(bests) < 2:
+            return False
+        return own + self.gain >= max(best for key, best in bests.items() if key != trial.trial_id)

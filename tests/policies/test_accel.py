@@ -53,7 +53,7 @@ def test_the_plateau_before_a_drop_stops_nothing_and_the_fall_after_it_does():
 
 
 def test_the_forecast_says_what_it_saw():
-    policy = Accel(filter="none", patience=100)
+    policy = Accel(filter="none", patience=100, keep_best=False)
     others = [feed(policy, view(f"o{i}"), *overfitting(0.004, i)) for i in range(6)]
     assert all(others)
     epoch, decision = feed(policy, view(), *overfitting(0.004, 9))
@@ -65,6 +65,34 @@ def test_the_forecast_says_what_it_saw():
     assert evidence["robust_slope"] < 0 < evidence["clean_slope"]
     assert evidence["robust_slope_se"] > 0 and evidence["clean_slope_se"] > 0
     assert 20 < evidence["best_epoch"] <= epoch
+
+
+def test_limits_end_the_worse_of_two_but_not_the_best_unless_it_is_alone():
+    robust, clean = overfitting(0.004)
+    worse = [value - 0.02 for value in robust]
+    policy = Accel(filter="none")
+    alone = feed(policy, view("best"), robust, clean)
+    assert alone is not None
+    assert feed(policy, view("worse"), worse, clean) is not None
+    assert feed(policy, view("again"), robust, clean) is None
+    off = Accel(filter="none", keep_best=False)
+    feed(off, view("worse"), worse, clean)
+    assert feed(off, view("again"), robust, clean) is not None
+
+
+def test_the_best_at_one_radius_says_nothing_of_another():
+    robust, clean = overfitting(0.004)
+    policy = Accel(filter="none")
+    feed(policy, view("wide", attack={"name": "pgd", "eps": 0.3}), [v - 0.2 for v in robust], clean)
+    assert feed(policy, view("thin", attack={"name": "pgd", "eps": 0.1}), robust, clean) is not None
+
+
+def test_a_collapse_ends_also_the_best():
+    policy = Accel(filter="none")
+    feed(policy, view("other"), [0.2] * T, [0.5] * T)
+    robust, clean = collapsing(10, T)
+    _, decision = feed(policy, view("best"), robust, clean)
+    assert decision.rule == "catastrophic-overfitting"
 
 
 def test_patience_waits_for_the_planned_drop():

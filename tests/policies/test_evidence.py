@@ -118,7 +118,7 @@ def test_trials_of_another_measurement_are_no_evidence():
 
 
 def test_a_trial_that_a_limit_stopped_past_its_peak_is_evidence():
-    policy = Accel(patience=2)
+    policy = Accel(patience=2, keep_best=False)
     curve = [0.3 + 0.02 * min(e, 8) - 0.03 * max(0, e - 8) for e in range(T)]
     for number in range(3):
         epoch, stop = feed(policy, f"t{number}", [v + 0.001 * number for v in curve])
@@ -129,7 +129,7 @@ def test_a_trial_that_a_limit_stopped_past_its_peak_is_evidence():
 
 def test_a_run_from_before_is_decided_without_evidence():
     spec = Accel().spec()
-    assert recorded(spec).chance == 0.1
-    del spec["chance"], spec["doubt"]
-    assert recorded(spec).chance == 0.0
+    assert recorded(spec).chance == 0.1 and recorded(spec).keep_best
+    del spec["chance"], spec["doubt"], spec["keep_best"]
+    assert recorded(spec).chance == 0.0 and not recorded(spec).keep_best
     assert recorded({"name": "accel"}).peers == "all"
