@@ -3,11 +3,12 @@
     python examples/policy_table.py results/curves/synthetic.parquet fresh MORE.parquet
 
 A table is a file or run that `rayat replay` reads, or `fresh`: a newly generated sweep of 64
-trials for each draw. Printed are, per policy and table, compute as a share of training everything,
-points of robust accuracy lost or won by what is delivered, the share of sweeps that end more than
-a point below, and the rank correlation; then the same of `accel` by its `chance`, and which chance
-the other tables (`fresh` is never asked) would have chosen for each: the cheapest that loses at
-most 0.10 points, and more than a point in at most 5 % of the sweeps, on all of them.
+trials for each draw, by seeds from 1000 or, with `fresh:9000`, from there. Printed are, per policy
+and table, compute as a share of training everything, points of robust accuracy lost or won by what
+is delivered, the share of sweeps that end more than a point below, and the rank correlation; then
+the same of `accel` with and without `keep_best`, and by its `chance`, and which chance the other
+tables (`fresh` is never asked) would have chosen for each: the cheapest that loses at most 0.10
+points, and more than a point in at most 5 % of the sweeps, on all of them.
 """
 
 import os
@@ -36,11 +37,13 @@ LOST, OFTEN = -0.10, 0.05
 
 def sweeps(table, count):
     """Return the sweeps of a table, each the trials in the order in which they start."""
-    if table != "fresh":
+    name, _, first = table.partition(":")
+    if name != "fresh":
         curves = read_curves(table)
         return [draw(curves, number) for number in range(count)]
     found = []
-    for seed in range(FRESH, FRESH + count):
+    start = int(first or FRESH)
+    for seed in range(start, start + count):
         curves = table_curves(synthetic(64, 40, seed), {}, table)
         found.append([curves[i] for i in np.random.default_rng(seed).permutation(len(curves))])
     return found
@@ -53,9 +56,8 @@ def trained(table, count):
     return [(curves, simulate(none, curves, WORKERS)) for curves in sweeps(table, count)]
 
 
-def measured(table, count, policy, chance=None):
+def measured(table, count, spec):
     """Return compute, points gained, share of worse sweeps and rank correlation: means."""
-    spec = policy if chance is None else {"name": policy, "chance": chance}
     rows = []
     for curves, none in trained(table, count):
         found = simulate(POLICIES.build(spec), curves, WORKERS)
@@ -76,13 +78,26 @@ def line(*cells):
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def main(tables, policies=POLICIES_SHOWN, chances=CHANCES, count=SWEEPS):
-    """Print both tables."""
+def main(tables, policies=POLICIES_SHOWN, keeps=(False, True), chances=CHANCES, count=SWEEPS):
+    """Print the three tables."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         shown = {p: [pool.submit(measured, t, count, p) for t in tables] for p in policies}
-        tried = {c: [pool.submit(measured, t, count, "accel", c) for t in tables] for c in chances}
+
+        def ways(key, values):
+            return {
+                value: [
+                    pool.submit(measured, t, count, {"name": "accel", key: value}) for t in tables
+                ]
+                for value in values
+            }
+
+        kept, tried = ways("keep_best", keeps), ways("chance", chances)
         names = [Path(table).stem for table in tables]
-        for title, rows in (("policy", shown), ("`chance` of accel", tried)):
+        for title, rows in (
+            ("policy", shown),
+            ("`keep_best` of accel", kept),
+            ("`chance` of accel", tried),
+        ):
             line(title, *names)
             line("---", *["---"] * len(names))
             for label, cells in rows.items():
@@ -95,7 +110,7 @@ def main(tables, policies=POLICIES_SHOWN, chances=CHANCES, count=SWEEPS):
             others = [
                 each
                 for at, (each, other) in enumerate(zip(cells, names, strict=True))
-                if at != left and other != "fresh"
+                if at != left and not other.startswith("fresh")
             ]
             if all(gain >= LOST and worse <= OFTEN for _, gain, worse, _ in others):
                 sound.append((sum(compute for compute, *_ in others), chance))

@@ -190,7 +190,7 @@ def test_the_results_of_the_documents_are_what_compare_prints(folder, page):
 
 
 def test_the_table_of_policies_names_what_each_table_would_choose():
-    code = "import policy_table as t; t.main(['fresh'], ['pasha', 'asha'], [0.1], count=1)"
+    code = "import policy_table as t; t.main(['fresh:7'], ['pasha', 'asha'], [], [0.1], 1)"
     command = [sys.executable, "-c", code]
     examples = ROOT / "examples"
     printed = subprocess.run(command, cwd=examples, capture_output=True, text=True, check=True)
@@ -198,4 +198,4 @@ def test_the_table_of_policies_names_what_each_table_would_choose():
     assert [row[0] for row in rows[2:4]] == ["| pasha", "| asha"]
     pasha, asha = (float(row[1].split(",")[0]) for row in rows[2:4])
     assert 0.1 < pasha < asha < 1, "it trains fewer of them on"
-    assert printed.stdout.splitlines()[-1].startswith("chosen without fresh: 0.1, there 0.")
+    assert printed.stdout.splitlines()[-1].startswith("chosen without fresh:7: 0.1, there 0.")
