@@ -207,7 +207,7 @@ def plan(
     from rayat.host.rays import surroundings
     from rayat.orchestration.cluster import cluster
     from rayat.planning.placement import Need, local_capacity, waits
-    from rayat.planning.plan import facts, measure, slots
+    from rayat.planning.plan import Held, facts, measure, slots
     from rayat.planning.refusal import own_parts
     from rayat.planning.workers import predictions
     from rayat.runs.extending import lacking
@@ -222,11 +222,12 @@ def plan(
         first = design_of(chosen, most).first
         chosen = chosen.replace(seeds=tuple(all_seeds(chosen.seeds, most)))
     trials = chosen.foreseen()
-    held = None
+    held = there = None
     if out is not None and (located(out) / RUN).exists():
         held, trials = lacking(located(out), chosen, trials)
         if not trials:
             return {"study": chosen.name, "held": held, "trials": 0, "feasible": True}
+        there = Held.read(located(out))
     place = where(ray)
     local = place.address is None
     if place.address is None:
@@ -237,7 +238,7 @@ def plan(
     at_once = slots(trials, capacity, concurrency)
     own_parts(chosen, trials)
     groups = measure(trials, local, tell)
-    found = facts(chosen, trials, groups, capacity, at_once, local)
+    found = facts(chosen, trials, groups, capacity, at_once, local, there)
     late = [waits(need, capacity) for need in {Need.of(trial.config) for trial in trials}]
     found["notes"] = [text for text in (surroundings() if local else "", *late) if text]
     if held is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import json
 import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 
@@ -14,8 +17,9 @@ from rayat.config import TrialConfig
 from rayat.data.base import Prepared
 from rayat.data.identity import describe, source_key
 from rayat.data.prepare import prepare
-from rayat.errors import PlacementError
+from rayat.errors import ConfigError, PlacementError
 from rayat.host.machine import ONE_THREAD, memory_bytes, native_bf16
+from rayat.ledger.reader import read_run
 from rayat.models.own import unfolded
 from rayat.planning.advice import advise, easy
 from rayat.planning.budget import VALIDATION_BUDGET
@@ -26,9 +30,10 @@ from rayat.planning.refusal import named
 from rayat.planning.rehearsal import rehearse
 from rayat.planning.searching import notes, searching, weights
 from rayat.search.plan import Trial
+from rayat.sharing.cache import begun
 from rayat.sharing.tree import Tree
 from rayat.study import Study
-from rayat.training.keys import chain
+from rayat.training.keys import chain, chains
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,27 @@ class Group:
     """Validation images of the data."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What the data is (`data.identity.describe`)."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A run that trials are added to.
+
+    Attributes:
+        configs: of its trials, by their ids.
+    """
+
+    folder: Path
+    configs: Mapping[str, TrialConfig]
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a run; trials with keys that this version does not know are left out."""
+        configs = {}
+        for row in read_run(folder).trials.to_dict("records"):
+            with contextlib.suppress(ConfigError):
+                configs[str(row["trial_id"])] = TrialConfig.parse(json.loads(row["config_json"]))
+        return cls(folder, configs)
 
 
 def slots(trials: Sequence[Trial], capacity: Capacity, at_once: int | None) -> dict[str, int]:
@@ -181,14 +207,20 @@ def _wide(config: TrialConfig) -> bool:
     return config.threads > 1 or config.cpus_per_worker > 1
 
 
-def common_epochs(study: Study, groups: Sequence[Group]) -> Tree:
-    """Return which epochs the trials have in common; none where the study trains each alone."""
-    found = {}
+def common_epochs(study: Study, groups: Sequence[Group], held: Held | None = None) -> Tree:
+    """Return which epochs the trials have in common; none where the study trains each alone.
+
+    Args:
+        held: a run from whose states they go on.
+    """
+    found: dict[str, Sequence[str]] = {}
+    data = {source_key(g.trials[0].config.data): g.about for g in groups}
+    states = begun(held.folder, chains(held.configs, data)) if held and study.share else ()
     for group in groups:
         for trial in group.trials:
             keys = chain(trial.config, group.about)
             found[trial.trial_id] = keys if study.share else [f"{trial.trial_id} {k}" for k in keys]
-    return Tree(found)
+    return Tree(found, states)
 
 
 def facts(
@@ -198,12 +230,14 @@ def facts(
     capacity: Capacity,
     slots: Mapping[str, int],
     local: bool,
+    held: Held | None = None,
 ) -> dict[str, Any]:
     """Return what `rayat plan --json` prints of a study.
 
     Args:
         trials: all of the study, or those that a search is expected to make.
         groups: from `measure`. slots: from `slots`. local: a Ray is started for the run.
+        held: the run that they are added to.
 
     Returns:
         Plain values: counts, passes (of single images, forward and backward), seconds, bytes, and
@@ -217,7 +251,8 @@ def facts(
         for g in groups
         for t in g.trials
     }
-    tree = common_epochs(study, groups)
+    tree = common_epochs(study, groups, held)
+    counts = tree.counts()
     whole = {i: seconds[i] * tree.own_share(i) + final[i] for i in seconds}
     passes = {t.trial_id: cost[t.trial_id].trial_passes(t.config) for t in trials}
     spent = {i: {"passes": passes[i], "seconds": seconds[i]} for i in seconds}
@@ -242,8 +277,8 @@ def facts(
         "arms": len({trial.arm for trial in trials}),
         "seeds": list(study.seeds),
         "epochs": epochs,
-        "trained": epochs if study.plan().grows else tree.counts().trained,
-        "shared": "" if study.plan().grows or not tree.forks else tree.counts().text(),
+        "trained": epochs if study.plan().grows else counts.trained,
+        "shared": "" if study.plan().grows or not counts.shared else counts.text(),
         "policy": study.policy.kind,
         "ends": study.ends,
         "target": study.target,

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rayat.errors import LedgerError
+from rayat.ledger.checkpoint_files import found, read_meta
+from rayat.ledger.files import checkpoint_folder
 from rayat.sharing.store import Store
+
+
+def begun(run: Path, chains: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return the keys after which a run holds states: stored ones, and where its trials are.
+
+    Args:
+        chains: the keys of the epochs of its trials, by their ids.
+    """
+    keys = set(Store(run).held())
+    for trial_id, chain in chains.items():
+        with contextlib.suppress(LedgerError):  # damaged: it is not used
+            last = found(checkpoint_folder(run, trial_id), "last")
+            epoch = 0 if last is None else int(read_meta(last)["epoch"])
+            keys.update(chain[epoch - 1 : epoch] if epoch else ())
+    return keys
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ so equal keys are one node of the tree, and every node has to be trained once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 END = ""
@@ -40,12 +40,18 @@ class Counts:
 class Tree:
     """The trials' chains; they may grow in number.
 
+    Args:
+        begun: keys after which there are states already, whoever trained them.
+
     Attributes:
         chains: the keys of each trial's epochs, by its id, in the order they were added.
         forks: the keys after which ways part or end.
     """
 
-    def __init__(self, chains: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self, chains: Mapping[str, Sequence[str]] | None = None, begun: Collection[str] = ()
+    ) -> None:
+        self.begun = begun
         self.chains: dict[str, tuple[str, ...]] = {}
         self._next: dict[str, str] = {}
         self._first: dict[str, str] = {}
@@ -57,11 +63,14 @@ class Tree:
         """Take in more trials."""
         for trial_id, chain in chains.items():
             self.chains[trial_id] = tuple(chain)
+            start = max((e for e, key in enumerate(chain, 1) if key in self.begun), default=0)
             for epoch, key in enumerate(chain, 1):
                 following = chain[epoch] if epoch < len(chain) else END
                 known = self._next.get(key)
+                if epoch > start:
+                    self._first.setdefault(key, trial_id)
                 if known is None:
-                    self._next[key], self._first[key] = following, trial_id
+                    self._next[key] = following
                 elif known != following or following == END:
                     self.forks.add(key)
         self._marks.clear()
@@ -76,7 +85,7 @@ class Tree:
 
     def counts(self) -> Counts:
         """Return what the trials ask for, and what has to be trained."""
-        return Counts(sum(map(len, self.chains.values())), len(self._next))
+        return Counts(sum(map(len, self.chains.values())), len(self._first))
 
     def own_share(self, trial_id: str) -> float:
         """Return the share of its epochs that a trial trains, in [0, 1].
@@ -84,4 +93,4 @@ class Tree:
         An epoch that several have in common counts for the first of them.
         """
         chain = self.chains[trial_id]
-        return sum(self._first[key] == trial_id for key in chain) / len(chain)
+        return sum(self._first.get(key) == trial_id for key in chain) / len(chain)

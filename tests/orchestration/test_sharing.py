@@ -14,17 +14,17 @@ from ray import tune
 from safetensors.torch import load_file
 from shared_runs import comparable, shared_run
 
+from rayat.api.extending import extend
 from rayat.api.sweep import run
+from rayat.api.verbs import plan
 from rayat.columns import SHARED_FROM
 from rayat.ledger.reader import read_run
 from rayat.ledger.schema import EPOCHS
 from rayat.sharing.store import Store
 
-SPACE = {
-    "lr": tune.grid_search(
-        [{"shape": "constant", "peak": 0.1}, {"shape": "onedrop", "peak": 0.1, "at": 0.67}]
-    )
-}
+RATES = [{"shape": "constant", "peak": 0.1}, {"shape": "onedrop", "peak": 0.1, "at": 0.67}]
+MORE = [{**RATES[1], "factor": 0.5}, {**RATES[1], "at": 0.34}]
+SPACE = {"lr": tune.grid_search(RATES)}
 OTHERWISE = [n for n in EPOCHS.names if "seconds" in n] + ["reported_at", "attempt", SHARED_FROM]
 
 
@@ -64,6 +64,23 @@ def test_a_study_through_ray_is_the_same_shared_and_unshared(changes, local_ray,
     evals = [read_run(tmp_path / name).evals for name in ("shared", "alone")]
     tested = ["trial_id", "checkpoint", "epoch", "suite", "clean_acc", "robust_acc"]
     assert evals[0][tested].equals(evals[1][tested])
+
+
+@pytest.mark.slow
+def test_a_plan_of_a_larger_study_is_what_it_then_trains(local_ray, tiny, tmp_path):
+    """A state was kept where the one parts, after epoch 2, and none after epoch 1."""
+    study = tiny(space=SPACE, seeds=(0,), stop_collapsed=False, final_eval=False)
+    folder = tmp_path / "run"
+    assert run(study, folder).epochs.trained == 4
+    larger = study.replace(space={"lr": tune.grid_search([*RATES, *MORE])})
+    found = plan(larger, out=folder)
+    assert (found["held"], found["trials"], found["epochs"], found["trained"]) == (2, 2, 6, 4)
+    assert found["shared"] == "6 epochs asked, 4 to train (33 % shared)"
+    assert plan(larger.replace(share=False), out=folder)["trained"] == 6
+    assert extend(larger, folder).epochs.trained == 4 + found["trained"]
+    shared, _ = rows(folder)
+    run(larger.replace(share=False), tmp_path / "alone")
+    assert shared.equals(rows(tmp_path / "alone")[0])
 
 
 KILLS = 1, 20

@@ -55,7 +55,7 @@ def value(config, epoch):
 def train(tmp_path, environment):
     """Return what runs a study in a folder as the driver does: `train("a", study, stop=5)`."""
 
-    def make(name, study, stop=10**9, value=value, data=DATA, machine=environment):
+    def make(name, study, stop=10**9, value=value, data=DATA, machine=environment, share=False):
         fresh = {**run_info(study, data, None, ["rayat", "run", "s.py", "--out", name])}
         fresh["environment"] = machine
         trials = study.trials()
@@ -72,6 +72,9 @@ def train(tmp_path, environment):
                 epoch = ledger.reported(trial_id) + 1
                 row = {"epoch": epoch, "train_loss": 1.0, "fwd_passes": 100, "train_seconds": 1.5}
                 row["val_robust_acc"] = value(configs[trial_id], epoch)
+                first = next(t for t in configs if configs[t].seed == configs[trial_id].seed)
+                if share and epoch == 1 and first != trial_id:
+                    row["shared_from"] = first
                 driver.message(trial_id, to_text(Report(row, f"h:1:{name}:{trial_id}")))
                 if ledger.status(trial_id) == "finished":
                     test = {"trial_id": trial_id, "checkpoint": "best", "suite": "pgd-3"}
@@ -133,6 +136,30 @@ def test_seeds_of_two_machines_are_one_run(study, train, tmp_path, environment):
         folder: sorted(p.read_bytes() for p in folder.glob("*.*")) for folder in (a, b)
     } == before
     assert not list(tmp_path.glob(".c*"))
+
+
+def owners(*folders):
+    """Return of every row that is another trial's which one's it is: arm and seed of both."""
+    found = {}
+    for folder in folders:
+        run = read_run(folder)
+        names = {row.trial_id: (row.arm, row.seed) for row in run.trials.itertuples()}
+        for row in run.epochs.dropna(subset="shared_from").to_dict("records"):
+            found[names[row["trial_id"]], row["epoch"]] = names[row["shared_from"]]
+    return found
+
+
+def test_whose_a_shared_epoch_is_is_said_by_the_new_ids(study, train, tmp_path):
+    """Ids of b's trials are other trials' in a; seed 1, which both have, a trained further."""
+    a = train("a", study((0, 1)), share=True)
+    b = train("b", study((2, 1)), stop=10, share=True)
+    merged = merge([b, a], tmp_path / "c", [])
+    found = owners(merged)
+    assert found == {**owners(b), **owners(a)}
+    assert len(found) == 2 * 3 and all(seed == of for ((_, seed), _), (_, of) in found.items())
+    old, new = (set(read_run(f).epochs["shared_from"].dropna()) for f in (a, merged))
+    assert len(new) == 3 and new != old
+    assert new <= set(read_run(merged).trials["trial_id"])
 
 
 @pytest.mark.parametrize("policy", [ASHA, LOOK], ids=["asha", "first-look"])

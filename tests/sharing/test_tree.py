@@ -42,6 +42,17 @@ def test_a_mark_stands_where_ways_part_or_end():
     assert tree.marks("alone") == ((1, "9"),)
 
 
+def test_what_states_are_there_for_need_not_be_trained():
+    """From the deepest state on a trial's way; what another one passes earlier, it trains."""
+    chains = {"a": chain(1, 1, 1, 1), "b": chain(1, 1, 2, 2), "c": chain(1, 2, 2)}
+    assert Tree(chains).counts() == Counts(asked=11, trained=8)
+    tree = Tree(chains, begun={"111", "12"})  # after epoch 3 of a, after epoch 2 of c
+    assert tree.counts() == Counts(asked=11, trained=1 + 4 + 1)
+    assert [tree.own_share(name) for name in "abc"] == [1 / 4, 1, 1 / 3]
+    tree = Tree(chains, begun={"1", "1122"})
+    assert tree.counts() == Counts(asked=11, trained=3 + 0 + 2)
+
+
 @given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=6), min_size=1, max_size=8))
 def test_counts_and_marks_are_those_of_all_pairs(ways):
     chains = {f"t{i}": chain(*way) for i, way in enumerate(ways)}
