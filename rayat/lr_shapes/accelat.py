@@ -50,6 +50,10 @@ class AccelAT(LRShape):
                 f"eval.every must be 1, got {config.eval.every}"
             )
 
+    def foreseen(self, epochs: int) -> int:
+        """Return how many epochs precede the first one that a cut can reach: W + 2."""
+        return min(epochs, self.window + 2)
+
     def multiplier(self, progress: float) -> float:
         """Return 1: progress alone never cuts the rate; `lr` and `curve` know the history."""
         return 1.0

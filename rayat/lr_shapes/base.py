@@ -54,6 +54,13 @@ class LRShape(Part):
         rate = self.floor + (self.peak - self.floor) * self.multiplier(progress)
         return rate * self.ramp(progress)
 
+    def foreseen(self, epochs: int) -> int:
+        """Return how many of the first epochs have a rate that no history changes: all of them.
+
+        Of a feedback shape those before anything it has seen can act; by default none.
+        """
+        return 0 if self.feedback else epochs
+
     def ramp(self, progress: float) -> float:
         """Return the warm-up's factor in [0, 1] at `progress`; 1 without a warm-up."""
         return min(1.0, progress / self.warmup) if self.warmup > 0 else 1.0

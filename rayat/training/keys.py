@@ -77,8 +77,6 @@ def why_whole(config: TrialConfig) -> str:
         part = getattr(config, name)
         if not type(part).__module__.startswith(OURS):
             return f"{name} {part.kind!r} is no method of rayat's own"
-    if config.lr.feedback:
-        return f"lr {config.lr.kind!r} follows the validation accuracy"
     for attack in config.attack_schedule.attacks(config.attack):
         if attack.reads_length:
             return f"attack {attack.kind!r} changes with the length of the training"
@@ -158,7 +156,10 @@ def _acting(acting: Acting) -> tuple[tuple[str, str], ...]:
     epochs, plain, found = config.epochs, _spec(config.attack), []
     for epoch in range(1, epochs + 1):
         done = [progress_of(epoch, number, steps, epochs) for number in range(steps)]
-        rates = [config.rate(progress) for progress in done]
+        if epoch <= config.lr.foreseen(epochs):
+            rates: Any = [config.rate(progress) for progress in done]
+        else:  # what was validated follows from the keys before, and the rate from it by the rule
+            rates = {"rule": config.lr.spec(), "ramp": [config.lr.ramp(p) for p in done]}
         moments = [Moment(epoch, epochs, p, number) for number, p in enumerate(done)]
         moments.append(Moment(epoch, epochs, epoch / epochs))  # the radius that is reported
         attacks = (config.attack_schedule.attack(config.attack, moment) for moment in moments)

@@ -164,3 +164,13 @@ def test_epochs_without_an_accuracy_are_no_flat_ones(skipped):
     assert shape.lr(30 / 40, 40, history[:29]) == 0.1
     # Flat again long after the gap: the rule is back.
     assert changes(shape, 60, [*history[:30], *[0.58] * 30])[0] == 34
+
+
+@pytest.mark.parametrize("window", [1, 2, 5])
+def test_epochs_that_are_foreseen_have_the_peak_whatever_was_seen_and_the_next_may_not(window):
+    shape = AccelAT(peak=0.1, window=window, quiet=1, threshold=0.5)
+    first = shape.foreseen(20)
+    for history in ([0.5] * 20, [0.9 - 0.04 * e for e in range(20)], [math.nan] * 20):
+        assert shape.rates(20, history)[:first] == [0.1] * first
+    assert shape.rates(20, [0.5] * 20)[first] < 0.1
+    assert shape.foreseen(2) == 2

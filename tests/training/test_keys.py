@@ -23,6 +23,15 @@ from rayat.training.setup import begin
 DATA = {"checksum": "c" * 64, "split_hash": "s" * 64, "train": 256}
 DROP = {"shape": "onedrop", "peak": 0.1}
 SWITCH = {"name": "switch", "to": {"name": "pgd", "steps": 2}}
+ACCELAT = {
+    "shape": "accelat",
+    "peak": 0.1,
+    "window": 1,
+    "quiet": 1,
+    "threshold": 0.9,
+    "factor": 0.5,
+}
+"""Cuts the rate after its third epoch, and after every one from then on."""
 FGSM = {"name": "fgsm-rs", "eps": 0.2}
 HALF = {"name": "random", "fraction": 0.5, "every": 1}
 
@@ -36,6 +45,21 @@ PAIRS = {
         {"lr": {"shape": "piecewise", "peak": 0.1, "milestones": [0.5], "multipliers": [1.0, 0.1]}},
         {"lr": {"shape": "constant", "peak": 0.1}},
         2,
+    ),
+    "accelat and the rate that it starts from": (
+        {"lr": ACCELAT, "epochs": 5},
+        {"lr.shape": "constant", "epochs": 5},
+        3,
+    ),
+    "accelat's rules": (
+        {"lr": ACCELAT, "epochs": 5},
+        {"lr": {**ACCELAT, "factor": 0.8}, "epochs": 5},
+        3,
+    ),
+    "accelat's length, cuts and all": (
+        {"lr": ACCELAT, "epochs": 5},
+        {"lr": ACCELAT, "epochs": 6},
+        5,
     ),
     "switch": (
         {"attack": FGSM, "attack_schedule": {**SWITCH, "at": 0.25}},
@@ -162,7 +186,6 @@ class Mine(OneDrop):
 
 
 ALONE = {
-    "lr": {"lr": {"shape": "accelat", "peak": 0.1}},
     "own": {"lr": Mine(peak=0.1)},
     "dynamic": {"attack": {"name": "dynamic", "eps": 0.2, "steps": 2}},
     "later": {"attack_schedule": {"name": "switch", "at": 0.9, "to": "dynamic"}},
@@ -179,6 +202,12 @@ def test_a_trial_of_which_too_little_is_known_shares_with_no_other(name, small):
     assert len(set(chain(one, DATA))) == one.epochs
     assert in_common(one, one.replace({"epochs": 8})) == 0
     assert in_common(one, one) == one.epochs
+
+
+def test_a_rule_with_a_warm_up_follows_the_length(small):
+    one = small(lr={**ACCELAT, "warmup": 0.5}, epochs=6)
+    assert in_common(one, one.replace({"epochs": 8})) == 0
+    assert in_common(one, one.replace({"lr.threshold": 0.1})) == 3
 
 
 def test_a_fixed_threshold_does_not_follow_the_length(small):
