@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 def test_the_cluster_file_is_valid_for_ray():
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    config = yaml.safe_load((ROOT / "examples/cluster.yaml").read_text())
+    config = yaml.safe_load((ROOT / "examples/cluster/ray-up.yaml").read_text())
     validate_config(prepare_config(dict(config)))
     for commands in ("head_start_ray_commands", "worker_start_ray_commands"):
         started = [c for c in config[commands] if "ray start" in c]
@@ -25,7 +26,7 @@ def test_the_cluster_file_is_valid_for_ray():
 
 
 def test_the_rayjob_asks_for_authentication_and_shared_storage():
-    job = yaml.safe_load((ROOT / "examples/rayjob.yaml").read_text())
+    job = yaml.safe_load((ROOT / "examples/cluster/rayjob.yaml").read_text())
     assert job["kind"] == "RayJob"
     cluster = job["spec"]["rayClusterSpec"]
     assert cluster["authOptions"]["mode"] == "token"
@@ -91,7 +92,7 @@ WORKERS = {
 
 def test_the_rayjob_has_only_fields_that_kuberay_knows():
     """The API server drops an unknown field without a word."""
-    job = yaml.safe_load((ROOT / "examples/rayjob.yaml").read_text())
+    job = yaml.safe_load((ROOT / "examples/cluster/rayjob.yaml").read_text())
     spec, cluster = job["spec"], job["spec"]["rayClusterSpec"]
     assert set(job) == JOB and job["apiVersion"] == "ray.io/v1"
     assert set(spec) <= SPEC and set(cluster) <= CLUSTER
@@ -114,8 +115,8 @@ def test_the_examples_start_rayat_with_options_it_has():
     from rayat.cli.app import app
 
     verbs = get_command(app).commands
-    job = yaml.safe_load((ROOT / "examples/rayjob.yaml").read_text())
-    head = (ROOT / "examples/cluster.yaml").read_text().split("`")[3]
+    job = yaml.safe_load((ROOT / "examples/cluster/rayjob.yaml").read_text())
+    head = (ROOT / "examples/cluster/ray-up.yaml").read_text().split("`")[3]
     assert head.startswith("RAY_AUTH_MODE=token ")
     for line in (job["spec"]["entrypoint"], head.partition(" ")[2]):
         program, verb, *arguments = line.split()
@@ -128,9 +129,49 @@ def test_the_examples_start_rayat_with_options_it_has():
 def test_the_examples_ray_is_the_packages():
     import ray
 
-    job = yaml.safe_load((ROOT / "examples/rayjob.yaml").read_text())
+    job = yaml.safe_load((ROOT / "examples/cluster/rayjob.yaml").read_text())
     series = job["spec"]["rayClusterSpec"]["rayVersion"].rpartition(".")[0]
     assert ray.__version__.startswith(f"{series}.")
+
+
+def test_the_slurm_script_parses_and_starts_rayat_with_options_it_has(tmp_path):
+    """Run with stand-ins for Slurm's commands and Ray's: what it would start, both times."""
+    from typer.main import get_command
+
+    from rayat.cli.app import app
+
+    script = ROOT / "examples/cluster/slurm.sbatch"
+    subprocess.run(["bash", "-n", script], check=True)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/activate").write_text("")
+    for name, text in {
+        "scontrol": 'test "$*" = "show hostnames a[1-2]" && printf "a1\na2\n"',
+        "srun": 'test ${#RAY_AUTH_TOKEN} -ge 32 && echo "$RAY_AUTH_MODE" "$@"',
+    }.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    path = f"{tmp_path}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    slurm = {
+        "SLURM_JOB_NODELIST": "a[1-2]",
+        "SLURM_JOB_NUM_NODES": "2",
+        "RAYAT_VENV": str(tmp_path),
+    }
+    run = tmp_path / "run"
+    for verb in ("run", "resume"):
+        command = ["bash", script, "study.py", str(run)]
+        done = subprocess.run(
+            command, env={**os.environ, **slurm, "PATH": path}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        ray, _, started = done.stdout.strip().partition(" -- ")
+        assert ray.startswith("token ray symmetric-run --address a1:6379 --min-nodes 2 ")
+        program, said, *arguments = started.split()
+        assert (program, said) == ("rayat", verb)
+        context = get_command(app).commands[verb].make_context(verb, arguments)
+        assert context.params["address"] == "auto" and context.params["time_budget"]
+        run.mkdir(exist_ok=True)
+        (run / "run.json").write_text("{}")
+    assert "#SBATCH --exclusive" in script.read_text(), "`ray stop` would end others' Rays"
 
 
 @pytest.mark.parametrize(
