@@ -1,13 +1,14 @@
 """What cool-down probes tell of a run's trials, and what a sweep that ranks by them would do.
 
-    python examples/probe.py RUN [MORE ...]
+    python examples/probe.py [--told] RUN [MORE ...]
 
 RUN is of a study with `probe.at`, in which nothing was stopped. Printed are, for each probed epoch,
 Spearman's rank correlation over the configurations with the robust accuracy at the end of the
 training: of the probe, of the hot accuracy at the same epoch, and of the hot accuracy after as
 many epochs as training and probe together have (equal cost); means over the seeds with a 95 %
 interval by Student's t. Then the recorded trials run again under stopping policies, each seed by
-itself, in many random orders; a policy pays for the probes that it uses, and for no others.
+itself, in many random orders; a policy pays for the probes that it uses, and for no others (left
+out with --told).
 """
 
 import sys
@@ -169,7 +170,7 @@ def sweeps(curves, spent):
     print()
 
 
-def main(folders):
+def main(folders, replayed=True):
     """Print both tables of each run."""
     for folder in folders:
         run = read_run(folder)
@@ -190,8 +191,9 @@ def main(folders):
         shown = {seed: len(group) for seed, group in by_seed(curves).items()}
         print(f"{folder}: configurations trained to their end, by seed: {shown} ({METRIC})\n")
         correlations(curves)
-        sweeps(curves, spent)
+        if replayed:
+            sweeps(curves, spent)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main([each for each in sys.argv[1:] if each != "--told"], "--told" not in sys.argv)

@@ -230,6 +230,16 @@ def test_the_results_of_the_documents_are_what_compare_prints(folder, page):
     assert not [line for line in missing if line.startswith("| ")]
 
 
+def test_a_run_says_whether_it_trained_what_was_planned():
+    command = [sys.executable, str(ROOT / "examples/shared_rows.py"), *["results/drops"] * 2]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "results/drops: planned 864 epochs asked, 312 to train (64 % shared)",
+        "results/drops: reported 864 epochs, 312 of them trained (64 % shared)",
+        "results/drops: 864 rows of 72 trials, 552 of them shared in results/drops: 0 differ",
+    ]
+
+
 def test_the_table_of_policies_names_what_each_table_would_choose():
     code = "import policy_table as t; t.main(['fresh:7'], ['pasha', 'asha'], [], [0.1], 1)"
     command = [sys.executable, "-c", code]
