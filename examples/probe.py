@@ -25,7 +25,7 @@ from rayat.replay.curves import METRIC, run_curves
 from rayat.replay.simulate import simulate
 from rayat.replay.sweeps import WORSE, draw
 
-SWEEPS, WORKERS = 40, 2
+SWEEPS, WORKERS = 20, 2
 
 
 def interval(values):

@@ -180,7 +180,7 @@ def test_the_quantised_mean_is_the_mean_on_average(name, world, group, request):
 @pytest.mark.parametrize("name", ["powersgd", "qsgd-feedback"])
 def test_a_resumed_trial_remembers_what_the_exchange_left_out(pair, name):
     for rank in (0, 1):
-        whole, cut = read(pair / f"resumed-{name}-{rank}.json")
+        whole, cut, _ = read(pair / f"resumed-{name}-{rank}.json")
         assert [row["epoch"] for row in cut] == [1, 2, 3, 4]
         for ours, theirs in zip(cut, whole, strict=True):
             assert drop_seconds(ours) == drop_seconds(theirs)
@@ -190,6 +190,24 @@ def test_a_resumed_trial_remembers_what_the_exchange_left_out(pair, name):
     assert all(torch.equal(cut[key], value) for key, value in one.items())
     files = {path.name for path in (pair / f"one-{name}" / "last").iterdir()}
     assert {"exchange-0.safetensors", "exchange-1.safetensors"} < files
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["powersgd", "qsgd-feedback"])
+def test_a_probe_leaves_the_workers_and_what_they_remember_as_they_were(pair, name):
+    both = [read(pair / f"resumed-{name}-{rank}.json") for rank in (0, 1)]
+    assert [row["probe_robust_acc"] is not None for row in both[0][2]] == [True, True, False, False]
+    for whole, _, probed in both:
+        for ours, theirs in zip(probed, whole, strict=True):
+            costs = ("eval_fwd_passes", "eval_bwd_passes", "passes_cum", "comm_bytes")
+            for key in drop_seconds(theirs).keys() - set(costs):
+                assert ours[key] == theirs[key], key
+            assert ours["comm_bytes"] == theirs["comm_bytes"] * (3 if ours["epoch"] < 3 else 1)
+    seen = [[row["probe_robust_acc"] for row in rows[2]] for rows in both]
+    assert seen[0] == seen[1]
+    for file in ("model.safetensors", "exchange-0.safetensors", "exchange-1.safetensors"):
+        one, other = (load_file(pair / f"{n}-{name}" / "last" / file) for n in ("one", "probed"))
+        assert all(torch.equal(other[key], value) for key, value in one.items())
 
 
 def drop_seconds(row):

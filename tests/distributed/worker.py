@@ -311,7 +311,7 @@ def trial(rank: int, world: int, folder: Path) -> None:
 
 
 def resumed(rank: int, world: int, folder: Path) -> None:
-    """Run trials whose exchange has a memory in one piece, and cut between two epochs."""
+    """Run trials whose exchange has a memory in one piece, cut between two epochs, and probed."""
     for name in ("powersgd", "qsgd-feedback"):
         changes = {"workers": world, "batch_size": 64, "exchange": EXCHANGES[name], "epochs": 4}
         config = TrialConfig.parse(CONFIG).replace(changes)
@@ -324,7 +324,10 @@ def resumed(rank: int, world: int, folder: Path) -> None:
             again = Context(rank, world, cut.folder, reported=1)
             run(config, again)
             rows = cut.rows + again.rows
-        (folder / f"resumed-{name}-{rank}.json").write_text(json.dumps([one.rows, rows]))
+        probed = Context(rank, world, folder / f"probed-{name}")
+        run(config.replace({"probe": {"at": [1, 2], "epochs": 2}}), probed)
+        found = [one.rows, rows, probed.rows]
+        (folder / f"resumed-{name}-{rank}.json").write_text(json.dumps(found))
 
 
 def teacher(rank: int, world: int, folder: Path) -> None:
