@@ -6,7 +6,8 @@ RUN is of a study with `probe.at`, in which nothing was stopped. Printed are, fo
 Spearman's rank correlation over the configurations with the robust accuracy at the end of the
 training: of the probe, of the hot accuracy at the same epoch, and of the hot accuracy after as
 many epochs as training and probe together have (equal cost); means over the seeds with a 95 %
-interval by Student's t. Then the recorded trials run again under stopping policies, each seed by
+interval by Student's t; once of all configurations and once of the half that ends best, among
+which one has to choose. Then the recorded trials run again under stopping policies, each seed by
 itself, in many random orders; a policy pays for the probes that it uses, and for no others (left
 out with --told).
 """
@@ -25,7 +26,7 @@ from rayat.replay.curves import METRIC, run_curves
 from rayat.replay.simulate import simulate
 from rayat.replay.sweeps import WORSE, draw
 
-SWEEPS, WORKERS = 20, 2
+SWEEPS, WORKERS = 10, 2
 
 
 def interval(values):
@@ -55,13 +56,18 @@ def by_seed(curves):
     return {s: [c for c in curves if c.view.config["seed"] == s] for s in seeds}
 
 
-def correlations(curves):
-    """Print what is known of the end after each probed epoch."""
+def best_half(curves):
+    """Return the better half of a seed's trials by their end."""
+    return sorted(curves, key=lambda curve: -curve.robust[-1])[: (len(curves) + 1) // 2]
+
+
+def correlations(curves, chosen=list):
+    """Print what is known of the end after each probed epoch; of each seed's `chosen` trials."""
     at, length = probes(curves)
     head("after epoch", "probe", "hot", f"hot {length} epochs later", "probe minus that")
     for epoch in at:
         found = []
-        for group in by_seed(curves).values():
+        for group in map(chosen, by_seed(curves).values()):
             end = [c.robust[-1] for c in group]
             told = [
                 [c.rows[epoch - 1][PROBED] for c in group],
@@ -191,6 +197,8 @@ def main(folders, replayed=True):
         shown = {seed: len(group) for seed, group in by_seed(curves).items()}
         print(f"{folder}: configurations trained to their end, by seed: {shown} ({METRIC})\n")
         correlations(curves)
+        print("of the half that ends best:\n")
+        correlations(curves, best_half)
         if replayed:
             sweeps(curves, spent)
 
