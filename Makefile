@@ -14,7 +14,7 @@ PARALLEL = $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadgroup --no-loadsco
 # ten seconds of a core to import torch and Ray, with it four.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install quickstart test tests fast torture policies lint docs lock clean
+.PHONY: help install quickstart test tests fast torture policies lint docs newcomer lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,6 +75,9 @@ lint: install  ## formatting, linting, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+newcomer:  ## README and the tour, word for word, in a clone with an empty home (half an hour)
+	$(PYTHON) tests/newcomer.py
 
 docs: install  ## the site, from docs/: build/docs/site/index.html; any warning is an error
 	$(BIN)/python docs/generate.py
