@@ -34,7 +34,7 @@ SMALL = {
     r"rayat (plan|run) study\.py": "--set data.name=digits --set data.train_size=128 --set epochs=1"
     " --set eval.size=32 --set eval.final_size=32"
     " --seeds 0 --arm lr.shape=constant --arm lr.shape=piecewise",
-    r"rayat (plan|run) tour\.py": "--set epochs=2 --set data.train_size=128 --set eval.final_size=64",
+    r"rayat (plan|run) tour\.py": "--set epochs=2 --set data.train_size=128",
 }
 """What is added to lines that would train for long."""
 KEPT = ("PATH", "LANG", "TMPDIR", "PIP_", "UV_", "SSL_", "RAY_TMPDIR", "PYTHON", "VENV")
