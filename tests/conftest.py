@@ -52,6 +52,8 @@ PATIENCE_S = 30
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """What Python starts once for a whole process."""
 RAY = ("ray::", "/ray/core/", "/ray/_private/", "/ray/dashboard/", "/ray/autoscaler/")
+BROWSER = ("/playwright/driver/",)
+"""One serves a whole file; that it is gone at the end is seen there."""
 GROUP, BEFORE = pytest.StashKey[str](), pytest.StashKey[set[int]]()
 WORKED, CPU = pytest.StashKey[float](), "cpu"
 NAMED = 25
@@ -164,7 +166,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     new = children() - item.stash[BEFORE]
     if new:
         ray = "ray" in sys.modules and sys.modules["ray"].is_initialized()
-        left = end(new, (*HELPERS, *RAY) if ray else HELPERS)
+        left = end(new, (*HELPERS, *BROWSER, *(RAY if ray else ())))
         assert not left, f"the test left processes behind: {left}"
 
 

@@ -22,7 +22,7 @@ def test_a_study_runs_from_the_built_wheel_in_another_folder(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = {Path(name) for name in archive.namelist()}
-        templates = [p.relative_to(ROOT) for p in ROOT.glob("rayat/compare/templates/*")]
+        templates = [p.relative_to(ROOT) for p in ROOT.glob("rayat/report/templates/*")]
         assert templates and set(templates) <= held
         papers = [
             Path("rayat") / p.relative_to(ROOT) for p in ROOT.glob("search_spaces/papers/*.py")

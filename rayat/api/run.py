@@ -14,7 +14,6 @@ import pandas as pd
 from rayat.api.given import Positive, checked
 from rayat.compare.best import Best, best
 from rayat.compare.front import Front, front
-from rayat.compare.report import write_report
 from rayat.compare.select import best_trial
 from rayat.compare.table import Comparison, compare
 from rayat.config import TrialConfig
@@ -25,6 +24,7 @@ from rayat.ledger.reader import read_run
 from rayat.own.parts import adopt
 from rayat.replay.verify import Verification
 from rayat.replay.whatif import SHIPPED, WhatIf, what_if
+from rayat.report.write import write_report
 from rayat.runs.record import Summary
 
 if TYPE_CHECKING:

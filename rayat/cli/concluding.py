@@ -22,9 +22,9 @@ INTERRUPTED = 130
 
 def verdict(folder: Path, json: bool) -> None:
     """Print the comparison and write the report; to standard error if JSON goes to the other."""
-    from rayat.compare.report import write_report
     from rayat.compare.table import compare
     from rayat.ledger.reader import read_run
+    from rayat.report.write import write_report
 
     result = read_run(folder)
     typer.echo(compare(result).render(), err=json)

@@ -218,8 +218,8 @@ def report(
     ] = None,
 ) -> None:
     """Write a report on a run as one self-contained HTML file."""
-    from rayat.compare.report import write_report
     from rayat.ledger.reader import read_run
+    from rayat.report.write import write_report
 
     path = (out or run / "report.html").absolute()
     write_report(read_run(run), path)

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from rayat.compare.front import Front
-from rayat.compare.plots import BASELINE, INK, PALETTE, STYLE
+from rayat.compare.marks import BASELINE, PALETTE
+from rayat.compare.plots import INK, STYLE
 from rayat.compare.text import count
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from rayat.compare.comparison import ArmRow
+from rayat.compare.marks import BASELINE, look, looks
 from rayat.compare.render import where
 from rayat.compare.speedup import AXES, counts_passes
 from rayat.compare.table import Comparison
@@ -23,12 +24,6 @@ from rayat.compare.text import count, printable, seconds, short_arms
 from rayat.errors import RayatError, nearest
 from rayat.ledger.reader import Run
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#A6761D")
-"""Okabe and Ito's colour-blind-safe colours (without black and yellow) and two that join them."""
-LINES = ("-", "--", ":", "-.")
-"""After the last colour the palette begins again with the next line style."""
-BASELINE = "#7A7F87"
-"""The baseline is neutral: what all others are seen against, on light and on dark paper."""
 INK, FAINT, RATE = "#3A3F47", "#C9CDD3", "#9AA0A8"
 STYLE = {
     "font.family": "sans-serif",
@@ -65,8 +60,6 @@ COLUMNS = 4
 PNG_DPI = 160
 FORMATS = ("svg", "png")
 
-Style = tuple[str, str]
-
 
 def draw_curves(run: Run, comparison: Comparison) -> Figure:
     """Draw robust accuracy per epoch, one panel an arm, over the baseline's and the rate's shadow.
@@ -75,13 +68,13 @@ def draw_curves(run: Run, comparison: Comparison) -> Figure:
     seeds are thin lines.
     """
     greys = {
-        arm: _common(_table(run, row, comparison.metric)).mean(axis=1)
+        arm: common_epochs(table_of(run, row, comparison.metric)).mean(axis=1)
         for row in comparison.rows
         if (arm := row.arm) in {other.baseline for other in comparison.rows if not other.differs}
     }
 
     def panel(axes: Axes, row: ArmRow) -> None:
-        rates = _table(run, row, "lr").mean(axis=1)
+        rates = table_of(run, row, "lr").mean(axis=1)
         shadow = axes.twinx()
         shadow.fill_between(rates.index, rates, color=RATE, alpha=0.16, linewidth=0)
         shadow.set_ylim(0, _top(rates))
@@ -89,9 +82,9 @@ def draw_curves(run: Run, comparison: Comparison) -> Figure:
         axes.set_zorder(shadow.get_zorder() + 1)
         if not row.is_baseline and not row.differs:
             axes.plot(greys[row.baseline], color=BASELINE, linewidth=1)
-        color, _ = looks(comparison)[row.arm]
-        values = _table(run, row, comparison.metric)
-        common = _common(values)
+        color = looks(comparison)[row.arm].color
+        values = table_of(run, row, comparison.metric)
+        common = common_epochs(values)
         axes.plot(
             values.index, values.interpolate(limit_area="inside"), color=color, lw=0.5, alpha=0.5
         )
@@ -104,7 +97,7 @@ def draw_curves(run: Run, comparison: Comparison) -> Figure:
 
     _, names = short_arms([row.arm for row in comparison.rows])
     panels = [(names[row.arm], row) for row in shown(comparison)]
-    return _multiples(panels, panel, "epoch", _label(comparison.metric), share=True)
+    return _multiples(panels, panel, "epoch", label_of(comparison.metric), share=True)
 
 
 def draw_cost(run: Run, comparison: Comparison) -> Figure:
@@ -119,14 +112,14 @@ def draw_cost(run: Run, comparison: Comparison) -> Figure:
         figure, panels, heading, names = _panels(comparison)
         for axes, rows in panels:
             for row in rows:
-                color, line = looks(comparison)[row.arm]
-                values = _common(_table(run, row, comparison.metric)).mean(axis=1)
-                spent = _table(run, row, AXES[axis]).mean(axis=1).reindex(values.index)
+                color, line, symbol = looks(comparison)[row.arm]
+                values = common_epochs(table_of(run, row, comparison.metric)).mean(axis=1)
+                spent = table_of(run, row, AXES[axis]).mean(axis=1).reindex(values.index)
                 axes.plot(spent, values, color=color, ls=line, linewidth=1.6, label=names[row.arm])
                 paid = row.costs[axis]
                 if paid is not None and row.target is not None:
                     axes.plot(
-                        paid.mean, row.target, "o", color=color, markersize=6, mew=0, zorder=3
+                        paid.mean, row.target, symbol, color=color, markersize=6, mew=0, zorder=3
                     )
             target = rows[0].target
             if target is not None:
@@ -141,7 +134,7 @@ def draw_cost(run: Run, comparison: Comparison) -> Figure:
                 )
             axes.set_xlim(left=0)
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: unit(value)))
-            axes.set_ylabel(_label(comparison.metric))
+            axes.set_ylabel(label_of(comparison.metric))
             _legend(figure, axes, heading)
         panels[-1][0].set_xlabel(
             "forward and backward passes of single images, attack and validation included"
@@ -156,8 +149,8 @@ def draw_rates(run: Run, comparison: Comparison) -> Figure:
     _, names = short_arms([row.arm for row in comparison.rows])
 
     def panel(axes: Axes, row: ArmRow) -> None:
-        color, _ = looks(comparison)[row.arm]
-        rates = _table(run, row, "lr")
+        color = looks(comparison)[row.arm].color
+        rates = table_of(run, row, "lr")
         axes.plot(rates.index, rates, color=color, linewidth=1.3)
         axes.set_ylim(0, _top(rates))
 
@@ -180,7 +173,7 @@ def draw_shapes(shapes: Sequence[tuple[str, Sequence[float]]]) -> Figure:
 
     def panel(axes: Axes, numbered: tuple[int, Sequence[float]]) -> None:
         number, rates = numbered
-        color, _ = _look(number)
+        color = look(number).color
         epochs = np.arange(1, len(rates) + 1)
         axes.fill_between(epochs, rates, color=color, alpha=0.12, linewidth=0)
         axes.plot(epochs, rates, color=color, linewidth=1.6)
@@ -201,14 +194,14 @@ def draw_pareto(comparison: Comparison) -> Figure:
                 clean, robust = row.clean["best"], row.robust["best"]
                 if clean is None or robust is None:
                     continue
-                color, _ = looks(comparison)[row.arm]
+                color, _, symbol = looks(comparison)[row.arm]
                 axes.errorbar(
                     clean.mean,
                     robust.mean,
                     xerr=clean.sd or 0,
                     yerr=robust.sd or 0,
                     color=color,
-                    marker="s" if row.is_baseline else "o",
+                    marker=symbol,
                     markersize=7,
                     mew=0,
                     elinewidth=0.8,
@@ -243,16 +236,6 @@ def shown(comparison: Comparison) -> tuple[ArmRow, ...]:
     return comparison.rows[:MOST]
 
 
-def looks(comparison: Comparison) -> Mapping[str, Style]:
-    """Return colour and line style by arm, the same in every picture of a comparison."""
-    others = sorted(row.arm for row in comparison.rows if not row.is_baseline)
-    found = {arm: _look(number) for number, arm in enumerate(others)}
-    return {
-        **found,
-        **{row.arm: (BASELINE, "-") for row in comparison.rows if row.is_baseline},
-    }
-
-
 def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure as `.svg` or `.png`, by the file's name, on white.
 
@@ -283,17 +266,13 @@ def picture(figure: Figure, kind: str, **options: Any) -> bytes:
     return sink.getvalue()
 
 
-def _look(number: int) -> Style:
-    return PALETTE[number % len(PALETTE)], LINES[number // len(PALETTE) % len(LINES)]
-
-
-def _table(run: Run, row: ArmRow, column: str) -> pd.DataFrame:
+def table_of(run: Run, row: ArmRow, column: str) -> pd.DataFrame:
     """Return a column of the epochs, epochs down and the arm's seeds across."""
     chosen = run.epochs[run.epochs["trial_id"].isin(list(row.trial_ids.values()))]
     return chosen.pivot(index="epoch", columns="trial_id", values=column).astype(float)
 
 
-def _common(values: pd.DataFrame) -> pd.DataFrame:
+def common_epochs(values: pd.DataFrame) -> pd.DataFrame:
     """Return the epochs that every seed measured: a mean of survivors would jump."""
     return values.dropna()
 
@@ -303,7 +282,8 @@ def _top(values: Any) -> float:
     return highest * 1.08 if highest > 0 and math.isfinite(highest) else 1.0
 
 
-def _label(metric: str) -> str:
+def label_of(metric: str) -> str:
+    """Return what an axis calls a metric."""
     names = {"val_robust_acc": "robust accuracy (validation)"}
     return names.get(metric, printable(metric))
 

@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from rayat.compare.plots import STYLE, looks, shown
+from rayat.compare.marks import looks
+from rayat.compare.plots import STYLE, shown
 from rayat.compare.table import Comparison
 from rayat.compare.text import printable, short_arms
 from rayat.ledger.reader import Run
@@ -77,7 +78,7 @@ def draw_radii(comparison: Comparison, found: list[Robustness]) -> Figure:
             for each in found:
                 if each.title != title:
                     continue
-                color, line = looks(comparison)[each.arm]
+                color, line, symbol = looks(comparison)[each.arm]
                 table = each.accuracies
                 if len(table.columns) > 1:
                     low, top = table.min(axis=1), table.max(axis=1)
@@ -86,7 +87,7 @@ def draw_radii(comparison: Comparison, found: list[Robustness]) -> Figure:
                     table.mean(axis=1),
                     color=color,
                     ls=line,
-                    marker="o",
+                    marker=symbol,
                     markersize=3.5,
                     linewidth=1.6,
                     label=names[each.arm],

@@ -15,7 +15,6 @@ from ray import tune
 from ray._private.state import actors
 
 from rayat.api.sweep import resume, run
-from rayat.compare.report import write_report
 from rayat.errors import DataError, LedgerError, PlacementError
 from rayat.evaluation.request import Request
 from rayat.evaluation.run import evaluate_run
@@ -28,6 +27,7 @@ from rayat.orchestration.execute import Options
 from rayat.registry import SUITES
 from rayat.replay.curves import read_curves
 from rayat.replay.verify import verify
+from rayat.report.write import write_report
 from rayat.runs.driver import Observer
 from rayat.runs.record import Summary
 from rayat.study import Study

@@ -11,10 +11,10 @@ import pytest
 from rayat.compare.best import best
 from rayat.compare.confirmed import as_found, chosen, configuration, level, recommended
 from rayat.compare.ranking import ranked
-from rayat.compare.report import report
 from rayat.compare.table import compare
 from rayat.compare.verdict import HEADLINE
 from rayat.ledger.state import PASSES
+from rayat.report.write import report
 
 TARGET = 0.5
 

@@ -6,8 +6,8 @@ import pytest
 
 from rayat.compare.beside import beside
 from rayat.compare.best import best
-from rayat.compare.report import report
 from rayat.compare.table import compare
+from rayat.report.write import report
 
 FAST, SLOW = "lr.shape=cyclic", "lr.shape=constant"
 

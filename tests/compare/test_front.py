@@ -10,8 +10,8 @@ import pytest
 from rayat.api.run import Run
 from rayat.compare.front import front, pareto, searched
 from rayat.compare.fronttable import axes_cells, cells
-from rayat.compare.report import write_report
 from rayat.errors import LedgerError
+from rayat.report.write import write_report
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from rayat.compare.report import report
 from rayat.compare.select import best_trial, choose
 from rayat.compare.table import compare
 from rayat.errors import StudyError
 from rayat.ledger.reader import read_run
+from rayat.report.write import report
 
 ROOT = Path(__file__).parents[2]
 LATE, EARLY = [0.1] * 7 + [0.6], [0.1] * 3 + [0.6]

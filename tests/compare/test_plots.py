@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rayat.compare import plots
+from rayat.compare import marks, plots
 from rayat.compare.table import compare
 from rayat.errors import RayatError
 
@@ -40,17 +40,17 @@ def test_a_run_that_has_just_begun_can_be_drawn(builder, name):
 
 
 def test_an_arm_keeps_its_colour_whatever_it_is_compared_with(busy):
-    looks = plots.looks(compare(busy))
+    looks = marks.looks(compare(busy))
     assert len(set(looks.values())) == 7
-    assert looks["lr.shape=constant"][0] == plots.BASELINE
-    assert looks == plots.looks(compare(busy, target=0.3))
+    assert looks["lr.shape=constant"][0] == marks.BASELINE
+    assert looks == marks.looks(compare(busy, target=0.3))
 
 
 def test_more_arms_than_colours_differ_by_their_lines(builder):
     for number in range(20):
         builder.trial(f"lr.peak={number}", 0, [0.6])
     comparison = compare(builder.build(baseline=None))
-    assert len(set(plots.looks(comparison).values())) == 20
+    assert len(set(marks.looks(comparison).values())) == 20
 
 
 def test_shapes_are_drawn_side_by_side(tmp_path):

@@ -6,8 +6,8 @@ import pytest
 
 from rayat.compare.plots import picture
 from rayat.compare.radii import draw_radii, robustness
-from rayat.compare.report import report
 from rayat.compare.table import compare
+from rayat.report.write import report
 
 
 def measure(builder, trial_id, robust, suite="pgd-20", n=100, clean=0.9, checkpoint="best"):

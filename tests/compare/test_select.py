@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from rayat.arms import split_arm
-from rayat.compare.report import report
 from rayat.compare.select import arms, best_trial, choose, match_arm
 from rayat.compare.table import compare
 from rayat.compare.text import short_arms
 from rayat.errors import StudyError
+from rayat.report.write import report
 
 
 @pytest.fixture

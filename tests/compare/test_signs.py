@@ -8,8 +8,8 @@ from html import escape
 import pytest
 
 from rayat.compare.render import markdown
-from rayat.compare.report import report
 from rayat.compare.table import compare
+from rayat.report.write import report
 
 SIGNS = {
     "not_finite": {"images": 7.0, "robust at least": 0.4, "robust at most": 0.5},

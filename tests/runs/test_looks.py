@@ -11,11 +11,11 @@ from rayat.api.extending import _until
 from rayat.compare.beside import beside
 from rayat.compare.best import best
 from rayat.compare.intervals import LOOKS, UNTIL
-from rayat.compare.report import write_report
 from rayat.compare.table import compare
 from rayat.errors import StudyError
 from rayat.ledger.reader import read_run
 from rayat.ledger.writer import Ledger
+from rayat.report.write import write_report
 from rayat.runs.driver import Driver
 from rayat.runs.extending import growth, lacking, missing
 from rayat.runs.looks import (

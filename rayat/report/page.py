@@ -6,8 +6,10 @@ import base64
 import io
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,7 +22,7 @@ from rayat.compare.plots import FAINT, INK, picture
 from rayat.compare.text import printable
 
 MAX_SVG_BYTES = 200_000
-"""A larger drawing is sent as a picture of points, so that the page stays below 2 MB."""
+"""A larger drawing is sent as a picture of points, so that the page stays below 3 MB."""
 POINTS_DPI = 90
 POINTS_COLORS = 64
 
@@ -33,12 +35,16 @@ class Drawing:
         heading, caption: plain text above and below it.
         svg: the drawing as lines; None where they would be too many bytes.
         png: the same as points, in base64, where there is no `svg`.
+        charts: the keys of the interactive charts that replace it where scripts run.
+        broad: whether they need more than a telephone is wide, and are moved sideways there.
     """
 
     heading: str
     caption: str
-    svg: Markup | None
+    svg: Markup | None = None
     png: str = ""
+    charts: tuple[str, ...] = ()
+    broad: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Span:
 
 
 def page(template: str, **values: Any) -> str:
-    """Return a template of `rayat/compare/templates` with its values, each escaped.
+    """Return a template of `rayat/report/templates` with its values, each escaped.
 
     Raises:
         jinja2.UndefinedError: the template names a value that was not given.
@@ -63,7 +69,7 @@ def page(template: str, **values: Any) -> str:
 @cache
 def _templates() -> Environment:
     return Environment(
-        loader=PackageLoader("rayat.compare"),
+        loader=PackageLoader("rayat.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -77,12 +83,18 @@ def _visible(value: Any) -> Any:
     return value if isinstance(value, Markup) else printable(value)
 
 
-def drawing(figure: Figure, heading: str, caption: str) -> Drawing:
+def script(name: str) -> str:
+    """Return a script of `rayat/report/templates` as it is."""
+    return files("rayat.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def drawing(figure: Figure, heading: str, caption: str, charts: Sequence[str] = ()) -> Drawing:
     """Return a figure as inline SVG in the page's own colours, or as points if it is large."""
     svg = picture(figure, "svg").decode()
     if len(svg) <= MAX_SVG_BYTES:
-        return Drawing(heading, caption, _inline(svg, caption))
-    return Drawing(heading, caption, None, base64.b64encode(_points(figure)).decode())
+        return Drawing(heading, caption, _inline(svg, caption), charts=tuple(charts))
+    points = base64.b64encode(_points(figure)).decode()
+    return Drawing(heading, caption, None, points, tuple(charts))
 
 
 def span(estimate: Estimate | None, low: float, high: float) -> Span | None:

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from rayat.compare import plots, radii
 from rayat.compare.accuracy import CHECKPOINTS
 from rayat.compare.again import all_again
+from rayat.compare.answer import METRICS
 from rayat.compare.confirmed import table
-from rayat.compare.front import front, searched
-from rayat.compare.frontplot import draw_front
-from rayat.compare.fronttable import AXES_HEADER, AXES_NOTE, HEADER, axes_cells, cells
+from rayat.compare.marks import looks
 from rayat.compare.measured import shown
-from rayat.compare.page import Drawing, drawing, page, span
 from rayat.compare.render import mean, mean_sd, reached, setting_lines, speed, statuses
 from rayat.compare.speedup import CUT
 from rayat.compare.table import Comparison, compare
@@ -33,17 +31,24 @@ from rayat.compare.text import (
     short_arms,
 )
 from rayat.compare.verdict import SOONER, robust_interval
-from rayat.errors import LedgerError, RayatError
+from rayat.errors import RayatError
 from rayat.ledger.files import located
 from rayat.ledger.reader import Run
 from rayat.ledger.status import Status
+from rayat.measurement import Values
+from rayat.report.data import as_json
+from rayat.report.figures import Figures
+from rayat.report.files import embedded
+from rayat.report.library import allowed, library
+from rayat.report.page import page, script, span
 
+MAX_BYTES = 2_950_000
+"""Of the file: tables that would make it larger are not within."""
+FILES = "<!-- files -->"
 MOST_ROWS = 500
 """Of the lists of trials; the rest is in the run's tables."""
 MOST_LETTERS = 400
 """Of one reason: a traceback belongs in the log."""
-MOST_BEST = 10
-"""Configurations of a search that are listed."""
 MOST_JSON = 60_000
 """Letters of one settings block."""
 TONES = {
@@ -60,7 +65,7 @@ TONES = {
 def write_report(
     run: Run, path: str | Path, baseline: str | None = None, target: float | None = None
 ) -> Path:
-    """Write a run's report as one self-contained HTML file below 2 MB and return its path.
+    """Write a run's report as one self-contained HTML file below 3 MB and return its path.
 
     Args:
         baseline, target: as for `compare`.
@@ -84,8 +89,14 @@ def write_report(
 def report(run: Run, comparison: Comparison) -> str:
     """Return the report's HTML."""
     info, study = run.info, run.info["study"]
-    return page(
+    figures = Figures(run, comparison)
+    code = library(), script("report.js")
+    text = page(
         "report.html",
+        policy=allowed(*code),
+        scripts=[Markup(text) for text in code],
+        rows=Markup(as_json(figures.block())),
+        files=Markup(FILES),
         study={
             "name": comparison.study,
             "run": run.folder.name,
@@ -100,8 +111,8 @@ def report(run: Run, comparison: Comparison) -> str:
         arms=_arms(comparison),
         sentences=[row.sentence for row in comparison.rows if row.sentence],
         notes=comparison.notes,
-        drawings=_drawings(run, comparison),
-        search=_search(run, comparison),
+        drawings=figures.drawings,
+        search=figures.search,
         early_ends=_early_ends(run),
         metric=comparison.metric,
         trials=_trials(run),
@@ -111,13 +122,17 @@ def report(run: Run, comparison: Comparison) -> str:
         interval=comparison.to_json()["interval"],
         level=percent(comparison.level),
         confirmed=table(comparison.confirmed) if comparison.confirmed else [],
+        decisions=_decisions(run),
     )
+    files, said = embedded(run.folder, MAX_BYTES - len(text.encode()))
+    return text.replace(FILES, page("files.html", files=files, said=said))
 
 
 def _facts(run: Run, comparison: Comparison) -> list[dict[str, Any]]:
     """Return what was compared; `warn` where a fact weakens the verdict."""
     base = next(row for row in comparison.rows if row.is_baseline)
-    target = f"{comparison.metric} ≥ {fraction(comparison.target)}"
+    name = METRICS.get(comparison.metric, comparison.metric)
+    target = f"{name} ≥ {fraction(comparison.target)}"
     spent = run.trials[["seconds"]].sum().item()
     published = comparison.protocol == "as-published"
     trials = f"{len(run.trials)} in {plural(len(comparison.rows), 'arm')}"
@@ -129,10 +144,21 @@ def _facts(run: Run, comparison: Comparison) -> list[dict[str, Any]]:
         ("target", target, comparison.target_origin, not comparison.target_fixed),
         ("baseline", comparison.baseline, comparison.baseline_origin, False),
         ("accuracies", comparison.accuracy_source, *_checkpoint(comparison)),
+        ("attacks", *_attacks(run, base.measured), False),
         ("trials", trials, work, False),
         ("protocol", comparison.protocol, decided, published),
     ]
     return [dict(zip(("name", "value", "origin", "warn"), fact, strict=True)) for fact in facts]
+
+
+def _attacks(run: Run, measured: Values) -> tuple[str, str]:
+    """Return which attack every epoch was validated by, and which the final test used."""
+    steps, eps = measured.get("PGD steps"), measured.get("eps")
+    radius = f" at eps {shown(eps)}" if eps is not None else ""
+    name = "not recorded" if steps is None else f"PGD-{shown(steps)}{radius}"
+    suites = sorted(set(run.evals.loc[run.evals["split"] == "test", "suite"]))
+    final = f"final test: {' and '.join(suites)}" if suites else "no final test"
+    return name, f"on validation after every epoch; {final}"
 
 
 def _checkpoint(comparison: Comparison) -> tuple[str, bool]:
@@ -145,7 +171,7 @@ def _checkpoint(comparison: Comparison) -> tuple[str, bool]:
 def _arms(comparison: Comparison) -> list[dict[str, Any]]:
     """Return each arm's texts: those of the table of costs and those of the table of accuracies."""
     _, names = short_arms([row.arm for row in comparison.rows])
-    looks = plots.looks(comparison)
+    marks = looks(comparison)
     ends = [
         end
         for row in comparison.rows
@@ -156,7 +182,7 @@ def _arms(comparison: Comparison) -> list[dict[str, Any]]:
     return [
         {
             "name": names[row.arm],
-            "color": looks[row.arm][0],
+            "color": marks[row.arm].color,
             "tuned": ", ".join(f"{key}={shown(value)}" for key, value in row.tuned.items()),
             "is_baseline": row.is_baseline,
             "verdict": row.verdict,
@@ -181,75 +207,30 @@ def _arms(comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
-def _drawings(run: Run, comparison: Comparison) -> list[Drawing]:
-    less = len(comparison.rows) - len(plots.shown(comparison))
-    more = f" {plural(less, 'arm')} further down the table not drawn." if less else ""
-    drawings = [
-        drawing(
-            plots.draw_cost(run, comparison),
-            "Robust accuracy over cost",
-            "Mean over seeds, as far as every seed reported. A dot is the mean cost at which the "
-            f"target was first reached, where every seed reached it.{more}",
-        ),
-        drawing(
-            plots.draw_curves(run, comparison),
-            "Robust accuracy over epochs",
-            "Mean and range over seeds; thin lines are single seeds, the grey line is the "
-            "baseline, the dotted line the target, the shaded area the learning rate over the "
-            f"training.{more}",
-        ),
-        drawing(
-            plots.draw_rates(run, comparison),
-            "Learning rates used",
-            f"At each epoch's end, one line per seed.{more}",
-        ),
-    ]
-    if any(row.robust["best"] for row in comparison.rows):
-        drawings.append(
-            drawing(
-                plots.draw_pareto(comparison),
-                "Clean against robust accuracy",
-                f"Best checkpoints, mean and sd over seeds; further up and right is better.{more}",
-            )
-        )
-    curves = radii.robustness(run, comparison)
-    if curves:
-        drawings.append(
-            drawing(
-                radii.draw_radii(comparison, curves),
-                "Robust accuracy over the radius",
-                "Best checkpoints on the test set, at every radius that one suite measured in all "
-                "seeds of an arm; mean and range over seeds, at radius 0 the clean accuracy on the "
-                "same images. A curve that levels off above 0 is a sign of masked gradients."
-                f"{more}",
-            )
-        )
-    return drawings
+def _decisions(run: Run) -> dict[str, Any]:
+    """Return what the policy decided, each with the numbers that it rests on."""
+    arms = run.trials.set_index("trial_id")["arm"].to_dict()
+    rows = []
+    for made in run.decisions.sort_values("position").head(MOST_ROWS).itertuples():
+        evidence = str(made.evidence_json or "{}")
+        try:
+            held = {key: _figure(value) for key, value in json.loads(evidence).items()}
+            told = ", ".join(f"{key} {value}" for key, value in held.items())
+        except (ValueError, AttributeError):
+            told = evidence
+        facts = (made.trial_id, arms.get(made.trial_id, NONE), made.epoch, made.action, made.rule)
+        rows.append((*facts, _brief(str(made.sentence or NONE)), _brief(told or NONE)))
+    n = len(run.decisions)
+    return {"rows": rows, "count": plural(n, "decision"), "caption": _rest(n, "decisions")}
 
 
-def _search(run: Run, comparison: Comparison) -> dict[str, Any] | None:
-    """Return a search by its configurations: their picture, the front, the best, the axes."""
-    if not searched(run):
-        return None
-    try:
-        found = front(run, comparison.baseline, comparison.target)
-    except LedgerError:  # the baseline has no value yet
-        return None
-    return {
-        "drawing": drawing(
-            draw_front(found),
-            "All configurations of the search",
-            "Each at the passes until its best value, means over seeds; the line is the front that "
-            "none beats in both, by place; hollow ones were stopped early.",
-        ),
-        "warning": found.warning,
-        "header": HEADER,
-        "front": cells(found.front),
-        "best": cells(found.points[:MOST_BEST]),
-        "axes": axes_cells(found.axes),
-        "axes_header": AXES_HEADER,
-        "axes_note": AXES_NOTE,
-    }
+def _figure(value: Any) -> str:
+    """Return a number of evidence with three significant digits, what else there is as JSON."""
+    return f"{value:.3g}" if isinstance(value, float) else json.dumps(value)
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS] + " ..."
 
 
 def _early_ends(run: Run) -> dict[str, Any]:
@@ -259,9 +240,7 @@ def _early_ends(run: Run) -> dict[str, Any]:
     ended = run.trials[run.trials["status"].isin(early)]
     rows = []
     for trial in _records(ended):
-        reason = str(last.get(trial["trial_id"]) or trial["stop_reason"] or NONE)
-        if len(reason) > MOST_LETTERS:
-            reason = reason[:MOST_LETTERS] + " ..."
+        reason = _brief(str(last.get(trial["trial_id"]) or trial["stop_reason"] or NONE))
         facts = (trial["trial_id"], trial["arm"], trial["seed"], trial["status"])
         rows.append((*facts, trial["epochs_run"], reason))
     return {"rows": rows, "caption": _rest(len(ended))}
@@ -300,8 +279,8 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return records
 
 
-def _rest(n: int) -> str:
-    return f"The first {MOST_ROWS} of {n}; trials.parquet has all." if n > MOST_ROWS else ""
+def _rest(n: int, table: str = "trials") -> str:
+    return f"The first {MOST_ROWS} of {n}; {table}.parquet has all." if n > MOST_ROWS else ""
 
 
 def _json(value: Any) -> list[str]:
