@@ -33,9 +33,10 @@ class Look(NamedTuple):
 
 def look(number: int) -> Look:
     """Return the look of the arm of that number, from 0."""
+    turn = number // len(PALETTE) + number // (len(PALETTE) * len(SYMBOLS))
     return Look(
         PALETTE[number % len(PALETTE)],
-        LINES[number // len(PALETTE) % len(LINES)],
+        LINES[turn % len(LINES)],
         SYMBOLS[number % len(SYMBOLS)],
     )
 

@@ -8,7 +8,8 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from rayat.compare.plots import BASELINE, PALETTE, STYLE
+from rayat.compare.marks import BASELINE, PALETTE
+from rayat.compare.plots import STYLE
 from rayat.compare.text import printable
 from rayat.replay.sweeps import Result
 

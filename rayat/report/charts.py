@@ -98,7 +98,7 @@ def over(
     """
     look = marks(arms)
     keep = [{"filter": ON}, {"filter": {"field": "group", "equal": group}}]
-    where = {"x": axis(x, x_title, ".3~s" if x == "spent" else "d", zero=x == "spent")}
+    where: Spec = {"x": axis(x, x_title, ".3~s" if x == "spent" else "d", zero=x == "spent")}
     where["x"]["axis"]["tickMinStep"] = 1
     told = [
         {"field": "arm", "title": "arm"},
@@ -109,9 +109,9 @@ def over(
         number("high", "highest seed"),
         number("lr", "learning rate", ".3~g"),
     ]
-    base = {"data": {"name": "curves"}, "transform": keep}
+    base: Spec = {"data": {"name": "curves"}, "transform": keep}
     y = axis("mean", y_title, ".2f")
-    lines = [
+    lines: list[Spec] = [
         {
             **base,
             "mark": {"type": "area"},
@@ -184,7 +184,7 @@ def over(
     if not rate:
         return chart(lines, title=group)
     base_arm = next((a["name"] for a in arms if a["group"] == group and a["baseline"]), "")
-    under = {
+    under: Spec = {
         "data": {"name": "curves"},
         "transform": [{"filter": f"datum.arm === (lit || {json.dumps(base_arm)})"}, *keep[1:]],
         "mark": {"type": "area", "color": "currentColor", "opacity": 0.1},
@@ -200,13 +200,13 @@ def over(
 def pareto(arms: list[dict[str, Any]], group: str, source: str) -> Spec:
     """Return clean against robust accuracy with a sd on both sides."""
     look = marks(arms)
-    base = {
+    base: Spec = {
         "data": {"name": "quality"},
         "transform": [{"filter": ON}, {"filter": {"field": "group", "equal": group}}],
     }
     clean, robust = f"clean accuracy ({source})", f"robust accuracy ({source})"
     x, y = axis("clean", clean, ".2f"), axis("robust", robust, ".2f")
-    bars = [
+    bars: list[Spec] = [
         {
             **base,
             "mark": "rule",

@@ -104,7 +104,7 @@ def _ends(run: Run, row: ArmRow, metric: str, spent: str, head: dict[str, Any]) 
         told = run.epochs[run.epochs["trial_id"] == trial.trial_id].dropna(subset=[metric])
         if told.empty:
             continue
-        last = told.loc[told["epoch"].idxmax()]
+        last = told.sort_values("epoch").iloc[-1]
         rows.append(
             {
                 **head,

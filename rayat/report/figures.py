@@ -73,8 +73,8 @@ class Figures:
                 plots.draw_cost(run, comparison),
                 "Robust accuracy over cost",
                 "Mean and range over seeds, as far as every seed reported. A large mark is the "
-                "mean cost at which the target (dotted) was first reached, where every seed reached "
-                f"it; × is where a trial was stopped, collapsed, diverged or failed.{more}",
+                "mean cost at which the target (dotted) was first reached, where every seed "
+                f"reached it; × is where a trial was stopped, collapsed, diverged or failed.{more}",
                 self._chart(
                     "cost",
                     [
