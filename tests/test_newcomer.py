@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,14 @@ def test_the_pages_have_their_parts():
         assert module.ACTIVATE in text
         saved = [name for before, _, _ in blocks for name in module.NAMED.findall(before)]
         assert saved, f"{page} names the file that its study is saved as"
+
+
+@pytest.mark.long
+@pytest.mark.own_ray
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no repository to clone")
+def test_readme_and_the_tour_hold_what_they_say():
+    command = [sys.executable, str(SCRIPT), "--small"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert "steps of README.md" in done.stdout and "steps of docs/tour.md" in done.stdout
