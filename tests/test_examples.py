@@ -195,6 +195,7 @@ def test_every_shipped_study_expands(path):
         ("collapse_rules.py", ["unstable"], "collapse.md"),
         ("collapse_rules.py", ["policies/none-5"], "collapse.md"),
         ("joint_table.py", ["joint"], "joint.md"),
+        ("probe.py", ["probe", "--told"], "probe.md"),
         ("suites_table.py", ["methods", "pgd-50", "autoattack", "0"], "methods-study.md"),
     ],
 )
