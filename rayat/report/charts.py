@@ -110,14 +110,14 @@ def over(
         number("lr", "learning rate", ".3~g"),
     ]
     base: Spec = {"data": {"name": "curves"}, "transform": keep}
-    y = axis("mean", y_title, ".2f")
+    y = axis("mean", y_title, ".3~f")
     lines: list[Spec] = [
         {
             **base,
             "mark": {"type": "area"},
             "encoding": {
                 **where,
-                "y": axis("low", y_title, ".2f"),
+                "y": axis("low", y_title, ".3~f"),
                 "y2": {"field": "high"},
                 "color": look["color"],
                 "opacity": FAINT,
@@ -142,7 +142,7 @@ def over(
             "mark": {"type": "text", "text": "×", "fontSize": 22, "fontWeight": "bold"},
             "encoding": {
                 **where,
-                "y": axis("value", y_title, ".2f"),
+                "y": axis("value", y_title, ".3~f"),
                 "color": look["color"],
                 "opacity": LIT,
                 "tooltip": [
@@ -158,7 +158,7 @@ def over(
             "data": {"name": "targets"},
             "transform": keep[1:],
             "mark": TARGET,
-            "encoding": {"y": axis("value", y_title, ".2f"),
+            "encoding": {"y": axis("value", y_title, ".3~f"),
                          "tooltip": [number("value", "target")]},
         },
     ]  # fmt: skip
@@ -170,7 +170,7 @@ def over(
                 "mark": {"type": "point", "filled": True, "size": 130, "stroke": "currentColor"},
                 "encoding": {
                     **where,
-                    "y": axis("value", y_title, ".2f"),
+                    "y": axis("value", y_title, ".3~f"),
                     "color": look["color"],
                     "shape": look["shape"],
                     "opacity": LIT,
@@ -205,13 +205,13 @@ def pareto(arms: list[dict[str, Any]], group: str, source: str) -> Spec:
         "transform": [{"filter": ON}, {"filter": {"field": "group", "equal": group}}],
     }
     clean, robust = f"clean accuracy ({source})", f"robust accuracy ({source})"
-    x, y = axis("clean", clean, ".2f"), axis("robust", robust, ".2f")
+    x, y = axis("clean", clean, ".3~f"), axis("robust", robust, ".3~f")
     bars: list[Spec] = [
         {
             **base,
             "mark": "rule",
             "encoding": {
-                "x": axis("clean_low", clean, ".2f"),
+                "x": axis("clean_low", clean, ".3~f"),
                 "x2": {"field": "clean_high"},
                 "y": y,
                 "color": look["color"],
@@ -223,7 +223,7 @@ def pareto(arms: list[dict[str, Any]], group: str, source: str) -> Spec:
             "mark": "rule",
             "encoding": {
                 "x": x,
-                "y": axis("robust_low", robust, ".2f"),
+                "y": axis("robust_low", robust, ".3~f"),
                 "y2": {"field": "robust_high"},
                 "color": look["color"],
                 "opacity": LIT,

@@ -13,7 +13,7 @@ KIND_SHAPES = {"domain": KINDS["domain"], "range": ["diamond", "triangle-up", "c
 def front(metric: str) -> Spec:
     """Return every configuration by cost and best value, with the front that none beats."""
     x = axis("cost", "passes until the best value", ".3~s", zero=True)
-    y = axis("value", f"best {metric}", ".2f")
+    y = axis("value", f"best {metric}", ".3~f")
     dots = {
         "params": [zoom()],
         "mark": {"type": "point", "filled": False, "strokeWidth": 1.5},
@@ -43,7 +43,7 @@ def front(metric: str) -> Spec:
     target = {
         "data": {"name": "targets"},
         "mark": TARGET,
-        "encoding": {"y": axis("value", f"best {metric}", ".2f")},
+        "encoding": {"y": axis("value", f"best {metric}", ".3~f")},
     }
     keep = [{"filter": ON}]
     return chart([line, dots, target], data={"name": "points"}, transform=keep)
@@ -54,12 +54,12 @@ def radii(arms: list[dict[str, Any]], suite: str) -> Spec:
     look = marks(arms)
     keep = [{"filter": ON}, {"filter": {"field": "suite", "equal": suite}}]
     x = axis("eps", "radius (eps)", ".3~g", zero=True)
-    y = axis("mean", "robust accuracy", ".2f", zero=True)
+    y = axis("mean", "robust accuracy", ".3~f", zero=True)
     band = {
         "mark": {"type": "area", "opacity": 0.12},
         "encoding": {
             "x": x,
-            "y": axis("low", "robust accuracy", ".2f", zero=True),
+            "y": axis("low", "robust accuracy", ".3~f", zero=True),
             "y2": {"field": "high"},
             "color": look["color"],
         },
@@ -147,7 +147,7 @@ def parallel(axes: list[str], metric: str) -> Spec:
                 "legend": {
                     "title": f"best {metric}",
                     "orient": "top",
-                    "format": ".2f",
+                    "format": ".3~f",
                     "labelColor": "currentColor",
                     "titleColor": "currentColor",
                     "titleFontWeight": "normal",
@@ -177,10 +177,10 @@ def importance(bars: int) -> Spec:
     title = "loss of R² when the axis is shuffled"
     bar = {
         "mark": {"type": "bar", "color": "#0072B2"},
-        "encoding": {"x": axis("mean", title, ".2f", zero=True), "y": y, "tooltip": told},
+        "encoding": {"x": axis("mean", title, ".3~f", zero=True), "y": y, "tooltip": told},
     }
     rule = {
         "mark": {"type": "rule", "color": "currentColor"},
-        "encoding": {"x": axis("low", title, ".2f", zero=True), "x2": {"field": "high"}, "y": y},
+        "encoding": {"x": axis("low", title, ".3~f", zero=True), "x2": {"field": "high"}, "y": y},
     }
     return chart([bar, rule], height=40 + 26 * bars, data={"name": "importance"})

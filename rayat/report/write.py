@@ -121,7 +121,7 @@ def report(run: Run, comparison: Comparison) -> str:
         checksums=_checksums(run.folder),
         interval=comparison.to_json()["interval"],
         level=percent(comparison.level),
-        confirmed=table(comparison.confirmed) if comparison.confirmed else [],
+        confirmed=_confirmed(comparison),
         decisions=_decisions(run),
     )
     files, said = embedded(run.folder, MAX_BYTES - len(text.encode()))
@@ -205,6 +205,12 @@ def _arms(comparison: Comparison) -> list[dict[str, Any]]:
         }
         for row in comparison.rows
     ]
+
+
+def _confirmed(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return the table of a confirmation, every column with a name; empty for another run."""
+    head, *rows = table(comparison.confirmed) if comparison.confirmed else [()]
+    return [("configuration", *head[1:]), *rows] if rows else []
 
 
 def _decisions(run: Run) -> dict[str, Any]:

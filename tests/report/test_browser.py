@@ -152,9 +152,12 @@ def test_an_arm_is_taken_away_from_every_chart_and_lit_from_the_table(opened):
 def test_paper_shows_the_static_pictures(opened):
     _, page, *_ = opened
     page.emulate_media(media="print")
+    page.set_viewport_size({"width": 794, "height": 1000})  # A4 at 96 points an inch
+    assert page.evaluate("document.documentElement.scrollWidth") <= 794
     assert page.locator(".still svg:visible, .still img:visible").count() >= 4
     assert page.locator(".chart:visible, #choose:visible").count() == 0
     page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_without_scripts_the_static_pictures_and_tables_stand(browser, reports):
