@@ -25,6 +25,7 @@ from rayat.cli import (
     reproducing,
     results,
     running,
+    watching,
 )
 from rayat.compare.text import printable
 from rayat.errors import ConfigError, LedgerError, RayatError
@@ -113,6 +114,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "run": running.run,
     "resume": running.resume,
     "status": results.status,
+    "watch": watching.watch,
     "refit": running.refit,
     "best": answers.best,
     "confirm": confirming.confirm,

@@ -8,14 +8,17 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TextIO
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rayat.arms import split_arm
 from rayat.cli.progress import Progress, TrialLine
 from rayat.cli.text import duration
 from rayat.compare.text import fraction, printable
@@ -23,20 +26,35 @@ from rayat.ledger.status import Status
 from rayat.runs.driver import Observer
 
 if TYPE_CHECKING:
-    from rayat.runs.driver import Driver
+    from rayat.cli.progress import Shown
 
 REFRESH_SECONDS = 0.25
 PROGRESS_SECONDS = 10.0
 STARTING_SECONDS = 60.0
 """Where nothing but a start goes on, it is said after 10 s and then so often."""
-FRAME_LINES = 7
-"""Lines that are no trial: three borders, the header, the two below, the cursor's."""
+FRAME_LINES = 9
+"""Lines that are no trial: the header with its rules, two texts of two lines, the cursor's, one."""
+BAR = 6
+"""Characters of the bar of epochs."""
+WIDE = 100
+"""Columns from which on there is room for reasons and clean accuracy."""
 STYLES = {
     Status.RUNNING: "cyan",
     Status.FINISHED: "green",
     Status.FAILED: "red",
     Status.LOST: "red",
 }
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, what stands in a trial's cell, and at which widths it is shown."""
+
+    name: str
+    cell: Callable[[TrialLine], Text]
+    options: dict[str, Any]
+    least: int = 0
+    below: int = sys.maxsize
 
 
 class PlainLines(Observer):
@@ -55,11 +73,12 @@ class PlainLines(Observer):
         self._starting = False
         self._progress = Progress(clock)
 
-    def begin(self, driver: Driver, concurrency: int) -> None:
+    def begin(self, driver: Shown, concurrency: int) -> None:
         """Say how many trials run at once."""
         self._progress.begin(driver, concurrency)
         left = len(driver.ledger.unfinished())
-        self._say(f"{left} of {len(driver.trials)} trials to run, {concurrency} at once")
+        at_once = f", {concurrency} at once" if concurrency else ""  # unknown to who only watches
+        self._say(f"{left} of {len(driver.trials)} trials to run{at_once}")
 
     def changed(self, trial_id: str, what: str) -> None:
         """Say how a trial ended, or how far the run is when it is time."""
@@ -112,12 +131,13 @@ class LiveTable(Observer):
         self._clock = clock
         self._progress = Progress(clock)
         self._phase = ""
+        self._known, self._told = 0, told_apart([])
         self._drawn = float("-inf")
         self._live = Live(
             console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
         )
 
-    def begin(self, driver: Driver, concurrency: int) -> None:
+    def begin(self, driver: Shown, concurrency: int) -> None:
         """Start drawing."""
         self._progress.begin(driver, concurrency)
         if not self._live.is_started:
@@ -152,26 +172,35 @@ class LiveTable(Observer):
             self._drawn = self._clock()
             self._live.update(self.render(), refresh=True)
 
+    def _names(self) -> tuple[str, dict[str, str]]:
+        """Return `told_apart` of the arms, made again when there are more trials."""
+        driver = self._progress.driver
+        trials = {} if driver is None else driver.trials
+        if len(trials) != self._known:
+            self._known, self._told = len(trials), told_apart([t.arm for t in trials.values()])
+        return self._told
+
     def render(self) -> Group:
         """Return the table and the line below it, as high as the terminal at most."""
         room = max(1, self._console.size.height - FRAME_LINES)
         shown = list(self._progress.running)[:room]
         if len(shown) < room:
             shown += self._progress.ended[::-1][: room - len(shown)]
-        table = Table(expand=True, pad_edge=False)
-        for name in ("trial", "arm"):
-            table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=3)
-        for name in ("seed", "epoch", "LR", "robust", "clean"):
-            table.add_column(name, no_wrap=True, justify="right")
-        table.add_column("state", no_wrap=True, overflow="ellipsis", ratio=4)
-        table.add_column("ETA", no_wrap=True, justify="right")
-        for trial_id in shown:
-            table.add_row(*cells(self._progress.line(trial_id)))
+        width = self._console.size.width
+        lines = [self._progress.line(trial_id) for trial_id in shown]
+        heading, names = self._names()
+        table = Table(expand=True, padding=(0, 1, 0, 0), pad_edge=False, box=SIMPLE_HEAD)
+        columns = [column for column in COLUMNS if column.least <= width < column.below]
+        for column in columns:
+            name = heading if column.name == "arm" else column.name
+            table.add_column(name, no_wrap=True, overflow="ellipsis", **column.options)
+        for line in lines:
+            table.add_row(*(column.cell(replace(line, arm=names[line.arm])) for column in columns))
         below = [Text(printable(self._progress.summary()))]
         if self._phase:
             below.append(Text(printable(self._phase)))
-        for line in below:
-            line.no_wrap, line.overflow = True, "ellipsis"
+        for text in below:
+            text.truncate(2 * width, overflow="ellipsis")
         return Group(table, *below)
 
 
@@ -181,7 +210,7 @@ class Guarded(Observer):
     def __init__(self, observer: Observer) -> None:
         self._observer: Observer = observer
 
-    def begin(self, driver: Driver, concurrency: int) -> None:
+    def begin(self, driver: Any, concurrency: int) -> None:
         """Pass it on."""
         self._try(lambda observer: observer.begin(driver, concurrency))
 
@@ -214,10 +243,10 @@ class Guarded(Observer):
                 )
 
 
-def observer() -> Observer:
-    """Return what standard error can show: the table on a terminal, lines elsewhere."""
-    console = Console(stderr=True)
-    return Guarded(LiveTable(console) if console.is_terminal else PlainLines())
+def observer(stream: TextIO | None = None) -> Guarded:
+    """Return what a stream can show (standard error): a table on a terminal, lines elsewhere."""
+    console = Console(file=stream or sys.stderr)
+    return Guarded(LiveTable(console) if console.is_terminal else PlainLines(stream))
 
 
 def ending(line: TrialLine) -> str:
@@ -230,19 +259,58 @@ def ending(line: TrialLine) -> str:
     )
 
 
-def cells(line: TrialLine) -> list[Text]:
-    """Return a trial's cells; as `Text`, so that no name is read as markup."""
-    texts = [
-        line.trial_id,
-        line.arm,
-        str(line.seed),
-        f"{line.epoch}/{line.epochs}",
-        "-" if line.lr is None else f"{line.lr:.3g}",
-        fraction(line.robust),
-        fraction(line.clean),
-        line.state,
-        "" if line.status.is_final else duration(line.eta_seconds),
-    ]
-    result = [Text(printable(text)) for text in texts]
-    result[7].stylize(STYLES.get(line.status, "yellow"))
-    return result
+def told_apart(arms: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Return a heading and a short name by arm: of an axis that all have alike nothing is said."""
+    split = {arm: split_arm(arm) for arm in arms}
+    axes = list(dict.fromkeys(a for each in split.values() for a in each))
+    axes = [a for a in axes if len({each.get(a) for each in split.values()}) > 1]
+    names = {arm: ", ".join(each[a] or a for a in axes if a in each) for arm, each in split.items()}
+    if not all(names.values()) or len(set(names.values())) < len(names):
+        return "arm", {arm: arm for arm in arms}
+    same = all(set(axes) <= set(each) for each in split.values())
+    return ", ".join(axes) if same else "arm", names
+
+
+def bar(line: TrialLine) -> Text:
+    """Return how much of its epochs a trial has, drawn and in numbers."""
+    full = round(BAR * line.epoch / max(line.epochs, 1))
+    numbers = f"{line.epoch}/{line.epochs}"
+    return Text.assemble(
+        ("\u2501" * full, "green"), ("\u2501" * (BAR - full), "dim"), f" {numbers}"
+    )
+
+
+def state(line: TrialLine) -> Text:
+    """Return what a trial is at, coloured."""
+    return Text(printable(line.state), style=STYLES.get(line.status, "yellow"))
+
+
+def brief(line: TrialLine) -> Text:
+    """Return it in one word."""
+    word = "starting" if line.waits is not None and not line.status.is_final else line.status
+    return Text(word, style=STYLES.get(line.status, "yellow"))
+
+
+def plain(get: Callable[[TrialLine], str]) -> Callable[[TrialLine], Text]:
+    """Return a cell of a text; as `Text`, so that no name is read as markup."""
+    return lambda line: Text(printable(get(line)))
+
+
+RIGHT: dict[str, Any] = {"justify": "right"}
+COLUMNS = (
+    Column("trial", plain(lambda line: line.trial_id), {"ratio": 3}, 120),
+    Column("arm", plain(lambda line: line.arm), {"ratio": 4}),
+    Column("seed", plain(lambda line: str(line.seed)), RIGHT),
+    Column("epoch", bar, RIGHT),
+    Column("LR", plain(lambda line: "-" if line.lr is None else f"{line.lr:.3g}"), RIGHT),
+    Column("robust", plain(lambda line: fraction(line.robust)), RIGHT),
+    Column("clean", plain(lambda line: fraction(line.clean)), RIGHT, WIDE),
+    Column("state", brief, {}, 0, WIDE),
+    Column("state", state, {"ratio": 3}, WIDE),
+    Column(
+        "ETA",
+        plain(lambda line: "" if line.status.is_final else duration(line.eta_seconds)),
+        RIGHT,
+    ),
+)
+"""Of the table, from left to right."""

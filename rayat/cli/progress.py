@@ -1,19 +1,41 @@
-"""How far a living run is: counts, rate, best so far; computed from the driver's ledger."""
+"""How far a living run is: counts, rate, best so far; computed from what its ledger holds."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rayat.cli.text import duration
 from rayat.compare.text import fraction
 from rayat.ledger.status import Status
 
 if TYPE_CHECKING:
+    from rayat.ledger.held import LedgerState
     from rayat.ledger.state import TrialState
-    from rayat.runs.driver import Driver
+    from rayat.policies.base import TrialView
+    from rayat.policies.spending import Spending
+
+
+class Shown(Protocol):
+    """A run as it is shown: by its own driver, or by another process that reads its log."""
+
+    @property
+    def ledger(self) -> LedgerState:
+        """Every number."""
+
+    @property
+    def trials(self) -> Mapping[str, TrialView]:
+        """Those that are to run."""
+
+    @property
+    def metric(self) -> str:
+        """What the best is told by."""
+
+    @property
+    def spending(self) -> Spending | None:
+        """What a search with a budget has spent."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +65,7 @@ class TrialLine:
 
 
 class Progress:
-    """Follows a driver from its first `begin`.
+    """Follows a run from its first `begin`.
 
     Args:
         clock: monotonic seconds.
@@ -57,7 +79,7 @@ class Progress:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.driver: Driver | None = None
+        self.driver: Shown | None = None
         self.concurrency = 0
         self.ended: list[str] = []
         self.running: dict[str, None] = {}
@@ -67,8 +89,8 @@ class Progress:
         self._epochs_before = 0
         self._heard: set[str] = set()
 
-    def begin(self, driver: Driver, concurrency: int) -> None:
-        """Take the driver; a later group of trials of the same run changes only the concurrency."""
+    def begin(self, driver: Shown, concurrency: int) -> None:
+        """Take the run; a later group of trials of the same run changes only the concurrency."""
         self.concurrency = concurrency
         if self.driver is driver:
             return
@@ -204,7 +226,7 @@ class Progress:
 
     def _spent(self) -> list[str]:
         """Return how much of a search's budget is spent."""
-        spending = None if self.driver is None else self.driver.host.spending
+        spending = None if self.driver is None else self.driver.spending
         if spending is None:
             return []
         share = sum(map(spending.spent, spending.arms)) / spending.budget.amount

@@ -65,10 +65,17 @@ def encode(record: Mapping[str, Any]) -> bytes:
     return length + struct.pack("<I", zlib.crc32(payload, zlib.crc32(length))) + payload
 
 
-def read_log(path: Path, visit: Callable[[Record], object]) -> Extent:
+def read_log(path: Path, visit: Callable[[Record], object], start: int = 0) -> Extent:
     """Call `visit` with every whole record in order, and return what the file holds.
 
-    The file is not changed. Raises `LedgerError` when it cannot be read at all.
+    The file is not changed.
+
+    Args:
+        start: where an earlier reading ended (`Extent.bytes`); records before it are passed over
+            and not counted.
+
+    Raises:
+        LedgerError: it cannot be read at all.
     """
     with naming(path, "read"), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -78,11 +85,13 @@ def read_log(path: Path, visit: Callable[[Record], object]) -> Extent:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[: len(MAGIC)] != MAGIC:
                 return Extent(0, 0, damage=_foreign(path))
-            return _walk(path, data, size, visit)
+            return _walk(path, data, size, visit, max(start, len(MAGIC)))
 
 
-def _walk(path: Path, data: mmap.mmap, size: int, visit: Callable[[Record], object]) -> Extent:
-    offset, count, loads = len(MAGIC), 0, json.loads
+def _walk(
+    path: Path, data: mmap.mmap, size: int, visit: Callable[[Record], object], offset: int
+) -> Extent:
+    count, loads = 0, json.loads
     while offset < size:
         payload = _payload(data, offset, size)
         if payload is None:

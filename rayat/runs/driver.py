@@ -119,6 +119,11 @@ class Driver:
         self._resumed: dict[str, None] = {}
         self.rebuild()
 
+    @property
+    def spending(self) -> Spending | None:
+        """What a search with a budget has spent."""
+        return self.host.spending
+
     def rebuild(self) -> None:
         """Replay the durable reports; write what a crash kept from being written."""
         self.host.expect(self.trials.values())

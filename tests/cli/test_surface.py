@@ -74,6 +74,7 @@ SURFACE = {
         "--json",
     ],
     "status": ["run", "--json"],
+    "watch": ["run", "--once"],
     "refit": ["run", "--set", "--workers", *PLACE, "--out", "--json"],
     "best": ["run", "--top", "--baseline", "--target", "--out", "--front", "--axes", "--json"],
     "confirm": [

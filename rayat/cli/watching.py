@@ -1,0 +1,127 @@
+"""`rayat watch`: a living run as its own driver shows it, from another terminal."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rayat.cli import options
+from rayat.compare.text import plural
+from rayat.errors import LedgerError, quoted
+from rayat.ledger.held import LedgerState
+from rayat.ledger.lock import holder
+from rayat.ledger.tail import Tail
+from rayat.policies.base import TrialView
+from rayat.policies.spending import Spending
+
+LOOK_SECONDS = 0.5
+"""Between two looks at the log."""
+CHANGES = {"attempt": "start", "report": "report", "end": "end", "evaluation": "evaluated"}
+"""What an observer calls a kind of record; a decision may pause a trial, or let it go on."""
+DECIDED = "decided"
+Once = Annotated[bool, typer.Option("--once", help="Show what there is now, and end.")]
+
+
+class Watched:
+    """A run as its log says it; the same to a display as its driver."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tail = Tail(folder)
+        self.trials: dict[str, TrialView] = {}
+        self.metric = ""
+        self.spending: Spending | None = None
+
+    @property
+    def ledger(self) -> LedgerState:
+        """Every number."""
+        return self.tail
+
+    def advance(self) -> list[tuple[str, str]]:
+        """Take what was written since; return (trial id, what changed) in order."""
+        changes = []
+        for record in self.tail.advance():
+            if record["kind"] == "run":
+                self.metric = self.tail.info["metric"]
+                self.spending = Spending.of(self.tail.info)
+            changes += [(each, what) for each, what in _changes(record)]
+        for trial_id, declared in self.tail.trials().items():
+            if trial_id not in self.trials:
+                config = jsonlib.loads(declared["config_json"])
+                self.trials[trial_id] = TrialView(
+                    trial_id, config, config["epochs"], declared["arm"]
+                )
+        if self.spending is not None and changes:
+            self._pay()
+        return changes
+
+    def _pay(self) -> None:
+        """Count what was spent anew: an epoch that was trained twice is reported twice."""
+        self.spending = Spending.of(self.tail.info)
+        assert self.spending is not None
+        for trial_id, _, row in self.tail.observations():
+            self.spending.pay(self.trials[trial_id].arm, row)
+
+    def living(self) -> bool:
+        """Return whether a driver writes it; of a copy none does."""
+        try:
+            return holder(self.tail.folder) is not None
+        except FileNotFoundError:
+            return False
+        except OSError:  # it cannot be told here: the user says when to end
+            return True
+
+
+def _changes(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    kind = record["kind"]
+    if kind == "decision":
+        yield record["decision"]["trial_id"], DECIDED
+    elif kind == "evaluation":
+        yield record["row"]["trial_id"], CHANGES[kind]
+    elif kind in CHANGES:
+        yield record["trial_id"], CHANGES[kind]
+
+
+def watch(run: options.Run, once: Once = False) -> None:
+    """Show a run while another process writes it, until it ends.
+
+    Attaches to a living run from any terminal that sees its folder, and changes nothing: Ctrl-C
+    ends the watching, not the run. On a terminal a table, elsewhere lines.
+    """
+    import sys
+
+    from rayat.cli.live import observer
+
+    watched = Watched(run)
+    shown = observer(sys.stdout)
+    living = watched.living()  # asked before the log is read: what its driver wrote last is there
+    changes = watched.advance()
+    shown.begin(watched, 0)
+    try:
+        while True:
+            for trial_id, what in changes:
+                shown.changed(trial_id, what)
+            shown.tick()
+            if once or not living:
+                break
+            time.sleep(LOOK_SECONDS)
+            living = watched.living()
+            changes = watched.advance()
+    except KeyboardInterrupt:
+        shown.finish()
+        typer.echo("no longer watched; the run goes on", err=True)
+        return
+    finally:
+        shown.finish()
+    left = watched.ledger.unfinished()
+    if living or not left:
+        return
+    name = quoted(watched.tail.folder)
+    raise LedgerError(
+        f"no process writes {watched.tail.folder} any more, and {plural(len(left), 'trial')} of it "
+        f"{'has' if len(left) == 1 else 'have'} no end; go on with: rayat resume {name}"
+    )
