@@ -86,7 +86,6 @@ app = typer.Typer(
     # Plain help and plain tracebacks: they fit any terminal, and Rich is loaded only for the table.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 

@@ -35,12 +35,21 @@ KINDS = (
 
 EPOCHS_DRAWN = 60
 
+
+def _kinds(incomplete: str) -> list[str]:
+    """Return the kinds that a word may become, for the shell."""
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def ls(
     kind: Annotated[
-        str | None, typer.Argument(help=f"One of {', '.join(KINDS)}.", show_default=False)
+        str | None,
+        typer.Argument(
+            help=f"One of {', '.join(KINDS)}.", show_default=False, autocompletion=_kinds
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -57,7 +66,7 @@ def ls(
 
 
 def show(
-    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")],
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.", autocompletion=_kinds)],
     name: Annotated[
         str | None, typer.Argument(help="One method or study; all if left out.", show_default=False)
     ] = None,

@@ -90,9 +90,7 @@ def bench(
 
 
 def profile(
-    study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A study's file, or a shipped study's name.")
-    ],
+    study: options.Study,
     epochs: Epochs = None,
     ops: Annotated[
         int, typer.Option("--ops", metavar="N", min=0, help="Torch operators to list.")

@@ -9,6 +9,22 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+
+def _shipped(incomplete: str) -> list[str]:
+    """Return the shipped studies that a word may become; files are the shell's own affair."""
+    from rayat.api.studies import shipped
+
+    return [name for name in shipped() if name.startswith(incomplete)] if incomplete else []
+
+
+Study = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="A study's file, or a shipped study's name.",
+        autocompletion=_shipped,
+    ),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Baseline = Annotated[

@@ -18,9 +18,7 @@ NOT_ROBUST = "the cost to the target alone: no final test, no word on final robu
 
 
 def plan(
-    study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A study's file, or a shipped study's name.")
-    ],
+    study: options.Study,
     address: options.Address = None,
     cpus: options.Cpus = None,
     gpus: options.Gpus = None,

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A study's file, or a shipped study's name.")
-    ],
+    study: options.Study,
     address: options.Address = None,
     cpus: options.Cpus = None,
     gpus: options.Gpus = None,
