@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rayat.columns import Column
 
+PROBE_PASSES = "probe_passes"
+"""The column of what a probe costs."""
+
 
 class ProbeConfig(BaseModel):
     """After which epochs probes are trained, and how long."""
@@ -21,7 +24,7 @@ class ProbeConfig(BaseModel):
     columns: ClassVar[tuple[Column, ...]] = (
         Column("probe_clean_acc", "float", "share", "clean accuracy on the validation split"),
         Column("probe_robust_acc", "float", "share", "the same under the validation attack"),
-        Column("probe_passes", "int", "passes", "of the probe, among those of validation"),
+        Column(PROBE_PASSES, "int", "passes", "of the probe, among those of validation"),
         Column("probe_seconds", "float", "s", "of the probe, among those of validation"),
     )
 

@@ -148,7 +148,7 @@ def what_if(
             count(row.passes),
             percent(row.share),
             f"{row.begun}, {row.whole}",
-            "-" if row.arm is None else "the same" if row.same else printable(row.arm),
+            "-" if row.arm is None else "as the whole record" if row.same else printable(row.arm),
             fraction(row.value),
             count(row.cost),
             "-" if row.verdicts is None else f"{row.verdicts} of {found.verdicts}",

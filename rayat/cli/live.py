@@ -102,8 +102,9 @@ class PlainLines(Observer):
             self._say(self._progress.summary())
 
     def phase(self, text: str) -> None:
-        """Say what the run does now."""
-        self._say(text)
+        """Say what the run does now, if that is anything."""
+        if text:
+            self._say(text)
 
     def finish(self) -> None:
         """Say how far the run came."""

@@ -39,8 +39,10 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float) -> str:
-    """Return a number of bytes as `512 MiB` or `3.2 GiB`."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+    """Return a number of bytes as `84 KiB`, `512 MiB` or `3.2 GiB`."""
+    if count >= 2**30:
+        return f"{count / 2**30:.1f} GiB"
+    return f"{count / 2**20:.0f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
 
 
 def as_json(value: Any) -> str:

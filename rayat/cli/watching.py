@@ -21,6 +21,8 @@ from rayat.policies.spending import Spending
 
 LOOK_SECONDS = 0.5
 """Between two looks at the log."""
+SILENT_SECONDS = 10.0, 60.0
+"""Where no trial has reported: when this is said first, and how often then."""
 CHANGES = {"attempt": "start", "report": "report", "end": "end", "evaluation": "evaluated"}
 """What an observer calls a kind of record; a decision may pause a trial, or let it go on."""
 DECIDED = "decided"
@@ -76,6 +78,29 @@ class Watched:
             return True
 
 
+class Silence:
+    """What is said of a living run none of whose trials is heard of: a start is not in the log."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self._since = time.monotonic()
+        self._said = 0
+
+    def text(self, now: bool) -> str | None:
+        """Return a sentence when it is time, or `now`; empty when it is over; else None."""
+        states = self._watched.tail.state.trials.values()
+        if not states or any(each.attempts and not each.status.is_final for each in states):
+            over, self._since, self._said = bool(self._said), time.monotonic(), 0
+            return "" if over else None
+        if all(each.status.is_final for each in states):
+            return None
+        silent = time.monotonic() - self._since
+        if not now and silent < SILENT_SECONDS[0] + self._said * SILENT_SECONDS[1]:
+            return None
+        self._said += 1
+        return "its driver lives; its next trials are starting and have not reported yet"
+
+
 def _changes(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     kind = record["kind"]
     if kind == "decision":
@@ -101,11 +126,14 @@ def watch(run: options.Run, once: Once = False) -> None:
     living = watched.living()  # asked before the log is read: what its driver wrote last is there
     changes = watched.advance()
     shown.begin(watched, 0)
+    silence = Silence(watched)
     try:
         while True:
             for trial_id, what in changes:
                 shown.changed(trial_id, what)
             shown.tick()
+            if living and (text := silence.text(once)) is not None:
+                shown.phase(text)
             if once or not living:
                 break
             time.sleep(LOOK_SECONDS)

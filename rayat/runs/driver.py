@@ -21,6 +21,7 @@ from rayat.policies.base import CONTINUE, Decision, Policy, TrialView
 from rayat.policies.host import Host, Judged
 from rayat.policies.question import Question
 from rayat.policies.spending import NEVER_BUDGET, Spending
+from rayat.probes import PROBE_PASSES
 from rayat.search.ordering import SUCCESSIVE
 from rayat.sharing.live import Sharing
 from rayat.training.messages import Evaluated, Failed, Lost, Report, parse
@@ -272,6 +273,7 @@ class Driver:
         rows = self.ledger.reports(trial_id)
         sides = ("eval_fwd_passes", "eval_bwd_passes")
         spent = sum(row[side] or 0 for row in rows for side in sides)
+        spent -= sum(row.get(PROBE_PASSES) or 0 for row in rows)  # training, for the most part
         share = spent / rows[-1]["passes_cum"]
         if share > VALIDATION_BUDGET:
             self.warning = (

@@ -14,6 +14,7 @@ from typing import Any
 
 from rayat.training.epoch import train_epoch
 from rayat.training.network import all_finite
+from rayat.training.pace import progress_of
 from rayat.training.setup import Training
 
 COUNTS = ("fwd_passes", "bwd_passes", "comm_bytes")
@@ -41,10 +42,14 @@ def probe(
     """
     config, length = training.config, training.config.probe.epochs
     before = copy.deepcopy(training.state_dict())
-    start = config.rate(epoch / config.epochs, history)
+    steps = training.steps
+    # The very float of the epoch's last step, which stands in the epoch's key.
+    start = config.rate(progress_of(epoch, steps - 1, steps, config.epochs), history)
 
     def rate(progress: float) -> float:
-        return start * max(0.0, 1 - (progress * config.epochs - epoch) / length)
+        # In whole steps: trials of other lengths that share the epoch share its probe to the bit.
+        done = round(progress * config.epochs * steps) - epoch * steps
+        return start * (1 - done / (length * steps))
 
     spent = dict.fromkeys(COUNTS, 0)
     for number in range(epoch + 1, epoch + length + 1):

@@ -51,6 +51,7 @@ def test_durations_read_well(seconds, text):
 
 def test_sizes_have_a_unit():
     assert size(512 * 2**20) == "512 MiB"
+    assert size(84 * 2**10) == "84 KiB"
     assert size(3.2 * 2**30) == "3.2 GiB"
 
 

@@ -64,6 +64,15 @@ def test_once_does_not_wait_for_a_living_one(rayat, bench):
     assert "0/1 trials ended; 1 running; 1 epochs done, at most 2 to go" in found.output
 
 
+def test_a_run_whose_trials_are_starting_says_so(rayat, bench):
+    here = bench(None, [("cosine", 3)])
+    found = rayat("watch", "--once", here.driver.ledger.folder)
+    assert found.exit_code == 0
+    assert "its driver lives; its next trials are starting and have not reported" in found.output
+    here.report(0, 1)
+    assert "starting" not in rayat("watch", "--once", here.driver.ledger.folder).output
+
+
 DRIVER = """
 import sys
 from rayat.ledger.writer import Ledger

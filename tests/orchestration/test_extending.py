@@ -39,6 +39,7 @@ def study(shapes, seeds):
         space={"lr.shape": tune.grid_search(shapes)},
         seeds=seeds,
         policy={"name": "patience", "epochs": 3},
+        share=False,  # who trains an epoch that is shared depends on when it was killed
     )
 
 verb, whole, folder = sys.argv[1:]

@@ -20,6 +20,7 @@ def test_a_sweep_that_ranks_by_probes_is_verified_and_shares_them(local_ray, tin
         space={"lr": tune.grid_search(shapes)},
         seeds=(0,),
         policy={"name": "probe", "eta": 2},
+        share=True,
         stop_collapsed=False,
         final_eval=False,
     )

@@ -46,7 +46,7 @@ def rows(folder):
     ids=["one", "two"],
 )
 def test_a_study_through_ray_is_the_same_shared_and_unshared(changes, local_ray, tiny, tmp_path):
-    study = tiny(base=changes, space=SPACE, seeds=(0,), stop_collapsed=False)
+    study = tiny(base=changes, space=SPACE, seeds=(0,), share=True, stop_collapsed=False)
     summary = run(study, tmp_path / "shared")
     alone = run(study.replace(share=False), tmp_path / "alone")
     assert summary.statuses == alone.statuses == {"finished": 2}
@@ -69,7 +69,7 @@ def test_a_study_through_ray_is_the_same_shared_and_unshared(changes, local_ray,
 @pytest.mark.slow
 def test_a_plan_of_a_larger_study_is_what_it_then_trains(local_ray, tiny, tmp_path):
     """A state was kept where the one parts, after epoch 2, and none after epoch 1."""
-    study = tiny(space=SPACE, seeds=(0,), stop_collapsed=False, final_eval=False)
+    study = tiny(space=SPACE, seeds=(0,), share=True, stop_collapsed=False, final_eval=False)
     folder = tmp_path / "run"
     assert run(study, folder).epochs.trained == 4
     larger = study.replace(space={"lr": tune.grid_search([*RATES, *MORE])})

@@ -93,10 +93,13 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def tiny():
-    """Return a maker of tiny digits studies: `tiny(name=..., base={...}, space={...})`."""
+    """Return a maker of tiny digits studies: `tiny(name=..., base={...}, space={...})`.
+
+    Each of its trials trains all of its epochs, unless `share=True` is asked for.
+    """
 
     def make(base=None, **fields):
-        fields = {"name": "tiny", "seeds": (0,), **fields}
+        fields = {"name": "tiny", "seeds": (0,), "share": False, **fields}
         return Study(base=merge(TINY, base or {}), **fields)
 
     return make

@@ -6,10 +6,12 @@ import random
 
 import pytest
 
+from rayat.columns import declared
 from rayat.ledger.log import LOG, MAGIC, encode, read_log
 from rayat.ledger.repair import repair
 from rayat.ledger.writer import Ledger
 from rayat.policies.base import TrialView
+from rayat.probes import ProbeConfig
 from rayat.registry import POLICIES
 from rayat.replay.verify import verify
 from rayat.runs.driver import Driver, Observer
@@ -119,6 +121,18 @@ def test_dear_validation_is_said_once(begun):
     (said,) = driver.observer.said
     assert said.startswith(f"warning: validation takes 25% of the passes of {views[1].arm}, above")
     assert "eval.every" in said and "eval.size" in said and "eval.steps" in said
+
+
+def test_a_probe_is_no_validation_that_could_be_made_cheaper(begun):
+    ledger, views = begun
+    trial_id = views[0].trial_id
+    columns = declared([("probe", ProbeConfig(at=(1,)))])
+    ledger.state.trial(trial_id).columns.update(columns)
+    driver = Driver(ledger, POLICIES.build("none"), views, "val_robust_acc")
+    costs = {"eval_fwd_passes": 300, "eval_bwd_passes": 200}
+    driver.message(trial_id, message(1, 0.5, **costs, probe_passes=490))
+    assert ledger.reports(trial_id)[0]["probe_passes"] == 490
+    assert not driver.warning
 
 
 def test_a_replayed_epoch_counts_for_the_new_attempt_and_is_judged_once(begun):
