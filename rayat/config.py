@@ -299,8 +299,14 @@ class TrialConfig(BaseModel):
         return self.parse(merge(self.tree(), changes))
 
     def tree(self) -> dict[str, Any]:
-        """Return the nested mapping form, defaults included; JSON values only."""
-        return self.model_dump(mode="json")
+        """Return the nested mapping form, defaults included; JSON values only.
+
+        Without probes there is no `probe`: what was recorded before there were any is the same.
+        """
+        tree = self.model_dump(mode="json")
+        if not self.probe.at:
+            del tree["probe"]
+        return tree
 
     def flat(self) -> dict[str, Any]:
         """Return `{dotted key: leaf}`; lists stay whole."""

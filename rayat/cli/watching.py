@@ -112,10 +112,10 @@ def _changes(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def watch(run: options.Run, once: Once = False) -> None:
-    """Show a run while another process writes it, until it ends.
+    """Show a living run from another terminal.
 
-    Attaches to a living run from any terminal that sees its folder, and changes nothing: Ctrl-C
-    ends the watching, not the run. On a terminal a table, elsewhere lines.
+    Shows what its own driver shows, until it ends, from any terminal that sees its folder,
+    and changes nothing: Ctrl-C ends the watching, not the run.
     """
     import sys
 

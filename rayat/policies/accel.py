@@ -12,7 +12,7 @@ from rayat.policies._limits import OVERFITTING, Constants, Limits
 from rayat.policies.asha import ASHA
 from rayat.policies.base import CONTINUE, Decision, TrialView
 from rayat.policies.first_look import FirstLook
-from rayat.policies.groups import PeerPolicy, measured
+from rayat.policies.groups import TIE, PeerPolicy, measured
 from rayat.policies.median import Median
 from rayat.policies.probe import Probe
 from rayat.registry import POLICIES
@@ -194,4 +194,5 @@ class Accel(PeerPolicy):
         own = bests[trial.trial_id] = max(value, bests.get(trial.trial_id, value))
         if not self.keep_best or len(bests) < 2:
             return False
-        return own + self.gain >= max(best for key, best in bests.items() if key != trial.trial_id)
+        others = max(best for key, best in bests.items() if key != trial.trial_id)
+        return own + self.gain >= others - TIE

@@ -111,9 +111,11 @@ class Accel(Rule):
     def __init__(
         self, trials: list[Trial], filter: Any = None, patience: int | None = None,
         kappa: float = 1.3, gain: float = 0.003, tau: float = 0.006, cut_first: bool = False,
+        keep_best: bool = False,
     ) -> None:  # fmt: skip
         self.filter, self.kappa, self.gain, self.tau = filter, kappa, gain, tau
-        self.cut_first = cut_first
+        self.cut_first, self.keep_best = cut_first, keep_best
+        self.bests: dict[int, dict[int, float]] = {}
         self.patience = patience or (5 if filter else 3)
         self.model, self.tracks, self.live, self.since = Model(), {}, set(), 0
         self.seen: dict[int, dict[int, tuple[Fraction, float]]] = {}
@@ -129,6 +131,8 @@ class Accel(Rule):
             sound, stop = self.limit(trial, epoch, float(value), row.get("clean"))
             if not sound and stop is None:
                 return None
+            if self.leads(trial, float(value), stop):
+                stop = None
         if stop is not None:
             self.lost(trial)
         if self.filter is None:
@@ -142,6 +146,17 @@ class Accel(Rule):
             if stop is not None and stop[1] != "catastrophic-overfitting":
                 self.filter.peaked(trial)
         return stop or answer
+
+    def leads(self, trial: Trial, value: float, stop: Answer) -> bool:
+        bests = self.bests.setdefault(trial["group"], {})
+        bests[trial["id"]] = max(value, bests.get(trial["id"], value))
+        others = [best for name, best in bests.items() if name != trial["id"]]
+        if not (self.keep_best and stop and others) or stop[1] == "catastrophic-overfitting":
+            return False
+        margin = bests[trial["id"]] + self.gain - max(others)
+        if abs(margin) > 1e-9:  # accuracies may lie exactly `gain` apart, which counts as within
+            self.near = min(self.near, abs(margin))
+        return margin >= -1e-9
 
     def lost(self, trial: Trial) -> None:
         self.live.discard(trial["id"])

@@ -22,6 +22,10 @@ Case = dict[str, Any]
 BAR = [70, 69, 68, 58, 57, 56, 55, 54, 53, 52]
 
 
+OLD = {"keep_best": False}
+"""Of the cases in which limits end also the best."""
+
+
 def vectors() -> dict[str, dict[str, list[Case]]]:
     """Return every policy's cases: trials and reports in, decisions out."""
     small = {"grace": 2}
@@ -99,42 +103,54 @@ def vectors() -> dict[str, dict[str, list[Case]]]:
         ],
         "verdict": [compared(seed, ends) for seed in (1, 2, 5) for ends in ("at-end", "at-target")],
         "accel": [
-            case({"filter": "none"}, courses(51, 5, 24), Accel),
+            case({"filter": "none", **OLD}, courses(51, 5, 24), Accel),
             case(
-                {"filter": "none", "kappa": 4.0},
+                {"filter": "none", "kappa": 4.0, **OLD},
                 courses(55, 6, 24),
                 lambda trials: Accel(trials, kappa=4.0),
             ),
             case(
-                {"filter": "none", "kappa": 0.0, "gain": 0.05},
+                {"filter": "none", "kappa": 0.0, "gain": 0.05, **OLD},
                 courses(54, 5, 12),
                 lambda trials: Accel(trials, kappa=0.0, gain=0.05),
             ),
-            case({}, courses(50, 7, 20), lambda trials: Accel(trials, Evidence(Median()))),
-            case({}, courses(210, 14, 20), lambda trials: Accel(trials, Evidence(Median()))),
-            case({"chance": 0.0}, courses(50, 7, 20), lambda trials: Accel(trials, Median())),
+            case(OLD, courses(50, 7, 20), lambda trials: Accel(trials, Evidence(Median()))),
+            case(OLD, courses(210, 14, 20), lambda trials: Accel(trials, Evidence(Median()))),
             case(
-                {"filter": "asha", "grace": 3, "patience": 2, "kappa": 0.5, "gain": 0.02},
+                {"chance": 0.0, **OLD}, courses(50, 7, 20), lambda trials: Accel(trials, Median())
+            ),
+            case(
+                {"filter": "asha", "grace": 3, "patience": 2, "kappa": 0.5, "gain": 0.02, **OLD},
                 courses(77, 8, 16, seeds=2),
                 lambda trials: Accel(trials, Evidence(Asha(grace=3), grace=3), 2, 0.5, 0.02),
             ),
             case(
-                {"filter": "probe", "chance": 0.0},
+                {"filter": "probe", "chance": 0.0, **OLD},
                 probed(63, 9, 16, (4, 8), courses),
                 lambda trials: Accel(trials, Probe()),
             ),
             case(
-                {"filter": "first-look", "grace": 1, "tau": 0.02},
+                {"filter": "first-look", "grace": 1, "tau": 0.02, **OLD},
                 courses(33, 6, 16),
                 lambda trials: Accel(trials, FirstLook(trials, grace=1), tau=0.02),
             ),
             case(
-                {"filter": "none", "cut_first": True, "kappa": 0.5},
+                {"filter": "none", "cut_first": True, "kappa": 0.5, **OLD},
                 adaptive(165, 26),
                 lambda trials: Accel(trials, kappa=0.5, cut_first=True),
             ),
             # Longer than 96 epochs: blocks of two.
-            case({"filter": "none"}, courses(40, 2, 110), Accel),
+            case({"filter": "none", **OLD}, courses(40, 2, 110), Accel),
+            case(
+                {"filter": "none"},
+                courses(51, 5, 24),
+                lambda trials: Accel(trials, keep_best=True),
+            ),
+            case(
+                {},
+                courses(210, 14, 20),
+                lambda trials: Accel(trials, Evidence(Median()), keep_best=True),
+            ),
         ],
     }
     return {name: {"cases": found} for name, found in cases.items()}
