@@ -299,14 +299,8 @@ class TrialConfig(BaseModel):
         return self.parse(merge(self.tree(), changes))
 
     def tree(self) -> dict[str, Any]:
-        """Return the nested mapping form, defaults included; JSON values only.
-
-        Without probes there is no `probe`: what was recorded before there were any is the same.
-        """
-        tree = self.model_dump(mode="json")
-        if not self.probe.at:
-            del tree["probe"]
-        return tree
+        """Return JSON values, nested, with defaults; no `probe` without one: older hashes stay."""
+        return self.model_dump(mode="json", exclude=None if self.probe.at else {"probe"})
 
     def flat(self) -> dict[str, Any]:
         """Return `{dotted key: leaf}`; lists stay whole."""
