@@ -36,12 +36,12 @@ def test_states_are_shown_checked_and_pruned(ended):
     assert said.exit_code == 3 and "state.pt is damaged" in said.output
 
     assert cache(ended, "--prune").exit_code == 0
-    assert cache(ended).output == "0 states, 0 MiB\n"
+    assert cache(ended).output == "0 states, 0 KiB\n"
 
 
 def test_what_unfinished_trials_may_start_from_stays(tmp_path):
     folder = tmp_path / "run"
     shared_run(folder, small_configs(ONES), stop=lambda trial_id, epoch: epoch == 3)
     said = cache(folder, "--prune").output
-    assert "0 MiB removed: 3 trials without an end may start from them" in said
+    assert "0 KiB removed: 3 trials without an end may start from them" in said
     assert json.loads(cache(folder, "--json").output)["states"]
