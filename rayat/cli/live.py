@@ -132,7 +132,7 @@ class LiveTable(Observer):
         self._clock = clock
         self._progress = Progress(clock)
         self._phase = ""
-        self._known, self._told = 0, told_apart([])
+        self._known, self._told = 0, short_names([])
         self._drawn = float("-inf")
         self._live = Live(
             console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
@@ -174,11 +174,11 @@ class LiveTable(Observer):
             self._live.update(self.render(), refresh=True)
 
     def _names(self) -> tuple[str, dict[str, str]]:
-        """Return `told_apart` of the arms, made again when there are more trials."""
+        """Return `short_names` of the arms, made again when there are more trials."""
         driver = self._progress.driver
         trials = {} if driver is None else driver.trials
         if len(trials) != self._known:
-            self._known, self._told = len(trials), told_apart([t.arm for t in trials.values()])
+            self._known, self._told = len(trials), short_names([t.arm for t in trials.values()])
         return self._told
 
     def render(self) -> Group:
@@ -260,7 +260,7 @@ def ending(line: TrialLine) -> str:
     )
 
 
-def told_apart(arms: Sequence[str]) -> tuple[str, dict[str, str]]:
+def short_names(arms: Sequence[str]) -> tuple[str, dict[str, str]]:
     """Return a heading and a short name by arm: of an axis that all have alike nothing is said."""
     split = {arm: split_arm(arm) for arm in arms}
     axes = list(dict.fromkeys(a for each in split.values() for a in each))

@@ -163,12 +163,12 @@ def test_a_narrow_terminal_has_what_matters_and_cuts_no_number(bench, clock):
 
 def test_arms_are_told_apart_by_what_differs():
     arms = ["arm=weak,attack.eps=0.1,lr=cosine(peak=0.1,floor=0)", "arm=full,attack.eps=0.1,lr=x"]
-    heading, names = live.told_apart(arms)
+    heading, names = live.short_names(arms)
     assert heading == "arm, lr"
     assert list(names.values()) == ["weak, cosine(peak=0.1,floor=0)", "full, x"]
-    assert live.told_apart(["pgd", "fgsm"])[1] == {"pgd": "pgd", "fgsm": "fgsm"}
-    assert live.told_apart(["arm=pgd"]) == ("arm", {"arm=pgd": "arm=pgd"}), "one arm is itself"
-    heading, names = live.told_apart(["lr=a,top=1", "lr=b", "lr=a,top=2"])
+    assert live.short_names(["pgd", "fgsm"])[1] == {"pgd": "pgd", "fgsm": "fgsm"}
+    assert live.short_names(["arm=pgd"]) == ("arm", {"arm=pgd": "arm=pgd"}), "one arm is itself"
+    heading, names = live.short_names(["lr=a,top=1", "lr=b", "lr=a,top=2"])
     assert heading == "arm" and list(names.values()) == ["a, 1", "b", "a, 2"]
 
 
